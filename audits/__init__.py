@@ -1,0 +1,1 @@
+"""What leaks, and the document that says so. Audits read runs and never change one."""

@@ -1,0 +1,69 @@
+"""One strict codec for every message: versioned, canonical, bounded.
+
+A message is a frozen `Message` subclass. Its bytes are MessagePack with the schema tag first and
+the fields in their declared order, so that one value has exactly one encoding. Decoding refuses
+anything else: an unknown schema, an unknown or missing field, left-over bytes, a non-minimal
+encoding, or more bytes than the caller allows.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, TypeVar
+
+import msgspec
+
+from crypto.errors import PeerError
+
+Digest = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+"""A SHA-256 digest: 32 bytes."""
+
+PublicKey = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
+"""A raw X25519 or Ed25519 public key: 32 bytes."""
+
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9._-]*\Z")]
+"""The name of a site, a coordinator or a data set."""
+
+
+class Message(
+    msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True, tag_field="schema"
+):
+    """Base of every message. Subclasses give their schema as `tag="secure-fl.NAME.vN"`."""
+
+
+M = TypeVar("M", bound=Message)
+
+
+def encode(message: Message) -> bytes:
+    """Return the one encoding of `message`."""
+    return msgspec.msgpack.encode(message, order="deterministic")
+
+
+def decode(kind: type[M], data: bytes, *, limit_bytes: int) -> M:
+    """Return the message of type `kind` that `data` encodes.
+
+    Args:
+        kind: the only message type that is acceptable here.
+        data: the bytes as they came from another party.
+        limit_bytes: refuse longer input before parsing it.
+
+    Raises:
+        PeerError: `data` is too long, is not a message of this kind, or is not its one encoding.
+    """
+    if len(data) > limit_bytes:
+        raise PeerError(
+            f"A {kind.__name__} of {len(data)} bytes exceeds the limit of {limit_bytes}: "
+            "it was not read. The sender runs another configuration, or tries to exhaust memory."
+        )
+    try:
+        message = msgspec.msgpack.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise PeerError(
+            f"These bytes are not a {kind.__name__}: they were not used. "
+            "The sender runs another version, or altered the message."
+        ) from error
+    if encode(message) != data:
+        raise PeerError(
+            f"A {kind.__name__} came in an encoding that is not its canonical one: it was not "
+            "used, since one value with two encodings has two digests."
+        )
+    return message

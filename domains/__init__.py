@@ -1,0 +1,1 @@
+"""Whose data, which task: records, loaders, generators, partitions, heads and scores."""

@@ -1,0 +1,1 @@
+"""How much may leave: updates, clipping, noise, accounting, the ledger and scrubbing."""
