@@ -1,0 +1,110 @@
+"""The stream: the published AES-256 vectors, a naive twin, and what it refuses."""
+
+from __future__ import annotations
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto.keystream import BLOCK_BYTES, KeyStream
+from crypto.secrets import SecretBytes
+
+
+def naive_stream(key: bytes, n_bytes: int, start: int = 0) -> bytes:
+    """One AES block per counter value, in the book's own words (SP 800-38A, 6.5)."""
+    encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305 - one block each
+    counters = range(start, start + -(-n_bytes // 16))
+    return b"".join(encryptor.update(c.to_bytes(16, "big")) for c in counters)[:n_bytes]
+
+
+def test_the_twin_gives_the_published_vector() -> None:
+    # SP 800-38A, F.5.5 (CTR-AES256.Encrypt): the four "output blocks".
+    key = bytes.fromhex("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4")
+    start = int("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff", 16)
+    plain = bytes.fromhex(
+        "6bc1bee22e409f96e93d7e117393172aae2d8a571e03ac9c9eb76fac45af8e51"
+        "30c81c46a35ce411e5fbc1191a0a52eff69f2445df4f9b17ad2b417be66c3710"
+    )
+    expected = bytes.fromhex(
+        "601ec313775789a5b7a7f504bbf3d228f443e3ca4d62b59aca84e990cacaf5c5"
+        "2b0930daa23de94ce87017ba2d84988ddfc9c58db67aada613c2dd08457941a6"
+    )
+    stream = naive_stream(key, 64, start)
+    assert bytes(a ^ b for a, b in zip(plain, stream, strict=True)) == expected
+
+
+def test_the_counter_starts_at_zero_and_the_key_is_aes_256() -> None:
+    # AES-256 of the zero block under the zero key (NIST AESAVS, GFSbox256 has this key).
+    stream = KeyStream(SecretBytes(bytes(32)))
+    assert stream.read(16).hex() == "dc95c078a2408989ad48a21492842087"
+
+
+@given(key=st.binary(min_size=32, max_size=32), cuts=st.lists(st.integers(0, 9000), max_size=8))
+def test_the_bytes_do_not_depend_on_how_reads_are_cut(key: bytes, cuts: list[int]) -> None:
+    stream = KeyStream(SecretBytes(key))
+    got = b"".join(stream.read(cut) for cut in cuts)
+    assert got == naive_stream(key, sum(cuts))
+
+
+def test_words_are_little_endian_words_of_the_same_bytes() -> None:
+    key = bytes(range(32))
+    raw = KeyStream(SecretBytes(key)).read(48)
+    stream = KeyStream(SecretBytes(key))
+    assert stream.uint32(4).tolist() == [
+        int.from_bytes(raw[i : i + 4], "little") for i in range(0, 16, 4)
+    ]
+    assert stream.uint64(4).tolist() == [
+        int.from_bytes(raw[i : i + 8], "little") for i in range(16, 48, 8)
+    ]
+
+
+def test_a_read_longer_than_a_block_is_the_same_stream() -> None:
+    key = bytes(range(32))
+    words = BLOCK_BYTES // 4 * 2 + 1030
+    head = KeyStream(SecretBytes(key)).read(5)
+    stream = KeyStream(SecretBytes(key))
+    assert stream.read(5) == head
+    got = stream.uint32(words)
+    assert got.tobytes() == naive_stream(key, 5 + 4 * words)[5:]
+
+
+def test_fill_overwrites_an_array_in_place() -> None:
+    out = np.full((3, 5), 7, dtype=np.uint64)
+    KeyStream(SecretBytes(bytes(32))).fill(out)
+    assert out.tobytes() == naive_stream(bytes(32), 120)
+    empty = np.empty(0, dtype=np.uint32)
+    KeyStream(SecretBytes(bytes(32))).fill(empty)
+
+
+def test_it_refuses_what_it_cannot_fill() -> None:
+    stream = KeyStream(SecretBytes(bytes(32)))
+    with pytest.raises(ValueError, match="contiguous"):
+        stream.fill(np.zeros(8, dtype=np.uint32)[::2])
+    with pytest.raises(ValueError, match="not int32"):
+        stream.fill(np.zeros(8, dtype=np.int32))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="negative"):
+        stream.read(-1)
+    frozen = np.zeros(8, dtype=np.uint32)
+    frozen.flags.writeable = False
+    with pytest.raises(ValueError, match="writable"):
+        stream.fill(frozen)
+
+
+@pytest.mark.parametrize("length", [0, 16, 24, 31, 33])
+def test_a_key_of_another_length_is_refused(length: int) -> None:
+    with pytest.raises(ValueError, match="32 bytes"):
+        KeyStream(SecretBytes(bytes(length)))
+
+
+def test_a_stream_neither_prints_nor_copies() -> None:
+    stream = KeyStream(SecretBytes(b"k" * 32))
+    assert repr(stream) == "<AES-256-CTR stream>"
+    with pytest.raises(TypeError, match="not pickled"):
+        pickle.dumps(stream)
+    with pytest.raises(TypeError, match="not pickled"):
+        copy.copy(stream)
