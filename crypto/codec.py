@@ -8,6 +8,8 @@ encoding, or more bytes than the caller allows.
 
 from __future__ import annotations
 
+from functools import reduce
+from operator import or_
 from typing import Annotated, TypeVar
 
 import msgspec
@@ -49,21 +51,31 @@ def decode(kind: type[M], data: bytes, *, limit_bytes: int) -> M:
     Raises:
         PeerError: `data` is too long, is not a message of this kind, or is not its one encoding.
     """
+    return decode_one_of((kind,), data, limit_bytes=limit_bytes)
+
+
+def decode_one_of(kinds: tuple[type[M], ...], data: bytes, *, limit_bytes: int) -> M:
+    """Return the message that `data` encodes, of whichever of `kinds` its schema names.
+
+    Raises:
+        PeerError: as `decode`.
+    """
+    said = " or ".join(kind.__name__ for kind in kinds)
     if len(data) > limit_bytes:
         raise PeerError(
-            f"A {kind.__name__} of {len(data)} bytes exceeds the limit of {limit_bytes}: "
+            f"A {said} of {len(data)} bytes exceeds the limit of {limit_bytes}: "
             "it was not read. The sender runs another configuration, or tries to exhaust memory."
         )
     try:
-        message = msgspec.msgpack.decode(data, type=kind)
+        message: M = msgspec.msgpack.decode(data, type=reduce(or_, kinds))
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PeerError(
-            f"These bytes are not a {kind.__name__}: they were not used. "
+            f"These bytes are not a {said}: they were not used. "
             "The sender runs another version, or altered the message."
         ) from error
     if encode(message) != data:
         raise PeerError(
-            f"A {kind.__name__} came in an encoding that is not its canonical one: it was not "
+            f"A {said} came in an encoding that is not its canonical one: it was not "
             "used, since one value with two encodings has two digests."
         )
     return message

@@ -1,0 +1,268 @@
+"""The configuration of one run, in two parts.
+
+`mechanism` holds everything that can move the privacy guarantee, the trust model or the result;
+its digest is in every signed message, so that all parties run the same thing or nothing.
+`runtime` holds what only moves speed and place. Unit of privacy, delta and adversary have no
+default: somebody has to have meant them.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from crypto.digests import canonical_json, sha256
+from crypto.errors import ConfigError
+from privacy.events import Relation, Unit
+from secure_fl.views import Protection
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from pydantic_core import ErrorDetails
+
+SCHEMA = "secure-fl.run.v1"
+
+Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Probability = Annotated[float, Field(gt=0, lt=1)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+
+
+class Section(BaseModel):
+    """A frozen table of the file in which an unknown key is an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class DataSection(Section):
+    """Which data set every site's records are of, and what becomes of it before training."""
+
+    dataset: str
+    """A name of the catalogue, for example `finance.generated`."""
+    drop_duplicates: bool = True
+    """Drop training records whose text also stands in the evaluation set."""
+    scrub: tuple[str, ...] = ()
+    """PII entities that every site must remove; a site without a provider for one refuses."""
+
+
+class ModelSection(Section):
+    """The pretrained base model, pinned by the digest of its weights."""
+
+    name: str
+    weights_sha256: Hex32
+    revision: str | None = None
+    max_length: Count = 128
+    """Tokens per record; the rest of a longer record is cut."""
+
+
+class AdapterSection(Section):
+    """The low-rank adapter that is trained."""
+
+    rank: Annotated[int, Field(ge=1, le=256)] = 8
+    alpha: Positive = 16.0
+    target_modules: tuple[str, ...]
+
+
+class TrainingSection(Section):
+    """How each site optimises between two sums."""
+
+    rounds: Annotated[int, Field(ge=1, le=10_000)]
+    local_steps: Count
+    optimizer: Literal["adam", "sgd"] = "adam"
+    learning_rate: Positive
+    batch_size: Count | None = None
+    """Records per step without differential privacy; under it, `sampling_rate` decides."""
+
+
+class RecordPrivacy(Section):
+    """DP-SGD at each site on its own records; the guarantee holds against everyone."""
+
+    mode: Literal["record"]
+    unit: Unit
+    relation: Relation = Relation.ADD_REMOVE
+    delta: Probability
+    epsilon: Positive | None = None
+    """The target that sigma is calibrated to; this or `sigma` must be given."""
+    sigma: Positive | None = None
+    """Noise multiplier: standard deviation of the noise over the clip."""
+    sampling_rate: Annotated[float, Field(gt=0, le=1)]
+    clip: Positive
+    """Largest l2 norm of one record's gradient."""
+    divisor: Positive
+    """What the noised sum is divided by: a constant of the run, never a count of the data."""
+
+    @model_validator(mode="after")
+    def _has_a_noise_scale(self) -> Self:
+        if self.epsilon is None and self.sigma is None:
+            raise ValueError(
+                "give `epsilon` (a target that sigma is calibrated to) or `sigma`: without "
+                "either, no noise scale follows and no guarantee could be stated"
+            )
+        return self
+
+
+class NoPrivacy(Section):
+    """No privacy guarantee at all; has to be asked for by name."""
+
+    mode: Literal["none"]
+
+
+Privacy = Annotated[RecordPrivacy | NoPrivacy, Field(discriminator="mode")]
+
+
+class EncodingSection(Section):
+    """How float updates become ring elements."""
+
+    bits: Literal[32] = 32
+    clip_range: Positive = 4.0
+    """Largest absolute value of one coordinate of an update; larger ones are clamped."""
+
+
+class Mechanism(Section):
+    """Everything that can move the guarantee, the trust model or the result."""
+
+    method: str
+    sites: Annotated[int, Field(ge=2, le=100)]
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    """Initialisation and, in mode none, batches. Never the source of private randomness."""
+    protection: Protection = Protection.MASKED
+    adversary: Literal["semi-honest"]
+    threshold: Count | None = None
+    """Survivors needed to open a sum; floor(2n/3)+1 when absent."""
+    data: DataSection
+    model: ModelSection
+    adapter: AdapterSection
+    training: TrainingSection
+    privacy: Privacy
+    encoding: EncodingSection = EncodingSection()
+
+    @model_validator(mode="after")
+    def _is_whole(self) -> Self:
+        if isinstance(self.privacy, NoPrivacy) and self.training.batch_size is None:
+            raise ValueError(
+                "mode none draws batches of a fixed size: give `mechanism.training.batch_size`"
+            )
+        if isinstance(self.privacy, RecordPrivacy) and self.training.batch_size is not None:
+            raise ValueError(
+                "`mechanism.training.batch_size` has no meaning under Poisson sampling: "
+                "remove it; `sampling_rate` decides"
+            )
+        least = 2 * self.sites // 3 + 1
+        if self.threshold is not None and not least <= self.threshold <= self.sites:
+            raise ValueError(
+                f"a threshold of {self.threshold} among {self.sites} sites lets a split cohort "
+                f"open two sums or none: choose {least} to {self.sites}, or leave it out"
+            )
+        return self
+
+    def needed_survivors(self) -> int:
+        """Return how many survivors a sum needs: the threshold t."""
+        return self.threshold if self.threshold is not None else 2 * self.sites // 3 + 1
+
+    def to_json(self) -> bytes:
+        """Return the canonical JSON (RFC 8785) that is signed and sent to every site."""
+        return canonical_json(self.model_dump(mode="json"))
+
+    def digest(self) -> bytes:
+        """Return the SHA-256 of the canonical JSON."""
+        return sha256(self.to_json())
+
+
+class Runtime(Section):
+    """What provably cannot move the guarantee: speed and place."""
+
+    micro_batch: Count = 32
+    """Records in one forward pass."""
+    threads: Count = 1
+    """Arithmetic threads of one site."""
+    workers: Count = 2
+    """Sites that work at the same time in an embedded run."""
+    base_model: str | None = None
+    """A local folder in Hugging Face layout; looked at before any other place."""
+    allow_hub: bool = False
+    """Whether the base model may be downloaded; nothing else ever touches the network."""
+
+
+class RunConfig(Section):
+    """One run, as a person wrote it or as it was resolved."""
+
+    schema_: Annotated[Literal["secure-fl.run.v1"], Field(alias="schema")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+    mechanism: Mechanism
+    runtime: Runtime = Runtime()
+
+
+def parse_mechanism(data: bytes) -> Mechanism:
+    """Return the mechanism that a coordinator proposes.
+
+    Raises:
+        ConfigError: `data` is not the canonical JSON of a mechanism this version knows.
+    """
+    try:
+        mechanism = Mechanism.model_validate_json(data)
+    except ValidationError as error:
+        raise ConfigError(explain(error, "the proposed mechanism")) from None
+    if mechanism.to_json() != data:
+        raise ConfigError(
+            "The proposed mechanism is not in canonical form: its digest would not bind it. "
+            "The coordinator runs another version."
+        )
+    return mechanism
+
+
+def load_config(path: Path) -> RunConfig:
+    """Return the run that the TOML file at `path` describes.
+
+    Raises:
+        ConfigError: the file is missing, is not TOML, or has a key or value that no run can have.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except FileNotFoundError:
+        raise ConfigError(
+            f"There is no configuration at {path}: nothing was started. "
+            "`secure-fl init` writes one to begin with."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} cannot be read as UTF-8 text: {error}.") from None
+    try:
+        return RunConfig.model_validate(tomllib.loads(text))
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{path} is not TOML: {error}. Nothing was started.") from None
+    except ValidationError as error:
+        raise ConfigError(explain(error, str(path))) from None
+
+
+def explain(error: ValidationError, where: str) -> str:
+    """Return one clear sentence per problem that pydantic found in `where`."""
+    problems = [_sentence(detail) for detail in error.errors()]
+    return f"{where} cannot be run, nothing was started: " + "; ".join(problems) + "."
+
+
+def _sentence(detail: ErrorDetails) -> str:
+    # The discriminator's value stands in the path as if it were a key: leave it out.
+    path = [str(part) for part in detail["loc"] if part not in {"record", "none"}]
+    key = ".".join(path)
+    kind = detail["type"]
+    if kind == "extra_forbidden":
+        near = get_close_matches(path[-1], _known_keys(), n=1)
+        hint = f", did you mean `{near[0]}`?" if near else ", remove it"
+        return f"`{key}` is not a key of this file{hint}"
+    if kind == "missing":
+        return f"`{key}` is missing and has no default: add it"
+    if kind in {"union_tag_not_found", "union_tag_invalid"}:
+        return f"`{key}.mode` must be one of 'record' or 'none' (no privacy guarantee)"
+    message = detail["msg"].removeprefix("Value error, ")
+    return f"`{key}`: {message}" if key else message
+
+
+def _known_keys() -> list[str]:
+    sections: list[type[Section]] = [
+        RunConfig, Mechanism, Runtime, DataSection, ModelSection, AdapterSection,
+        TrainingSection, RecordPrivacy, NoPrivacy, EncodingSection,
+    ]  # fmt: skip
+    return sorted({name for section in sections for name in section.model_fields})

@@ -1,0 +1,1 @@
+"""The rounds of a run: messages and the two pure state machines that exchange them."""

@@ -1,0 +1,189 @@
+"""Every message between coordinator and sites.
+
+A *statement* is small, holds digests, is signed, and goes into the transcript. A *request* or a
+*reply* is what travels: signed statements and the larger parts that they bind by digest.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Annotated
+
+import msgspec
+
+from crypto.codec import Digest, Message, Name
+from crypto.signatures import Signed
+
+RunId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+Names = Annotated[tuple[Name, ...], msgspec.Meta(max_length=100)]
+Number = Annotated[int, msgspec.Meta(ge=0, le=2**32)]
+
+STATEMENT_LIMIT_BYTES = 1 << 16
+REPLY_LIMIT_BYTES = 1 << 30
+
+
+class Hello(Message, tag="secure-fl.hello.v1"):
+    """Statement: the coordinator proposes a session of a run."""
+
+    run_id: RunId
+    attempt: Number
+    first_round: Number
+    config_digest: Digest
+    roster_digest: Digest
+    suite: str
+    sites: Names
+    threshold: Number
+
+
+class Joined(Message, tag="secure-fl.joined.v1"):
+    """Statement: a site takes part, and has reserved the run's whole plan in its ledger.
+
+    `event` is the reserved event in canonical JSON: a function of the configuration alone.
+    """
+
+    session: Digest
+    site: Name
+    event: bytes
+    ledger_head: Digest
+
+
+class SharesSent(Message, tag="secure-fl.shares-sent.v1"):
+    """Statement: a site's encrypted shares for one round, bound by their digest."""
+
+    session: Digest
+    round: Number
+    site: Name
+    shares_digest: Digest
+
+
+class RoundHeader(Message, tag="secure-fl.round-header.v1"):
+    """Statement: the coordinator opens a round for exactly this cohort and these parameters."""
+
+    session: Digest
+    round: Number
+    config_digest: Digest
+    cohort: Names
+    parameter_digest: Digest
+    checkpoint_size: Number
+    checkpoint_root: Digest
+
+
+class Uploaded(Message, tag="secure-fl.uploaded.v1"):
+    """Statement: a site's protected update, and what its ledger charged for it."""
+
+    session: Digest
+    round: Number
+    site: Name
+    header_digest: Digest
+    vector_digest: Digest
+    event: bytes
+    ledger_head: Digest
+
+
+class RoundClose(Message, tag="secure-fl.round-close.v1"):
+    """Statement: the coordinator names the survivors whose sum it will open."""
+
+    session: Digest
+    round: Number
+    header_digest: Digest
+    survivors: Names
+    threshold: Number
+
+
+class Released(Message, tag="secure-fl.released.v1"):
+    """Statement: a site released its shares for exactly these survivors."""
+
+    session: Digest
+    round: Number
+    site: Name
+    header_digest: Digest
+    survivors: Names
+    shares_digest: Digest
+
+
+class LogProof(Message, tag="secure-fl.log-proof.v1"):
+    """What a site needs to see that its messages are in the log and that the log only grew."""
+
+    inclusion: tuple[tuple[Number, tuple[Digest, ...]], ...]
+    consistency: tuple[Digest, ...]
+
+
+class HelloRequest(Message, tag="secure-fl.hello-request.v1"):
+    """Request of the first exchange: the same bytes to every site."""
+
+    hello: Signed
+    mechanism: bytes
+
+
+class HelloReply(Message, tag="secure-fl.hello-reply.v1"):
+    """Reply: the site joined; under masks, with its keys for the first round."""
+
+    joined: Signed
+    keys: Signed | None
+
+
+class ShareRequest(Message, tag="secure-fl.share-request.v1"):
+    """Request of the second exchange: every site's signed keys."""
+
+    round: Number
+    keys: tuple[Signed, ...]
+
+
+class ShareReply(Message, tag="secure-fl.share-reply.v1"):
+    """Reply: one encrypted share bundle per peer."""
+
+    sent: Signed
+    shares: dict[Name, bytes]
+
+
+class OpenRequest(Message, tag="secure-fl.open-request.v1"):
+    """Request: the round's header, the parameters, and the shares addressed to this site."""
+
+    header: Signed
+    checkpoint: Signed
+    parameters: bytes
+    inbox: dict[Name, bytes]
+    proof: LogProof
+
+
+class OpenReply(Message, tag="secure-fl.open-reply.v1"):
+    """Reply: the protected update, and the keys of the next round."""
+
+    uploaded: Signed
+    vector: bytes
+    next_keys: Signed | None
+
+
+class CloseRequest(Message, tag="secure-fl.close-request.v1"):
+    """Request: the survivors, and the survivors' keys of the next round."""
+
+    close: Signed
+    next_keys: tuple[Signed, ...]
+
+
+class CloseReply(Message, tag="secure-fl.close-reply.v1"):
+    """Reply: the released shares, and the encrypted shares of the next round."""
+
+    released: Signed
+    release: bytes
+    next_sent: Signed | None
+    next_shares: dict[Name, bytes]
+
+
+class RefusalCode(Enum):
+    """All that a site tells about a failure; the details stay in its own log."""
+
+    POLICY = "policy"
+    CONFIG = "config"
+    PROTOCOL = "protocol"
+    RECORD = "record"
+
+
+class Refusal(Message, tag="secure-fl.refusal.v1"):
+    """Reply: the site does not go on."""
+
+    code: RefusalCode
+
+
+Request = HelloRequest | ShareRequest | OpenRequest | CloseRequest
+REQUESTS: tuple[type[Request], ...] = (HelloRequest, ShareRequest, OpenRequest, CloseRequest)
