@@ -1,0 +1,612 @@
+"""What a report may say, as one validated, versioned value.
+
+`ReportFacts` is everything that the released report shows; `secure_fl` fills it from a run, and
+`audits.report` renders it and nothing else. It holds no exact count of any site's records.
+`SiteFacts` is the site's own report, with exact counts; it never leaves the site.
+
+Both are strict: an unknown field, a number of the wrong type, a character that could hide or
+reorder text, or two facts that contradict each other are refused.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import unicodedata
+from datetime import UTC, datetime
+from enum import StrEnum
+from typing import Annotated, Literal, Self
+
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    ConfigDict,
+    Field,
+    FiniteFloat,
+    PlainSerializer,
+    ValidationError,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from crypto.errors import IntegrityError
+from privacy.events import Relation, Unit  # noqa: TC001 - pydantic reads them at run time
+
+_LONGEST_LINE = 400
+# Marks that reorder text, and characters of no width that make two names look alike.
+_DECEIVING = frozenset(
+    "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
+    "\u00ad\u200b\u2060\ufeff\ufffe\uffff"
+)
+
+
+def _visible(line: str) -> str:
+    """Refuse characters that no reader sees, or that make a line read otherwise than it is."""
+    for character in line:
+        if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} or character in _DECEIVING:
+            raise ValueError(
+                f"the character U+{ord(character):04X} cannot be shown faithfully in a report"
+            )
+    return line
+
+
+def _to_utc(moment: datetime) -> datetime:
+    """Return `moment` in UTC and to the second, so that equal facts have equal bytes."""
+    return moment.astimezone(UTC).replace(microsecond=0)
+
+
+def _write_moment(moment: datetime) -> str:
+    """Return `moment` (UTC) in RFC 3339 form, to the second."""
+    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+Line = Annotated[str, Field(min_length=1, max_length=_LONGEST_LINE), AfterValidator(_visible)]
+"""One line of text as a person wrote it: no control, no reordering characters."""
+
+Hex256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+"""A SHA-256 digest in lower-case hexadecimal."""
+
+Moment = Annotated[
+    AwareDatetime, AfterValidator(_to_utc), PlainSerializer(_write_moment, when_used="json")
+]
+"""A moment with its time zone; kept and written in UTC, to the second."""
+
+Fraction = Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
+Epsilon = Annotated[FiniteFloat, Field(ge=0.0)]
+Delta = Annotated[FiniteFloat, Field(gt=0.0, lt=1.0)]
+Positive = Annotated[FiniteFloat, Field(gt=0.0)]
+Count = Annotated[int, Field(ge=0)]
+
+
+class Facts(BaseModel):
+    """Base of every fact: frozen, strict, and without unknown fields."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True
+    )
+
+
+class Outcome(StrEnum):
+    """Whether a run did all of its rounds."""
+
+    FINISHED = "finished"
+    PARTIAL = "partial"
+
+
+class View(StrEnum):
+    """How much of a cohort a rule reads, or a protection reveals."""
+
+    SUM = "sum"
+    GROUPS = "groups"
+    EACH = "each"
+
+
+class Adversary(StrEnum):
+    """What the coordinator and colluding sites are assumed to do."""
+
+    SEMI_HONEST = "semi-honest"
+    MALICIOUS = "malicious"
+
+
+class Source(StrEnum):
+    """Where training records come from."""
+
+    SITES_OWN = "sites-own"
+    PUBLISHED = "published"
+    GENERATED = "generated"
+
+
+class ReportWarning(StrEnum):
+    """What a reader must know before relying on the report. Texts are in `audits.wording`."""
+
+    NO_PRIVACY_GUARANTEE = "no-privacy-guarantee"
+    RUN_NOT_FINISHED = "run-not-finished"
+    EACH_UPDATE_REVEALED = "each-update-revealed"
+    ONE_PROCESS_HELD_ALL_KEYS = "one-process-held-all-keys"
+    BUDGET_NOT_CARRIED = "budget-not-carried"
+    ROUNDS_REPEATED = "rounds-repeated"
+    SCRUBBING_OFF = "scrubbing-off"
+    NAMES_NOT_LOOKED_FOR = "names-not-looked-for"
+    UTILITY_MEASURED_ON_COMMON_SET = "utility-measured-on-common-set"
+    FLOATING_POINT_NOISE = "floating-point-noise"
+
+
+class SoftwareVersion(Facts):
+    """One program or library of the run."""
+
+    name: Line
+    version: Line
+
+
+class RunFacts(Facts):
+    """Which run this is.
+
+    `run_id` is 16 bytes in hexadecimal; `ended` is when the last finished round was recorded.
+    """
+
+    name: Line
+    run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
+    started: Moment
+    ended: Moment
+    outcome: Outcome
+    planned_rounds: Annotated[int, Field(ge=1)]
+    resumes: Count = 0
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.ended < self.started:
+            raise ValueError("the run ended before it started")
+        return self
+
+
+class MethodFacts(Facts):
+    """What was tuned, and what a site sends.
+
+    `tuned` and `sent` are phrases without a full stop, such as "LoRA of rank 8 on the attention
+    layers, and the classifier" and "the mean of the clipped, noised gradients".
+    """
+
+    name: Line
+    reference: Line
+    tuned: Line
+    sent: Line
+    shared_parameters: Annotated[int, Field(ge=1)]
+    view_needed: View
+
+
+class BaseModelFacts(Facts):
+    """The model that the run started from. `source` says where its files were found."""
+
+    name: Line
+    weights_sha256: Hex256
+    source: Line
+
+
+class DataFacts(Facts):
+    """The task's data, without any count of a site's records.
+
+    `evaluation_records` counts the evaluation set that the consortium holds in common.
+    """
+
+    name: Line
+    licence: Line
+    source: Source
+    labels: Annotated[tuple[Line, ...], Field(min_length=2)]
+    evaluation_records: Annotated[int, Field(ge=1)]
+
+
+class PartyFacts(Facts):
+    """A site or the coordinator, with the SHA-256 of its raw Ed25519 public key."""
+
+    name: Line
+    key_fingerprint: Hex256
+
+
+class FederationFacts(Facts):
+    """Who took part. `root_fingerprint` is the SHA-256 of the consortium's raw public key."""
+
+    consortium: Line
+    root_fingerprint: Hex256
+    coordinator: PartyFacts
+    sites: Annotated[tuple[PartyFacts, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _names_differ(self) -> Self:
+        names = [party.name for party in (self.coordinator, *self.sites)]
+        if len(set(names)) != len(names):
+            raise ValueError("two parties have the same name")
+        return self
+
+
+class MaskedSumFacts(Facts):
+    """Updates were masked, so that only their sum could be opened."""
+
+    kind: Literal["masked-sum"] = "masked-sum"
+    cipher_suite: Line
+    threshold: Annotated[int, Field(ge=1)]
+    view_revealed: Literal[View.SUM] = View.SUM
+
+
+class PlainSumFacts(Facts):
+    """Updates reached the coordinator one by one, readable."""
+
+    kind: Literal["plain-sum"] = "plain-sum"
+    view_revealed: Literal[View.EACH] = View.EACH
+
+
+Protection = Annotated[MaskedSumFacts | PlainSumFacts, Field(discriminator="kind")]
+
+
+class SiteCharge(Facts):
+    """What one site's ledger charged for this run, as epsilons at the run's delta.
+
+    `reserved_epsilon`: the whole plan, set aside before the first round.
+    `drawn_epsilon`: the noise that was drawn, rounds repeated after a crash included.
+    `charged_epsilon`: the plan and every extra draw together; it is what this run cost.
+    `extra_draws`: rounds whose noise was drawn again after a crash.
+    `ledger_head`: digest of the ledger's last entry when the extract was made.
+    """
+
+    site: Line
+    reserved_epsilon: Epsilon
+    drawn_epsilon: Epsilon
+    charged_epsilon: Epsilon
+    extra_draws: Count
+    ledger_head: Hex256
+
+    @model_validator(mode="after")
+    def _charges_cover(self) -> Self:
+        # Each epsilon is its own numerical bound, so allow for the accountant's discretisation.
+        covered = self.charged_epsilon * 1.01 + 1e-6
+        if self.reserved_epsilon > covered or self.drawn_epsilon > covered:
+            raise ValueError("a site was charged less than it reserved or drew")
+        return self
+
+
+class CrossCheck(Facts):
+    """The plan's epsilon by an accountant that is not the one claimed."""
+
+    accountant: Line
+    epsilon: Epsilon
+
+
+class RecordPrivacyFacts(Facts):
+    """Differential privacy at each site, by DP-SGD on the site's own records.
+
+    `epsilon` is the whole plan's at `delta`, by `accountant`; `target_epsilon` is what the
+    configuration asked for, absent when it gave `noise_multiplier` itself. `clip` is the l2 norm
+    to which one unit's gradient is cut; the noise's standard deviation is `noise_multiplier`
+    times `clip`, added to a sum over a Poisson sample taken at `sampling_rate`, `steps` times.
+    """
+
+    mode: Literal["record"] = "record"
+    unit: Unit
+    relation: Relation
+    target_epsilon: Epsilon | None
+    epsilon: Epsilon
+    delta: Delta
+    noise_multiplier: Positive
+    clip: Positive
+    sampling_rate: Annotated[FiniteFloat, Field(gt=0.0, le=1.0)]
+    steps: Annotated[int, Field(ge=1)]
+    accountant: Line
+    cross_checks: tuple[CrossCheck, ...]
+    sites: Annotated[tuple[SiteCharge, ...], Field(min_length=1)]
+
+    @property
+    def highest_charge(self) -> float:
+        """The largest epsilon that any site was charged for this run: what the run promises."""
+        return max(charge.charged_epsilon for charge in self.sites)
+
+
+class LedgerHead(Facts):
+    """The digest of the last entry of one site's ledger."""
+
+    site: Line
+    ledger_head: Hex256
+
+
+class NoPrivacyFacts(Facts):
+    """No differential privacy: every site's ledger was charged without bound."""
+
+    mode: Literal["none"] = "none"
+    sites: tuple[LedgerHead, ...]
+
+
+Privacy = Annotated[RecordPrivacyFacts | NoPrivacyFacts, Field(discriminator="mode")]
+
+
+class ScoreFacts(Facts):
+    """Scores on the common evaluation set, as fractions."""
+
+    accuracy: Fraction
+    macro_f1: Fraction
+    weighted_f1: Fraction
+
+
+class UtilityFacts(Facts):
+    """What the final scores are to be compared with.
+
+    `majority_accuracy` is what always answering the most frequent label reaches on the common
+    evaluation set; `before` is the model before the first round, if it was measured.
+    """
+
+    majority_accuracy: Fraction
+    before: ScoreFacts | None
+
+
+class RoundFacts(Facts):
+    """One finished round, counted from 1.
+
+    `epsilon` is what the plan spends up to and with this round (None in mode none); `sites_in_sum`
+    are the sites whose updates the sum holds; `attempts` is more than 1 for a repeated round.
+    """
+
+    round: Annotated[int, Field(ge=1)]
+    sites_in_sum: Annotated[int, Field(ge=1)]
+    attempts: Annotated[int, Field(ge=1)] = 1
+    scores: ScoreFacts
+    epsilon: Epsilon | None
+    seconds: Annotated[FiniteFloat, Field(ge=0.0)]
+
+
+class ScrubbingFacts(Facts):
+    """Which types of personal data one site looked for before training, and which it did not.
+
+    Both are names of entities as the scrubber has them, such as IBAN_CODE. Nothing is counted:
+    how many were found is the site's own affair.
+    """
+
+    site: Line
+    looked_for: tuple[Line, ...]
+    not_looked_for: tuple[Line, ...]
+
+    @model_validator(mode="after")
+    def _disjoint(self) -> Self:
+        if set(self.looked_for) & set(self.not_looked_for):
+            raise ValueError("an entity is listed both as looked for and as not looked for")
+        return self
+
+
+class Setting(Facts):
+    """One resolved setting. `mechanism` ones can move the guarantee, `runtime` ones cannot."""
+
+    part: Literal["mechanism", "runtime"]
+    name: Line
+    value: Line
+
+
+class DigestFacts(Facts):
+    """What an auditor compares with the run folder.
+
+    `config` and `roster` are digests of their canonical JSON, `final_parameters` of the shared
+    parameters after the last finished round; the transcript is an RFC 6962 tree.
+    """
+
+    config: Hex256
+    roster: Hex256
+    final_parameters: Hex256
+    transcript_root: Hex256
+    transcript_size: Count
+
+
+def _dumped(facts: Facts) -> bytes:
+    return facts.model_dump_json(by_alias=True, indent=2).encode() + b"\n"
+
+
+class ReportFacts(Facts):
+    """Everything that the released report says. The list of warnings completes itself."""
+
+    schema_tag: Literal["secure-fl.report-facts.v1"] = Field(
+        default="secure-fl.report-facts.v1", alias="schema"
+    )
+    run: RunFacts
+    software: tuple[SoftwareVersion, ...]
+    method: MethodFacts
+    base_model: BaseModelFacts
+    data: DataFacts
+    federation: FederationFacts
+    protection: Protection
+    adversary: Adversary
+    privacy: Privacy
+    utility: UtilityFacts
+    rounds: tuple[RoundFacts, ...]
+    scrubbing: tuple[ScrubbingFacts, ...]
+    settings: tuple[Setting, ...]
+    digests: DigestFacts
+    warnings: tuple[ReportWarning, ...] = Field(default=(), validate_default=True)
+
+    @field_validator("warnings")
+    @classmethod
+    def _complete(
+        cls, given: tuple[ReportWarning, ...], info: ValidationInfo
+    ) -> tuple[ReportWarning, ...]:
+        """Add what follows from the other facts, so that no warning can be left out."""
+        known = {*given, *_implied_warnings(info)}
+        return tuple(warning for warning in ReportWarning if warning in known)
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        sites = [party.name for party in self.federation.sites]
+        if [entry.site for entry in self.privacy.sites] != sites:
+            raise ValueError("privacy.sites does not list the federation's sites in their order")
+        if [entry.site for entry in self.scrubbing] != sites:
+            raise ValueError("scrubbing does not list the federation's sites in their order")
+        if isinstance(self.protection, MaskedSumFacts) and self.protection.threshold > len(sites):
+            raise ValueError("the threshold exceeds the number of sites")
+        self._check_rounds(len(sites))
+        return self
+
+    def _check_rounds(self, sites: int) -> None:
+        if [entry.round for entry in self.rounds] != list(range(1, len(self.rounds) + 1)):
+            raise ValueError("rounds are not numbered 1, 2, 3 and so on")
+        finished = len(self.rounds) == self.run.planned_rounds
+        if len(self.rounds) > self.run.planned_rounds:
+            raise ValueError("more rounds than were planned")
+        if finished != (self.run.outcome is Outcome.FINISHED):
+            raise ValueError("the outcome does not fit the number of rounds")
+        guaranteed = isinstance(self.privacy, RecordPrivacyFacts)
+        for entry in self.rounds:
+            if (entry.epsilon is not None) != guaranteed:
+                raise ValueError(f"round {entry.round}: an epsilon is given if and only if private")
+            if entry.sites_in_sum > sites:
+                raise ValueError(f"round {entry.round}: more sites in the sum than there are")
+
+    def to_json(self) -> bytes:
+        """Return the facts as JSON (UTF-8, indented): one value, one sequence of bytes."""
+        return _dumped(self)
+
+    def sha256(self) -> str:
+        """Return the SHA-256 of `to_json()` in hexadecimal."""
+        return hashlib.sha256(self.to_json()).hexdigest()
+
+    @classmethod
+    def from_json(cls, data: bytes) -> ReportFacts:
+        """Return the facts in `data`.
+
+        Raises:
+            IntegrityError: `data` is not a report's facts of this version.
+        """
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            raise IntegrityError(_unreadable(cls.__name__, error)) from error
+
+
+def _implied_warnings(info: ValidationInfo) -> set[ReportWarning]:
+    """Return the warnings that follow from the facts validated so far; failed fields are absent."""
+    implied = {ReportWarning.UTILITY_MEASURED_ON_COMMON_SET}
+    match info.data.get("privacy"):
+        case NoPrivacyFacts():
+            implied.add(ReportWarning.NO_PRIVACY_GUARANTEE)
+        case RecordPrivacyFacts(sites=charges):
+            implied.add(ReportWarning.FLOATING_POINT_NOISE)
+            if any(charge.extra_draws for charge in charges):
+                implied.add(ReportWarning.ROUNDS_REPEATED)
+    if any(entry.attempts > 1 for entry in info.data.get("rounds", ())):
+        implied.add(ReportWarning.ROUNDS_REPEATED)
+    run = info.data.get("run")
+    if isinstance(run, RunFacts) and run.outcome is Outcome.PARTIAL:
+        implied.add(ReportWarning.RUN_NOT_FINISHED)
+    if isinstance(info.data.get("protection"), PlainSumFacts):
+        implied.add(ReportWarning.EACH_UPDATE_REVEALED)
+    for entry in info.data.get("scrubbing", ()):
+        if not entry.looked_for:
+            implied.add(ReportWarning.SCRUBBING_OFF)
+        if "PERSON" not in entry.looked_for:
+            implied.add(ReportWarning.NAMES_NOT_LOOKED_FOR)
+    return implied
+
+
+class LabelCount(Facts):
+    """How many of a site's training records carry one label."""
+
+    label: Line
+    records: Count
+
+
+class PiiCount(Facts):
+    """How many spans of one type of personal data were found and replaced."""
+
+    entity: Line
+    spans: Count
+
+
+class LedgerEntryFacts(Facts):
+    """One entry of the site's ledger, oldest first. `event` says in words what was charged."""
+
+    number: Count
+    recorded: Moment
+    kind: Line
+    run: Line
+    event: Line
+    digest: Hex256
+
+
+class BudgetFacts(Facts):
+    """The policy's ceiling for the site's named data set, and what all runs were charged.
+
+    `spent_epsilon` is None when a run without any guarantee was charged, so that no bound is left.
+    """
+
+    unit: Unit
+    relation: Relation
+    delta: Delta
+    ceiling_epsilon: Epsilon
+    spent_epsilon: Epsilon | None
+
+
+class SiteFacts(Facts):
+    """The site's own report: exact counts of its records and its ledger. It never leaves the site.
+
+    `charge` is None in mode none. `dataset_version` is the plain digest of the site's records.
+    """
+
+    schema_tag: Literal["secure-fl.site-facts.v1"] = Field(
+        default="secure-fl.site-facts.v1", alias="schema"
+    )
+    site: Line
+    consortium: Line
+    run: RunFacts
+    dataset: Line
+    dataset_version: Hex256
+    training_records: Count
+    records_changed: Count
+    labels: Annotated[tuple[LabelCount, ...], Field(min_length=1)]
+    pii: tuple[PiiCount, ...]
+    scrubbing: ScrubbingFacts
+    charge: SiteCharge | None
+    budget: BudgetFacts
+    ledger: tuple[LedgerEntryFacts, ...]
+    ledger_head: Hex256
+    report_sha256: Hex256 | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if sum(entry.records for entry in self.labels) != self.training_records:
+            raise ValueError("the labels' counts do not add up to the training records")
+        if self.records_changed > self.training_records:
+            raise ValueError("more records changed than there are")
+        if self.scrubbing.site != self.site:
+            raise ValueError("the scrubbing is another site's")
+        if self.charge is not None and self.charge.site != self.site:
+            raise ValueError("the charge is another site's")
+        return self
+
+    def to_json(self) -> bytes:
+        """Return the facts as JSON (UTF-8, indented): one value, one sequence of bytes."""
+        return _dumped(self)
+
+    @classmethod
+    def from_json(cls, data: bytes) -> SiteFacts:
+        """Return the facts in `data`.
+
+        Raises:
+            IntegrityError: `data` is not a site report's facts of this version.
+        """
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            raise IntegrityError(_unreadable(cls.__name__, error)) from error
+
+
+def _unreadable(kind: str, error: ValidationError) -> str:
+    places = ", ".join(
+        ".".join(str(part) for part in detail["loc"]) or "the whole"
+        for detail in error.errors()[:3]
+    )
+    return (
+        f"This file does not hold {kind} of this version (at {places}): no report was made from "
+        "it. It was altered, or written by another version; take the run folder's own copy."
+    )
+
+
+def smallest_openable_sum(sites: int, threshold: int) -> int:
+    """Return over how few sites a coordinator that shows sites different lists can open a sum.
+
+    With n sites and threshold t, every site shares with all n; disjoint false drop-outs can be
+    claimed to floor((n - t) n / t) sites before a threshold of shares is missing.
+    """
+    return sites - math.floor(sites * (sites - threshold) / threshold)
