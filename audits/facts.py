@@ -1,91 +1,39 @@
-"""What a report may say, as one validated, versioned value.
+"""What the released report may say, as one validated, versioned value.
 
-`ReportFacts` is everything that the released report shows; `secure_fl` fills it from a run, and
-`audits.report` renders it and nothing else. It holds no exact count of any site's records.
-`SiteFacts` is the site's own report, with exact counts; it never leaves the site.
-
-Both are strict: an unknown field, a number of the wrong type, a character that could hide or
-reorder text, or two facts that contradict each other are refused.
+`ReportFacts` is everything that the report shows; `secure_fl` fills it from a run, and
+`audits.report` renders it and nothing else. It holds no exact count of any site's records. Two
+facts that contradict each other are refused.
 """
 
 from __future__ import annotations
 
 import hashlib
-import math
-import unicodedata
-from datetime import UTC, datetime
 from enum import StrEnum
 from typing import Annotated, Literal, Self
 
 from pydantic import (
-    AfterValidator,
-    AwareDatetime,
-    BaseModel,
-    ConfigDict,
     Field,
     FiniteFloat,
-    PlainSerializer,
     ValidationError,
     ValidationInfo,
     field_validator,
     model_validator,
 )
 
+from audits.fact_types import (
+    Count,
+    Delta,
+    Epsilon,
+    Facts,
+    Fraction,
+    Hex256,
+    Line,
+    Moment,
+    Positive,
+    unreadable,
+)
 from crypto.errors import IntegrityError
 from privacy.events import Relation, Unit  # noqa: TC001 - pydantic reads them at run time
-
-_LONGEST_LINE = 400
-# Marks that reorder text, and characters of no width that make two names look alike.
-_DECEIVING = frozenset(
-    "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"
-    "\u00ad\u200b\u2060\ufeff\ufffe\uffff"
-)
-
-
-def _visible(line: str) -> str:
-    """Refuse characters that no reader sees, or that make a line read otherwise than it is."""
-    for character in line:
-        if unicodedata.category(character) in {"Cc", "Cs", "Zl", "Zp"} or character in _DECEIVING:
-            raise ValueError(
-                f"the character U+{ord(character):04X} cannot be shown faithfully in a report"
-            )
-    return line
-
-
-def _to_utc(moment: datetime) -> datetime:
-    """Return `moment` in UTC and to the second, so that equal facts have equal bytes."""
-    return moment.astimezone(UTC).replace(microsecond=0)
-
-
-def _write_moment(moment: datetime) -> str:
-    """Return `moment` (UTC) in RFC 3339 form, to the second."""
-    return moment.strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
-Line = Annotated[str, Field(min_length=1, max_length=_LONGEST_LINE), AfterValidator(_visible)]
-"""One line of text as a person wrote it: no control, no reordering characters."""
-
-Hex256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-"""A SHA-256 digest in lower-case hexadecimal."""
-
-Moment = Annotated[
-    AwareDatetime, AfterValidator(_to_utc), PlainSerializer(_write_moment, when_used="json")
-]
-"""A moment with its time zone; kept and written in UTC, to the second."""
-
-Fraction = Annotated[FiniteFloat, Field(ge=0.0, le=1.0)]
-Epsilon = Annotated[FiniteFloat, Field(ge=0.0)]
-Delta = Annotated[FiniteFloat, Field(gt=0.0, lt=1.0)]
-Positive = Annotated[FiniteFloat, Field(gt=0.0)]
-Count = Annotated[int, Field(ge=0)]
-
-
-class Facts(BaseModel):
-    """Base of every fact: frozen, strict, and without unknown fields."""
-
-    model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, allow_inf_nan=False, hide_input_in_errors=True
-    )
 
 
 class Outcome(StrEnum):
@@ -392,10 +340,6 @@ class DigestFacts(Facts):
     transcript_size: Count
 
 
-def _dumped(facts: Facts) -> bytes:
-    return facts.model_dump_json(by_alias=True, indent=2).encode() + b"\n"
-
-
 class ReportFacts(Facts):
     """Everything that the released report says. The list of warnings completes itself."""
 
@@ -454,10 +398,6 @@ class ReportFacts(Facts):
             if entry.sites_in_sum > sites:
                 raise ValueError(f"round {entry.round}: more sites in the sum than there are")
 
-    def to_json(self) -> bytes:
-        """Return the facts as JSON (UTF-8, indented): one value, one sequence of bytes."""
-        return _dumped(self)
-
     def sha256(self) -> str:
         """Return the SHA-256 of `to_json()` in hexadecimal."""
         return hashlib.sha256(self.to_json()).hexdigest()
@@ -472,7 +412,7 @@ class ReportFacts(Facts):
         try:
             return cls.model_validate_json(data)
         except ValidationError as error:
-            raise IntegrityError(_unreadable(cls.__name__, error)) from error
+            raise IntegrityError(unreadable(cls.__name__, error)) from error
 
 
 def _implied_warnings(info: ValidationInfo) -> set[ReportWarning]:
@@ -500,113 +440,10 @@ def _implied_warnings(info: ValidationInfo) -> set[ReportWarning]:
     return implied
 
 
-class LabelCount(Facts):
-    """How many of a site's training records carry one label."""
-
-    label: Line
-    records: Count
-
-
-class PiiCount(Facts):
-    """How many spans of one type of personal data were found and replaced."""
-
-    entity: Line
-    spans: Count
-
-
-class LedgerEntryFacts(Facts):
-    """One entry of the site's ledger, oldest first. `event` says in words what was charged."""
-
-    number: Count
-    recorded: Moment
-    kind: Line
-    run: Line
-    event: Line
-    digest: Hex256
-
-
-class BudgetFacts(Facts):
-    """The policy's ceiling for the site's named data set, and what all runs were charged.
-
-    `spent_epsilon` is None when a run without any guarantee was charged, so that no bound is left.
-    """
-
-    unit: Unit
-    relation: Relation
-    delta: Delta
-    ceiling_epsilon: Epsilon
-    spent_epsilon: Epsilon | None
-
-
-class SiteFacts(Facts):
-    """The site's own report: exact counts of its records and its ledger. It never leaves the site.
-
-    `charge` is None in mode none. `dataset_version` is the plain digest of the site's records.
-    """
-
-    schema_tag: Literal["secure-fl.site-facts.v1"] = Field(
-        default="secure-fl.site-facts.v1", alias="schema"
-    )
-    site: Line
-    consortium: Line
-    run: RunFacts
-    dataset: Line
-    dataset_version: Hex256
-    training_records: Count
-    records_changed: Count
-    labels: Annotated[tuple[LabelCount, ...], Field(min_length=1)]
-    pii: tuple[PiiCount, ...]
-    scrubbing: ScrubbingFacts
-    charge: SiteCharge | None
-    budget: BudgetFacts
-    ledger: tuple[LedgerEntryFacts, ...]
-    ledger_head: Hex256
-    report_sha256: Hex256 | None = None
-
-    @model_validator(mode="after")
-    def _consistent(self) -> Self:
-        if sum(entry.records for entry in self.labels) != self.training_records:
-            raise ValueError("the labels' counts do not add up to the training records")
-        if self.records_changed > self.training_records:
-            raise ValueError("more records changed than there are")
-        if self.scrubbing.site != self.site:
-            raise ValueError("the scrubbing is another site's")
-        if self.charge is not None and self.charge.site != self.site:
-            raise ValueError("the charge is another site's")
-        return self
-
-    def to_json(self) -> bytes:
-        """Return the facts as JSON (UTF-8, indented): one value, one sequence of bytes."""
-        return _dumped(self)
-
-    @classmethod
-    def from_json(cls, data: bytes) -> SiteFacts:
-        """Return the facts in `data`.
-
-        Raises:
-            IntegrityError: `data` is not a site report's facts of this version.
-        """
-        try:
-            return cls.model_validate_json(data)
-        except ValidationError as error:
-            raise IntegrityError(_unreadable(cls.__name__, error)) from error
-
-
-def _unreadable(kind: str, error: ValidationError) -> str:
-    places = ", ".join(
-        ".".join(str(part) for part in detail["loc"]) or "the whole"
-        for detail in error.errors()[:3]
-    )
-    return (
-        f"This file does not hold {kind} of this version (at {places}): no report was made from "
-        "it. It was altered, or written by another version; take the run folder's own copy."
-    )
-
-
 def smallest_openable_sum(sites: int, threshold: int) -> int:
     """Return over how few sites a coordinator that shows sites different lists can open a sum.
 
-    With n sites and threshold t, every site shares with all n; disjoint false drop-outs can be
-    claimed to floor((n - t) n / t) sites before a threshold of shares is missing.
+    With n sites and threshold t, a site gives shares of the mask secrets of at most n - t peers,
+    so n(n - t) such shares exist in all, and t of them remove one peer: n - floor(n(n - t) / t).
     """
-    return sites - math.floor(sites * (sites - threshold) / threshold)
+    return max(1, sites - sites * (sites - threshold) // threshold)

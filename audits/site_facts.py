@@ -1,0 +1,106 @@
+"""What a site's own report says: exact counts, which never leave the site."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal, Self
+
+from pydantic import Field, ValidationError, model_validator
+
+from audits.fact_types import Count, Delta, Epsilon, Facts, Hex256, Line, Moment, unreadable
+from audits.facts import (  # noqa: TC001 - pydantic reads them at run time
+    RunFacts,
+    ScrubbingFacts,
+    SiteCharge,
+)
+from crypto.errors import IntegrityError
+from privacy.events import Relation, Unit  # noqa: TC001 - pydantic reads them at run time
+
+
+class LabelCount(Facts):
+    """How many of a site's training records carry one label."""
+
+    label: Line
+    records: Count
+
+
+class PiiCount(Facts):
+    """How many spans of one type of personal data were found and replaced."""
+
+    entity: Line
+    spans: Count
+
+
+class LedgerEntryFacts(Facts):
+    """One entry of the site's ledger, oldest first. `event` says in words what was charged."""
+
+    number: Count
+    recorded: Moment
+    kind: Line
+    run: Line
+    event: Line
+    digest: Hex256
+
+
+class BudgetFacts(Facts):
+    """The policy's ceiling for the site's named data set, and what all runs were charged.
+
+    `spent_epsilon` is None when a run without any guarantee was charged, so that no bound is left.
+    """
+
+    unit: Unit
+    relation: Relation
+    delta: Delta
+    ceiling_epsilon: Epsilon
+    spent_epsilon: Epsilon | None
+
+
+class SiteFacts(Facts):
+    """The site's own report: exact counts of its records and its ledger. It never leaves the site.
+
+    `charge` is None in mode none. `dataset_version` is the plain digest of the site's records,
+    `records_changed` counts records in which scrubbing replaced anything (None: not counted),
+    `report_sha256` is the digest of the released report's facts, where this site has them.
+    """
+
+    schema_tag: Literal["secure-fl.site-facts.v1"] = Field(
+        default="secure-fl.site-facts.v1", alias="schema"
+    )
+    site: Line
+    consortium: Line
+    run: RunFacts
+    dataset: Line
+    dataset_version: Hex256
+    training_records: Count
+    records_changed: Count | None
+    labels: Annotated[tuple[LabelCount, ...], Field(min_length=1)]
+    pii: tuple[PiiCount, ...]
+    scrubbing: ScrubbingFacts
+    charge: SiteCharge | None
+    budget: BudgetFacts
+    ledger: tuple[LedgerEntryFacts, ...]
+    ledger_head: Hex256
+    report_sha256: Hex256 | None = None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if sum(entry.records for entry in self.labels) != self.training_records:
+            raise ValueError("the labels' counts do not add up to the training records")
+        if self.records_changed is not None and self.records_changed > self.training_records:
+            raise ValueError("more records changed than there are")
+        if self.scrubbing.site != self.site:
+            raise ValueError("the scrubbing is another site's")
+        if self.charge is not None and self.charge.site != self.site:
+            raise ValueError("the charge is another site's")
+        return self
+
+    @classmethod
+    def from_json(cls, data: bytes) -> SiteFacts:
+        """Return the facts in `data`.
+
+        Raises:
+            IntegrityError: `data` is not a site report's facts of this version.
+        """
+        try:
+            return cls.model_validate_json(data)
+        except ValidationError as error:
+            raise IntegrityError(unreadable(cls.__name__, error)) from error
