@@ -1,0 +1,86 @@
+# Two commands matter: `make demo` and `make test`. Both set up .venv first; a fresh clone needs
+# only Python 3.11 or newer, make and a package index.
+#
+#   PYTHON          the interpreter that .venv is made from
+#   TORCH_PIP_ARGS  extra arguments for the one `pip install torch`, for example
+#                   --index-url https://download.pytorch.org/whl/cpu
+#   DEMO_ARGS       extra arguments for the demo's run, for example --rounds 2
+#   PYTEST_ARGS     extra arguments for the tests, for example -k masks
+
+PYTHON ?= python3
+TORCH_PIP_ARGS ?=
+DEMO_ARGS ?=
+PYTEST_ARGS ?=
+
+VENV := .venv
+PY := $(VENV)/bin/python
+LOCKED := $(VENV)/.locked
+READY := $(VENV)/.ready
+TORCH := torch==2.13.0
+CODE := secure_fl privacy crypto domains audits
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint types contract tests bench docs lock clean
+
+help:
+	@echo "make demo   install, then tune one model over four sites and write a signed run folder"
+	@echo "make test   install, then check style, types, imports and documents, and run the tests"
+	@echo "make lint | types | contract | docs | tests   one part of make test"
+	@echo "make bench  install, then run every benchmark and print its table"
+	@echo "make lock   resolve the dependencies of pyproject.toml into requirements.lock again"
+	@echo "make clean  remove what tools left behind (never .venv, runs or a site's state)"
+
+$(PY):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "secure-fl needs Python 3.11 or newer, and $(PYTHON) is " + sys.version.split()[0] + ": name another one with PYTHON=...")'
+	$(PYTHON) -m venv $(VENV)
+
+# Torch goes first and alone: its build depends on the machine, and its local version
+# (2.13.0+cpu) is on no index, so the lock leaves it out. Everything else comes by hash.
+$(LOCKED): requirements.lock | $(PY)
+	$(PY) -m pip install --quiet $(TORCH_PIP_ARGS) $(TORCH)
+	$(PY) -m pip install --quiet --no-deps --require-hashes -r requirements.lock
+	@touch $@
+
+$(READY): pyproject.toml $(LOCKED)
+	$(PY) -m pip install --quiet --no-deps --no-build-isolation -e .
+	$(PY) tests/house/check_installation.py
+	@touch $@
+
+setup: $(READY)
+
+# A run never overwrites another, so each demo gets a folder of its own.
+demo: $(READY)
+	@out=runs/demo; n=1; while [ -e "$$out" ]; do n=$$((n + 1)); out="runs/demo-$$n"; done; \
+	echo "secure-fl run examples/finance.toml --fresh-state --out $$out $(DEMO_ARGS)"; \
+	$(VENV)/bin/secure-fl run examples/finance.toml --fresh-state --out "$$out" $(DEMO_ARGS)
+
+test: lint types contract docs tests
+
+lint: $(READY)
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+types: $(READY)
+	$(VENV)/bin/mypy $(CODE)
+
+contract: $(READY)
+	$(VENV)/bin/lint-imports
+
+docs: $(READY)
+	$(PY) tests/house/check_documents.py
+
+tests: $(READY)
+	$(PY) tests/run_offline.py $(PYTEST_ARGS)
+
+bench: $(READY)
+	@set -e; for name in $$(grep -l '^def main' benchmarks/*.py | xargs -n1 basename -s .py); do \
+		echo "python -m benchmarks.$$name"; $(PY) -m benchmarks.$$name; \
+	done
+
+lock:
+	uv pip compile pyproject.toml --extra demo --extra dev --universal --python-version 3.11 \
+		--generate-hashes --no-emit-package torch --no-header --no-annotate -o requirements.lock
+
+clean:
+	rm -rf build dist .pytest_cache .ruff_cache .mypy_cache .import_linter_cache .hypothesis
+	find $(CODE) benchmarks tests -name __pycache__ -type d -prune -exec rm -rf {} +
