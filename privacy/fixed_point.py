@@ -1,0 +1,229 @@
+"""Fixed-point numbers in the ring Z_(2^bits), chosen so that a sum can never wrap.
+
+A site's value x becomes the integer k with x ~ k * step, and a negative k its residue modulo
+2^bits. Sums of residues are then sums of integers as long as no honest sum leaves
+[-(2^(bits-1) - 1), 2^(bits-1) - 1]; `Grid` picks the step so that this cannot happen.
+
+The step is a power of two. So x / step, k * step and sums of them are exact in float64: what is
+decoded equals the sum of the sites' fixed-point plaintexts to the last bit, on every machine.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, final
+
+import numpy as np
+
+from crypto.errors import ConfigError, PeerError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from crypto.keystream import KeyStream
+
+_SMALLEST_BITS = 8
+_LARGEST_BITS = 32
+_RANGE = (2.0**-64, 2.0**64)
+_CHUNK = 1 << 16  # values per pass: the temporary float64 arrays stay in the cache
+
+
+@final
+class Nearest:
+    """Round to the nearest grid point, ties to even: deterministic, error at most step / 2."""
+
+
+@final
+@dataclass(frozen=True, repr=False)
+class Stochastic:
+    """Round up with the probability of the fraction, from a cryptographic stream.
+
+    For x between two grid points, with f = frac(x / step), the higher is taken with probability
+    ceil(2^32 f) / 2^32, so per value: the error is below one step, the bias at most
+    2^-32 * step (upwards), and the variance at most step^2 / 4 (a Bernoulli variable's).
+    """
+
+    stream: KeyStream
+
+
+Rounding = Nearest | Stochastic
+NEAREST = Nearest()
+
+
+@final
+@dataclass(frozen=True)
+class Grid:
+    """The grid on which `parties` sites may each send values in [-clip_range, clip_range].
+
+    With M = floor((2^(bits-1) - 1) / parties), the largest integer that every site may send, the
+    step is the smallest power of two >= clip_range / (M - 1). The one that is taken off lets any
+    rounding go outwards by one step. So |sum| <= parties * M <= 2^(bits-1) - 1: it never wraps.
+
+    Attributes:
+        clip_range: the largest absolute value that may be encoded, in the values' own unit. With
+            noise, `range_with_noise` gives one that is left with probability 2^-40 at most.
+        parties: how many encoded vectors may be summed.
+        bits: the ring is Z_(2^bits), 8 to 32. Since 2^bits divides 2^32, sums may be carried
+            out in uint32.
+
+    Raises:
+        ConfigError: the combination leaves no grid point per site, or a number is out of range.
+    """
+
+    clip_range: float
+    parties: int
+    bits: int = 32
+
+    def __post_init__(self) -> None:
+        if not _SMALLEST_BITS <= self.bits <= _LARGEST_BITS:
+            raise ConfigError(
+                f"A ring of {self.bits} bits is not on offer: "
+                f"choose {_SMALLEST_BITS} to {_LARGEST_BITS} bits."
+            )
+        if self.parties < 1:
+            raise ConfigError(f"A sum over {self.parties} sites is empty: name at least one site.")
+        if not _RANGE[0] <= self.clip_range <= _RANGE[1]:
+            raise ConfigError(
+                f"A clip range of {self.clip_range} cannot be put on a grid: choose a finite "
+                f"number between {_RANGE[0]:.3g} and {_RANGE[1]:.3g}."
+            )
+        if self.largest < 2:  # noqa: PLR2004 - one for the range, one for rounding outwards
+            half = 2 ** (self.bits - 1) - 1
+            raise ConfigError(
+                f"The sum would wrap: {self.parties} sites x 2 grid steps each = "
+                f"{2 * self.parties} > 2^{self.bits - 1} - 1 = {half}, the largest integer of "
+                f"{self.bits} bits. Use more bits or at most {half // 2} sites."
+            )
+
+    @property
+    def largest(self) -> int:
+        """M, the largest absolute integer that one site may send."""
+        return int((2 ** (self.bits - 1) - 1) // self.parties)
+
+    @property
+    def step(self) -> float:
+        """Gamma, the distance of two grid points: a power of two, in the values' own unit."""
+        mantissa, exponent = math.frexp(self.clip_range / (self.largest - 1))
+        step = math.ldexp(1.0, exponent if mantissa > 0.5 else exponent - 1)  # noqa: PLR2004
+        # The quotient was rounded: one exact comparison makes the bound certain.
+        return step if self.clip_range / step <= self.largest - 1 else 2 * step
+
+    def rounding_l2(self, size: int) -> float:
+        """Return step * sqrt(size): no rounding moves a vector of `size` values further in L2."""
+        return self.step * math.sqrt(size)
+
+    def encode(self, flat: NDArray[np.floating[Any]], rounding: Rounding) -> NDArray[np.uint32]:
+        """Return the residues modulo 2^bits, shape (d,), of the values `flat`, shape (d,).
+
+        Raises:
+            ConfigError: a value is not finite, or beyond `clip_range` (its index and the
+                arithmetic are named, not the value).
+        """
+        outside = self._count_outside(flat)
+        if outside:
+            raise ConfigError(
+                f"{outside} of {flat.size} values lie beyond the clip range {self.clip_range:g}: "
+                f"encoded, {self.parties} sites x M > {self.largest} steps of {self.step:g} could "
+                f"exceed 2^{self.bits - 1} - 1 and wrap, which turns the sum into noise. Raise "
+                "the clip range, or clip the values."
+            )
+        return self._encode(flat, rounding)
+
+    def encode_clamped(
+        self, flat: NDArray[np.floating[Any]], rounding: Rounding
+    ) -> tuple[NDArray[np.uint32], int]:
+        """Return what `encode` does after moving values beyond the range to its ends.
+
+        Only for values whose noise is already in them, where clamping is post-processing; where
+        noise is shared among sites, it would be truncated, and the guarantee would be false.
+
+        Returns:
+            The residues, shape (d,), and how many values were moved.
+
+        Raises:
+            ConfigError: a value is not finite.
+        """
+        outside = self._count_outside(flat)
+        clamped = np.clip(flat.astype(np.float64), -self.clip_range, self.clip_range)
+        return self._encode(clamped, rounding), outside
+
+    def decode_sum(self, total: NDArray[np.uint32], parties: int) -> NDArray[np.float64]:
+        """Return the real sum, shape (d,), of the residues `total`, shape (d,).
+
+        Args:
+            total: the sum of encoded vectors modulo 2^bits (or modulo 2^32).
+            parties: over how many sites it was taken (the survivors).
+
+        Raises:
+            ConfigError: `parties` is not between 1 and the grid's own.
+            PeerError: a value lies outside what that many honest sites can reach.
+        """
+        if not 1 <= parties <= self.parties:
+            raise ConfigError(
+                f"A sum over {parties} sites was not encoded for this grid, which holds 1 to "
+                f"{self.parties}: decode with the grid of the run's configuration."
+            )
+        whole = 2**self.bits
+        residues = total.astype(np.int64) & (whole - 1)
+        integers = np.where(residues >= whole // 2, residues - whole, residues)
+        beyond = int(np.count_nonzero(np.abs(integers) > parties * self.largest))
+        if beyond:
+            raise PeerError(
+                f"{beyond} of {total.size} summed values lie beyond {parties} sites x "
+                f"{self.largest} steps, which honest sites cannot reach: a site sent garbage or "
+                "did not unmask what it masked. The round is discarded."
+            )
+        decoded: NDArray[np.float64] = integers * self.step
+        return decoded
+
+    def _count_outside(self, flat: NDArray[np.floating[Any]]) -> int:
+        """Return how many values lie beyond the range; a value that is not finite raises."""
+        if flat.ndim != 1:
+            raise ConfigError(f"A vector of shape {flat.shape} is not flat: encode `flat()`.")
+        magnitude = np.abs(flat)
+        if not np.isfinite(magnitude).all():
+            raise ConfigError(
+                "A value to encode is not finite: it has no grid point, and would spoil the sum "
+                "of all sites. Training diverged: lower the learning rate."
+            )
+        # Compared in float64: the range rounded to float32 could exceed itself.
+        return int(np.count_nonzero(magnitude.astype(np.float64) > self.clip_range))
+
+    def _encode(self, flat: NDArray[np.floating[Any]], rounding: Rounding) -> NDArray[np.uint32]:
+        encoded = np.empty(flat.size, np.uint32)
+        mask = 2**self.bits - 1
+        for start in range(0, flat.size, _CHUNK):
+            scaled = flat[start : start + _CHUNK].astype(np.float64) / self.step
+            integers = _round(scaled, rounding).astype(np.int64)
+            encoded[start : start + _CHUNK] = integers & mask
+        return encoded
+
+
+def _round(scaled: NDArray[np.float64], rounding: Rounding) -> NDArray[np.float64]:
+    """Return `scaled` rounded to integers, shape unchanged."""
+    if isinstance(rounding, Nearest):
+        return np.rint(scaled)
+    below = np.floor(scaled)
+    # Compared exactly in float64: u < 2^32 f holds for ceil(2^32 f) of the 2^32 values of u.
+    up = rounding.stream.uint32(scaled.size) < (scaled - below) * 2.0**32
+    return below + up
+
+
+def range_with_noise(bound: float, standard_deviation: float, size: int) -> float:
+    """Return a clip range that `size` noised values leave with probability 2^-40 at most.
+
+    Each value is at most `bound` before Gaussian noise of `standard_deviation` (both in the
+    values' own unit). From P(|N| > z sigma) <= exp(-z^2 / 2) and a union bound over the values:
+    bound + standard_deviation * sqrt(2 ln(2^40 size)).
+
+    Raises:
+        ConfigError: an argument is negative or not finite, or `size` is below one.
+    """
+    valid = all(math.isfinite(x) and x >= 0 for x in (bound, standard_deviation))
+    if not valid or size < 1:
+        raise ConfigError(
+            f"No range covers {size} values of at most {bound} with noise of standard deviation "
+            f"{standard_deviation}: give finite, non-negative numbers and at least one value."
+        )
+    return bound + standard_deviation * math.sqrt(2 * math.log(2.0**40 * size))
