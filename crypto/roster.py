@@ -1,0 +1,288 @@
+"""The roster: who takes part, under which keys, until when; signed by the consortium's root key.
+
+Every party pins the root's public key, and looks other parties' keys up on the roster alone,
+never in what the coordinator says. The file is a DSSE envelope around canonical JSON, so a
+roster has one encoding and one digest.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from enum import Enum
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+from crypto.codec import Name  # noqa: TC001 - msgspec resolves the annotation at run time
+from crypto.digests import JsonValue, canonical_json, sha256
+from crypto.dsse import sign_envelope, verify_envelope
+from crypto.errors import ConfigError, PeerError
+from crypto.signatures import SigningKey, VerifyKey
+
+PAYLOAD_TYPE: Final = "application/vnd.secure-fl.roster.v1+json"
+SCHEMA: Final = "secure-fl.roster.v1"
+
+_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
+_TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")
+_LARGEST_SERIAL: Final = 2**53 - 1
+_LONGEST_CONSORTIUM: Final = 200
+
+
+class Role(Enum):
+    """What a member does."""
+
+    SITE = "site"
+    COORDINATOR = "coordinator"
+
+
+@dataclass(frozen=True)
+class Member:
+    """One party of the consortium.
+
+    Attributes:
+        name: lower case, digits and `._-`, at most 64 characters.
+        role: site or coordinator.
+        verify_key: the key that its messages are checked against.
+    """
+
+    name: str
+    role: Role
+    verify_key: VerifyKey
+
+
+@dataclass(frozen=True)
+class Roster:
+    """The parties of a consortium.
+
+    Formal guarantees: names and keys are unique, exactly one member coordinates, at least one is
+    a site, and members stand in the order of their names whatever order they were given in.
+
+    Attributes:
+        consortium: what the consortium calls itself, in print.
+        members: all parties.
+        not_before: first second at which the roster holds, as `YYYY-MM-DDTHH:MM:SSZ`.
+        not_after: first second at which it no longer holds, in the same form.
+        serial: raised by one with every new roster, from 1.
+
+    Raises:
+        ConfigError: one of the above does not hold.
+    """
+
+    consortium: str
+    members: tuple[Member, ...]
+    not_before: str
+    not_after: str
+    serial: int
+
+    def __post_init__(self) -> None:
+        _check_members(self.members)
+        if not (self.consortium.isprintable() and 1 <= len(self.consortium) <= _LONGEST_CONSORTIUM):
+            raise ConfigError(
+                "The roster's consortium has no printable name of 1 to "
+                f"{_LONGEST_CONSORTIUM} characters: give it one and sign again."
+            )
+        if not 1 <= self.serial <= _LARGEST_SERIAL:
+            raise ConfigError(
+                f"The roster's serial is {self.serial}: number rosters from 1 and sign again."
+            )
+        if _moment(self.not_before) >= _moment(self.not_after):
+            raise ConfigError(
+                f"The roster holds from {self.not_before} to {self.not_after}, which is no time "
+                "at all: correct the dates and sign again."
+            )
+        ordered = tuple(sorted(self.members, key=lambda member: member.name))
+        object.__setattr__(self, "members", ordered)
+
+    def member(self, name: str) -> Member:
+        """Return the member called `name`.
+
+        Raises:
+            PeerError: nobody on the roster is called so.
+        """
+        for member in self.members:
+            if member.name == name:
+                return member
+        raise PeerError(
+            f"{name!r} is not on the roster of {self.consortium}: what it sent was not used. "
+            "If it should take part, the consortium signs a new roster."
+        )
+
+    def sites(self) -> tuple[Member, ...]:
+        """Return the sites, in the order of their names."""
+        return tuple(member for member in self.members if member.role is Role.SITE)
+
+    def coordinator(self) -> Member:
+        """Return the one coordinator."""
+        return next(member for member in self.members if member.role is Role.COORDINATOR)
+
+    def payload(self) -> bytes:
+        """Return the roster's one encoding: the canonical JSON that the root key signs."""
+        members: list[JsonValue] = [
+            {
+                "name": member.name,
+                "role": member.role.value,
+                "verify_key": member.verify_key.raw.hex(),
+            }
+            for member in self.members
+        ]
+        return canonical_json(
+            {
+                "schema": SCHEMA,
+                "consortium": self.consortium,
+                "serial": self.serial,
+                "not_before": self.not_before,
+                "not_after": self.not_after,
+                "members": members,
+            }
+        )
+
+    def digest(self) -> bytes:
+        """Return the SHA-256 digest of the payload: what sessions and masks bind."""
+        return sha256(self.payload())
+
+
+def sign_roster(root_key: SigningKey, roster: Roster) -> bytes:
+    """Return the roster's file, signed by the consortium's root key.
+
+    Raises:
+        ConfigError: the root key is also a member's key.
+    """
+    _check_root_apart(roster, root_key.public)
+    return sign_envelope(PAYLOAD_TYPE, roster.payload(), [root_key])
+
+
+def open_roster(data: bytes, trust: VerifyKey, now: datetime) -> Roster:
+    """Return the roster in `data`, if the consortium signed it and it holds at `now`.
+
+    Checks, in this order: envelope and payload type, root signature, one encoding, unique names,
+    unique verify keys, exactly one coordinator, root key apart from the members', validity.
+    Not checked: that no newer roster exists. A party remembers the largest `serial` that it has
+    accepted and refuses a smaller one.
+
+    Args:
+        data: the file.
+        trust: the consortium's root key, which came by another way than the file.
+        now: the caller's clock, with a time zone.
+
+    Raises:
+        IntegrityError: the file is damaged, or `trust` did not sign it.
+        ConfigError: it is signed, but says something impossible, or does not hold at `now`.
+    """
+    payload = verify_envelope(data, PAYLOAD_TYPE, [trust], threshold=1)
+    roster = _from_payload(payload)
+    _check_root_apart(roster, trust)
+    _check_valid(roster, now)
+    return roster
+
+
+class _MemberJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    name: Name
+    role: Role
+    verify_key: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+
+
+class _RosterJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    schema: Literal["secure-fl.roster.v1"]
+    consortium: str
+    serial: int
+    not_before: str
+    not_after: str
+    members: list[_MemberJson]
+
+
+def _from_payload(payload: bytes) -> Roster:
+    try:
+        parsed = msgspec.convert(json.loads(payload.decode("utf-8")), _RosterJson, strict=True)
+    except (ValueError, RecursionError) as error:
+        raise ConfigError(
+            "The consortium signed a roster that this version cannot read: no party is known. "
+            "Use the version it was made with, or have a roster of this version signed."
+        ) from error
+    roster = Roster(
+        consortium=parsed.consortium,
+        members=tuple(
+            Member(each.name, each.role, VerifyKey(bytes.fromhex(each.verify_key)))
+            for each in parsed.members
+        ),
+        not_before=parsed.not_before,
+        not_after=parsed.not_after,
+        serial=parsed.serial,
+    )
+    if roster.payload() != payload:
+        # Two encodings of one roster would have two digests, and masks would not cancel.
+        raise ConfigError(
+            "The consortium signed a roster that is not in its canonical encoding: no party is "
+            "known. Make it with `sign_roster` and distribute that file unchanged."
+        )
+    return roster
+
+
+def _check_members(members: tuple[Member, ...]) -> None:
+    for member in members:
+        if _NAME.match(member.name) is None:
+            raise ConfigError(
+                f"{member.name!r} on the roster is not a party's name: use lower case, digits "
+                "and ._- (at most 64 characters) and sign again."
+            )
+    _refuse_repeats([member.name for member in members], "name")
+    _refuse_repeats([str(member.verify_key) for member in members], "verify key")
+    coordinators = [member.name for member in members if member.role is Role.COORDINATOR]
+    if len(coordinators) != 1:
+        raise ConfigError(
+            f"The roster has {len(coordinators)} coordinators: name exactly one and sign again."
+        )
+    if len(members) == 1:
+        raise ConfigError("The roster has no site: nobody could train. Add sites and sign again.")
+
+
+def _refuse_repeats(values: list[str], what: str) -> None:
+    repeated = sorted({value for value in values if values.count(value) > 1})
+    if repeated:
+        raise ConfigError(
+            f"The roster gives the {what} {repeated[0]} to more than one member: one party could "
+            "speak for another. Correct it and sign again."
+        )
+
+
+def _check_root_apart(roster: Roster, root: VerifyKey) -> None:
+    for member in roster.members:
+        if member.verify_key == root:
+            raise ConfigError(
+                f"{member.name} uses the consortium's root key as its own: it could put anybody "
+                "on the roster. Give it a key of its own and sign again."
+            )
+
+
+def _check_valid(roster: Roster, now: datetime) -> None:
+    if now.tzinfo is None:
+        raise ConfigError(
+            "The roster's validity was to be checked against a time without a time zone: "
+            "pass one in UTC."
+        )
+    told = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if now < _moment(roster.not_before):
+        raise ConfigError(
+            f"The roster of {roster.consortium} holds from {roster.not_before}, and this "
+            f"machine's clock says {told}: nothing was started. Check the clock, or wait."
+        )
+    if now >= _moment(roster.not_after):
+        raise ConfigError(
+            f"The roster of {roster.consortium} expired at {roster.not_after}, and this "
+            f"machine's clock says {told}: nothing was started. Ask the consortium for the "
+            "next roster, or check the clock."
+        )
+
+
+def _moment(text: str) -> datetime:
+    try:
+        if _TIME.match(text) is not None:
+            return datetime.strptime(text, "%Y-%m-%dT%H:%M:%SZ").replace(tzinfo=UTC)
+    except ValueError:
+        pass
+    raise ConfigError(
+        f"{text!r} on the roster is not a time in UTC of the form 2026-01-31T00:00:00Z: "
+        "correct it and sign again."
+    )
