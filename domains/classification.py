@@ -1,0 +1,348 @@
+"""Sentence classification with a stock token classifier, one loss per example.
+
+The sentence's logits are the mean of its tokens' logits over the attention mask. The head is
+linear, so this equals a linear head on mean-pooled token states (the pooling that the sentence
+encoders were trained with), while the model stays a plain `AutoModelForTokenClassification`
+that stock transformers and peft load.
+
+Nothing here prints text or token ids, which are the text in another alphabet.
+"""
+
+from __future__ import annotations
+
+import logging
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
+from transformers.utils import logging as transformers_logging
+
+from crypto.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+    from domains.base_models import ResolvedModel
+    from domains.records import Record
+
+HEAD_INIT_STD: Final = 0.01
+"""Standard deviation of the head's initial weights; its bias starts at zero.
+
+Small, so that every record starts near the loss ln(classes) and noised steps need not first
+unlearn a random opinion; not zero, since then no gradient would pass the head in the first step
+and the adapter behind it would not move.
+"""
+
+_HEAD_NAMES: Final = ("classifier", "score")
+"""What stock transformers call the head of a token classifier (encoders, decoders)."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EncodedRecords:
+    """Token ids without padding, with labels; shows neither.
+
+    Attributes:
+        token_ids: one int64 array of shape (length_i,) per record, special tokens included.
+        labels: int64, shape (n,).
+    """
+
+    token_ids: tuple[NDArray[np.int64], ...] = field(repr=False)
+    labels: NDArray[np.int64] = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+    def __repr__(self) -> str:
+        return f"EncodedRecords(n={len(self)})"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class MicroBatch:
+    """B records padded on the right to the longest of them (T tokens); shows none of it.
+
+    Attributes:
+        indices: which of the encoded records these are, int64, shape (B,).
+        input_ids: int64, shape (B, T).
+        attention_mask: 1 for tokens and 0 for padding, int64, shape (B, T).
+        labels: int64, shape (B,).
+    """
+
+    indices: NDArray[np.int64] = field(repr=False)
+    input_ids: Tensor = field(repr=False)
+    attention_mask: Tensor = field(repr=False)
+    labels: Tensor = field(repr=False)
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __repr__(self) -> str:
+        return f"MicroBatch(shape={tuple(self.input_ids.shape)})"
+
+
+class SentenceClassification:
+    """The task: one of `labels` for each text, by a base model with a linear head.
+
+    Args:
+        resolved: the base model's folder, its digest checked.
+        labels: the classes, in the order of a record's `label`.
+        max_length: tokens, special ones included, to cut a text at.
+
+    Raises:
+        ConfigError: fewer than two classes, a length that the model does not have, or a folder
+            whose configuration or tokenizer does not load.
+    """
+
+    def __init__(
+        self, resolved: ResolvedModel, labels: tuple[str, ...], max_length: int = 128
+    ) -> None:
+        if len(labels) < 2 or len(set(labels)) != len(labels):  # noqa: PLR2004 - one is no choice
+            raise ConfigError(
+                f"A classification needs two or more different labels, not {len(labels)} "
+                "of which some repeat: no model was built. Correct the data set's labels."
+            )
+        self.resolved = resolved
+        self.labels = labels
+        self.max_length = max_length
+        self._tokenizer, self._pad_id, longest = _load_tokenizer(resolved)
+        if not 2 < max_length <= longest:  # noqa: PLR2004 - two are the special tokens
+            raise ConfigError(
+                f"A max_length of {max_length} does not fit {resolved.name}, which reads 3 to "
+                f"{longest} tokens: nothing was encoded. Choose a length within that range."
+            )
+
+    def build_model(self, seed: int) -> PreTrainedModel:
+        """Return the stock token classifier in evaluation mode, on the CPU, in float32.
+
+        The head's weights are N(0, HEAD_INIT_STD^2) from `seed` and its bias zero, so that every
+        site builds the same bytes. The caller's random state is left as it was. The model is in
+        evaluation mode because dropout would add randomness that the accounting does not use.
+
+        Raises:
+            ConfigError: the weights do not fill the architecture except for the head.
+        """
+        # Loading draws the head from the global generator before it is overwritten below.
+        with torch.random.fork_rng(devices=[]), _quiet_loading():
+            try:
+                model, info = AutoModelForTokenClassification.from_pretrained(
+                    self.resolved.folder,
+                    num_labels=len(self.labels),
+                    id2label=dict(enumerate(self.labels)),
+                    label2id={label: index for index, label in enumerate(self.labels)},
+                    dtype=torch.float32,
+                    local_files_only=True,
+                    use_safetensors=True,
+                    trust_remote_code=False,
+                    output_loading_info=True,
+                )
+            except (OSError, RuntimeError, ValueError) as error:
+                raise ConfigError(_not_loadable(self.resolved)) from error
+        name, head = _head(model, self.resolved)
+        absent = {key for key in info["missing_keys"] if not key.startswith(f"{name}.")}
+        if absent or info["mismatched_keys"]:
+            raise ConfigError(
+                f"The weights in {self.resolved.folder} leave {len(absent)} parameters of "
+                f"{type(model).__name__} unset (such as {min(absent, default='wrong shapes')}): "
+                "the model would be partly random. Use a folder whose config.json belongs to "
+                "its weights."
+            )
+        generator = torch.Generator().manual_seed(seed)
+        with torch.no_grad():
+            head.weight.normal_(0.0, HEAD_INIT_STD, generator=generator)
+            if head.bias is not None:
+                head.bias.zero_()
+        return cast("PreTrainedModel", model.eval())
+
+    def encode(self, records: Sequence[Record]) -> EncodedRecords:
+        """Return the token ids and labels of `records`, in their order, without padding.
+
+        Raises:
+            ConfigError: a record that has no tokens or no valid label, named by its id.
+        """
+        for record in records:
+            if not 0 <= record.label < len(self.labels):
+                raise ConfigError(
+                    f"Record {record.id!r} has label {record.label}, outside the "
+                    f"{len(self.labels)} classes: nothing was encoded. Correct its label."
+                )
+        labels = np.array([record.label for record in records], dtype=np.int64)
+        if not records:
+            return EncodedRecords((), labels)
+        encoded = self._tokenizer(
+            [record.text for record in records],
+            truncation=True,
+            max_length=self.max_length,
+            padding=False,
+            return_attention_mask=False,
+            return_token_type_ids=False,
+        )
+        token_ids = tuple(np.array(row, dtype=np.int64) for row in encoded["input_ids"])
+        for record, row in zip(records, token_ids, strict=True):
+            if row.size == 0:
+                raise ConfigError(
+                    f"Record {record.id!r} has no tokens after tokenization: it has no "
+                    "prediction and no gradient. Remove the row or restore its text."
+                )
+        return EncodedRecords(token_ids, labels)
+
+    def micro_batches(
+        self, encoded: EncodedRecords, indices: NDArray[np.int64], size: int
+    ) -> Iterator[MicroBatch]:
+        """Yield the records at `indices`, each once per mention, in batches of at most `size`.
+
+        The logical batch is sorted by length first, so that a micro-batch pads little; the
+        split is for speed only and does not change a per-example gradient.
+
+        Args:
+            encoded: all records of the site.
+            indices: positions in `encoded`, shape (n,); may be empty.
+            size: largest number of records in one micro-batch.
+
+        Raises:
+            ConfigError: `size` is below one.
+        """
+        if size < 1:
+            raise ConfigError(
+                f"A micro-batch of {size} records trains nothing. Set micro_batch to 1 or more."
+            )
+        lengths = np.array([encoded.token_ids[int(index)].size for index in indices])
+        ordered = indices[np.argsort(lengths, kind="stable")] if indices.size else indices
+        for start in range(0, ordered.size, size):
+            yield self._pad(encoded, ordered[start : start + size])
+
+    def losses(self, model: nn.Module, batch: MicroBatch) -> Tensor:
+        """Return the cross-entropy of each record in nats, shape (B,), with its graph.
+
+        Never a mean over the batch: `privacy.clipping` needs one loss per example, and the
+        stock `outputs.loss` would be per token and averaged.
+        """
+        logits = sentence_logits(model, batch)
+        return functional.cross_entropy(logits, batch.labels.to(logits.device), reduction="none")
+
+    def predict(
+        self, model: nn.Module, encoded: EncodedRecords, micro_batch: int = 64
+    ) -> NDArray[np.int64]:
+        """Return the most probable label of each record, shape (n,), in the order of `encoded`.
+
+        Runs in evaluation and inference mode; each module's own mode is restored.
+        """
+        predictions = np.empty(len(encoded), dtype=np.int64)
+        everything = np.arange(len(encoded), dtype=np.int64)
+        with _evaluating(model), torch.inference_mode():
+            for batch in self.micro_batches(encoded, everything, micro_batch):
+                chosen = sentence_logits(model, batch).argmax(dim=-1)
+                predictions[batch.indices] = chosen.cpu().numpy()
+        return predictions
+
+    def _pad(self, encoded: EncodedRecords, indices: NDArray[np.int64]) -> MicroBatch:
+        rows = [encoded.token_ids[int(index)] for index in indices]
+        shape = (len(rows), max(row.size for row in rows))
+        input_ids = np.full(shape, self._pad_id, dtype=np.int64)
+        mask = np.zeros(shape, dtype=np.int64)
+        for position, row in enumerate(rows):
+            input_ids[position, : row.size] = row
+            mask[position, : row.size] = 1
+        return MicroBatch(
+            indices=indices,
+            input_ids=torch.from_numpy(input_ids),
+            attention_mask=torch.from_numpy(mask),
+            labels=torch.from_numpy(encoded.labels[indices]),
+        )
+
+
+def sentence_logits(model: nn.Module, batch: MicroBatch) -> Tensor:
+    """Return the mean of the tokens' logits over the mask, shape (B, classes)."""
+    device = next(model.parameters()).device
+    mask = batch.attention_mask.to(device)
+    token_logits: Tensor = model(
+        input_ids=batch.input_ids.to(device), attention_mask=mask
+    ).logits  # (B, T, classes)
+    weights = mask.to(token_logits.dtype).unsqueeze(-1)
+    return (token_logits * weights).sum(dim=1) / weights.sum(dim=1)
+
+
+def head_name(model: nn.Module) -> str | None:
+    """Return the name of a stock token classifier's linear head, or None if it has none."""
+    for name in _HEAD_NAMES:
+        if isinstance(getattr(model, name, None), nn.Linear):
+            return name
+    return None
+
+
+def _head(model: nn.Module, resolved: ResolvedModel) -> tuple[str, nn.Linear]:
+    name = head_name(model)
+    if name is None:
+        raise ConfigError(
+            f"{type(model).__name__}, which {resolved.folder} loads as, has no linear head called "
+            f"{' or '.join(_HEAD_NAMES)}: a sentence's mean would not be exact. "
+            "Use a base model whose token classifier has one."
+        )
+    return name, cast("nn.Linear", getattr(model, name))
+
+
+def _load_tokenizer(resolved: ResolvedModel) -> tuple[PreTrainedTokenizerBase, int, int]:
+    """Return the tokenizer, the id to pad with, and the most tokens that the model reads.
+
+    A model without a pad token pads with id 0: the mask takes padding out of attention and out
+    of the mean, so the id has no effect, except where positions are counted by it (RoBERTa),
+    and those models have one.
+    """
+    try:
+        config = AutoConfig.from_pretrained(
+            resolved.folder, local_files_only=True, trust_remote_code=False
+        )
+        tokenizer = AutoTokenizer.from_pretrained(
+            resolved.folder, local_files_only=True, trust_remote_code=False
+        )
+    except (OSError, ValueError) as error:
+        raise ConfigError(_not_loadable(resolved)) from error
+    declared = getattr(config, "pad_token_id", None)
+    pad_id = declared if declared is not None else (tokenizer.pad_token_id or 0)
+    positions = getattr(config, "max_position_embeddings", tokenizer.model_max_length)
+    return tokenizer, int(pad_id), min(int(positions), int(tokenizer.model_max_length))
+
+
+def _not_loadable(resolved: ResolvedModel) -> str:
+    return (
+        f"{resolved.folder} does not load as a token classifier with stock transformers "
+        f"(no code from the folder is run): {resolved.name} cannot be tuned. Use a folder in "
+        "Hugging Face layout whose config.json names a supported architecture."
+    )
+
+
+@contextmanager
+def _quiet_loading() -> Iterator[None]:
+    """Silence the loading bar and the report of absent weights, which `build_model` checks."""
+    logger = logging.getLogger("transformers.modeling_utils")
+    had_bar = transformers_logging.is_progress_bar_enabled()
+    logger.addFilter(_is_no_load_report)
+    transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call] # untyped there
+    try:
+        yield
+    finally:
+        logger.removeFilter(_is_no_load_report)
+        if had_bar:
+            transformers_logging.enable_progress_bar()  # type: ignore[no-untyped-call] # untyped there
+
+
+def _is_no_load_report(entry: logging.LogRecord) -> bool:
+    return "LOAD REPORT" not in entry.getMessage()
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Put `model` in evaluation mode and give each module its own mode back afterwards."""
+    training = [module for module in model.modules() if module.training]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module in training:
+            module.training = True
