@@ -21,7 +21,7 @@ from pydantic import (
     ValidationError,
 )
 
-_LONGEST_LINE = 400
+_LONGEST_LINE = 2000
 # Marks that reorder text, and characters of no width that make two names look alike.
 _DECEIVING = frozenset(
     "\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"

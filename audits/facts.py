@@ -33,7 +33,7 @@ from audits.fact_types import (
     unreadable,
 )
 from crypto.errors import IntegrityError
-from privacy.events import Relation, Unit  # noqa: TC001 - pydantic reads them at run time
+from privacy.events import Relation, Unit
 
 
 class Outcome(StrEnum):

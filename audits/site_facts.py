@@ -7,13 +7,13 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from audits.fact_types import Count, Delta, Epsilon, Facts, Hex256, Line, Moment, unreadable
-from audits.facts import (  # noqa: TC001 - pydantic reads them at run time
+from audits.facts import (
     RunFacts,
     ScrubbingFacts,
     SiteCharge,
 )
 from crypto.errors import IntegrityError
-from privacy.events import Relation, Unit  # noqa: TC001 - pydantic reads them at run time
+from privacy.events import Relation, Unit
 
 
 class LabelCount(Facts):
