@@ -164,17 +164,18 @@ class Grid:
                 f"A sum over {parties} sites was not encoded for this grid, which holds 1 to "
                 f"{self.parties}: decode with the grid of the run's configuration."
             )
-        whole = 2**self.bits
-        residues = total.astype(np.int64) & (whole - 1)
-        integers = np.where(residues >= whole // 2, residues - whole, residues)
-        beyond = int(np.count_nonzero(np.abs(integers) > parties * self.largest))
+        unused = _LARGEST_BITS - self.bits
+        # Shifting left drops what lies above the ring, shifting right restores value and sign.
+        integers = (total << np.uint32(unused)).view(np.int32) >> np.int32(unused)
+        limit = parties * self.largest
+        beyond = int(np.count_nonzero((integers > limit) | (integers < -limit)))
         if beyond:
             raise PeerError(
                 f"{beyond} of {total.size} summed values lie beyond {parties} sites x "
                 f"{self.largest} steps, which honest sites cannot reach: a site sent garbage or "
                 "did not unmask what it masked. The round is discarded."
             )
-        decoded: NDArray[np.float64] = integers * self.step
+        decoded: NDArray[np.float64] = integers.astype(np.float64) * self.step
         return decoded
 
     def _count_outside(self, flat: NDArray[np.floating[Any]]) -> int:
