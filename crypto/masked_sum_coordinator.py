@@ -38,27 +38,22 @@ class MaskingCoordinator:
     `unmask` learns anything, and only the sum over the survivors.
     """
 
-    __slots__ = ("_bundles", "_closed", "_digest", "_final", "_keys", "_next", "_session", "_sum")
+    __slots__ = ("_digest", "_keys", "_next", "_session", "_sum")
 
-    def __init__(self, session: Session, *, first_round: int = 0) -> None:
+    def __init__(self, session: Session, *, first_round: int) -> None:
+        """Take the session and the round it begins with (above zero when a run is resumed)."""
         self._session = session
         self._digest = session.digest()
         self._next = first_round
         self._keys: dict[int, dict[str, SiteKeys]] = {}
-        self._final: set[int] = set()
-        self._bundles: dict[int, dict[str, dict[str, bytes]]] = {}
         self._sum: _RunningSum | None = None
-        self._closed = False
-
-    # -- before a round: keys and shares ---------------------------------------------------
 
     def accept_keys(self, keys: SiteKeys) -> None:
         """Take a site's keys for one of the next two rounds; the same keys again change nothing.
 
         Raises:
             PeerError: another session or round, a name outside the session, other keys than the
-                site announced before, a key that somebody else announced, or keys that come after
-                the list was closed.
+                site announced before, or a key that somebody else announced.
         """
         if keys.round not in {self._next, self._next + 1}:
             raise PeerError(
@@ -71,8 +66,6 @@ class MaskingCoordinator:
             if announced[keys.site] == keys:
                 return
             raise PeerError(f"{keys.site} announced two different key sets: the second is refused.")
-        if keys.round in self._final:
-            raise PeerError(f"{keys.site}'s keys for round {keys.round} came too late.")
         check_distinct([*announced.values(), keys])
         announced[keys.site] = keys
 
@@ -81,86 +74,40 @@ class MaskingCoordinator:
         announced = self._keys.get(round_number, {})
         return MappingProxyType({site: announced[site] for site in sorted(announced)})
 
-    def close_keys(self, round_number: int) -> Mapping[str, SiteKeys]:
-        """Make the list of a round's keys final and return it: this is what sites deal shares on.
-
-        Raises:
-            PeerError: fewer sites than the threshold announced keys. The list stays open.
-        """
-        announced = self.keys(round_number)
-        self._require_threshold(len(announced), f"announced keys for round {round_number}")
-        self._final.add(round_number)
-        return announced
-
-    def accept_shares(self, round_number: int, sender: str, bundles: Mapping[str, bytes]) -> None:
-        """Take the sealed bundles that `sender` dealt, by receiver; the same again change nothing.
-
-        Raises:
-            PeerError: the keys' list is not closed, the sender is not on it, the receivers are
-                not exactly the others on it, or it dealt differently before.
-        """
-        announced = self._keys.get(round_number, {})
-        if round_number not in self._final or sender not in announced:
-            raise PeerError(f"{sender} dealt shares for a round that it is no part of.")
-        if set(bundles) != set(announced) - {sender}:
-            raise PeerError(
-                f"{sender} did not deal one bundle to each other site on the list of round "
-                f"{round_number}: it is left out of the cohort."
-            )
-        dealt = self._bundles.setdefault(round_number, {})
-        if dealt.setdefault(sender, dict(bundles)) != dict(bundles):
-            raise PeerError(f"{sender} dealt shares twice: the second deal is refused.")
-
-    def dealers(self, round_number: int) -> tuple[str, ...]:
-        """Return the sites whose shares arrived so far: the cohort, if the round began now."""
-        return tuple(sorted(self._bundles.get(round_number, {})))
-
-    def inbox(self, binding: RoundBinding, receiver: str) -> Mapping[str, bytes]:
-        """Return the bundles of the cohort's other sites for `receiver`, by sender.
-
-        Raises:
-            PeerError: the receiver is not in the cohort, or a site of the cohort dealt no shares.
-        """
-        dealt = self._bundles.get(binding.round, {})
-        if receiver not in binding.cohort or not set(binding.cohort) <= set(dealt):
-            raise PeerError(f"{receiver} has no inbox in this round's cohort.")
-        return {sender: dealt[sender][receiver] for sender in binding.cohort if sender != receiver}
-
-    # -- a round: uploads, survivors, releases ---------------------------------------------
-
     def begin(self, binding: RoundBinding, d: int) -> None:
         """Begin the sum of a round over vectors of `d` elements; an unfinished one is given up.
 
         Raises:
-            PeerError: the round is not one of the next two, its keys' list is not closed, or the
-                cohort is below the threshold or names a site that announced no keys.
+            PeerError: the cohort is below the threshold, or names a site that announced no keys
+                for this round.
             ValueError: `d` is below 1.
         """
         if d < 1:
             raise ValueError(f"A sum of vectors with {d} elements was asked for.")
         announced = self._keys.get(binding.round, {})
-        if binding.round not in self._final or not set(binding.cohort) <= set(announced):
+        strangers = sorted(set(binding.cohort) - set(announced))
+        if strangers:
             raise PeerError(
-                f"Round {binding.round} cannot begin: its keys are not closed, or its cohort names "
-                "a site that announced none."
+                f"Round {binding.round} cannot begin with {', '.join(strangers)} in its cohort, "
+                "of whom no keys for it came."
             )
         self._require_threshold(len(binding.cohort), "are in the cohort")
-        keys = {site: announced[site] for site in binding.cohort}
-        self._sum = _RunningSum(binding, keys, d)
-        self._closed = False
+        self._sum = _RunningSum(binding, {site: announced[site] for site in binding.cohort}, d)
         self._next = binding.round + 1
+        for number in [number for number in self._keys if number < self._next]:
+            del self._keys[number]
 
     def add(self, site: str, vector: NDArray[np.uint32]) -> None:
         """Add a site's masked vector, uint32 of shape `(d,)`; no reference to it is kept.
 
+        Add nothing after the survivors were named to the sites: what they release then opens
+        another sum, and `unmask` refuses it.
+
         Raises:
-            PeerError: no round is under way or its uploads are closed, the site is not in the
-                cohort or was added before, or the vector has another type or length.
+            PeerError: no round is under way, the site is not in the cohort or was added before,
+                or the vector has another type or length.
         """
-        running = self._running()
-        if self._closed:
-            raise PeerError(f"{site}'s upload came after the survivors were named: not added.")
-        running.add(site, vector)
+        self._running().add(site, vector)
 
     def survivors(self) -> tuple[str, ...]:
         """Return the sites whose uploads were added so far, sorted.
@@ -170,58 +117,9 @@ class MaskingCoordinator:
         """
         return tuple(sorted(self._running().added))
 
-    def close_uploads(self) -> tuple[str, ...]:
-        """Make the survivors final and return them: this is the list that sites release on.
-
-        Raises:
-            PeerError: no round is under way, or fewer survivors than the threshold: the sum can
-                never be opened.
-        """
-        survivors = self.survivors()
-        self._require_threshold(len(survivors), "uploaded")
-        self._closed = True
-        return survivors
-
     def check_release(self, release: Release) -> None:
         """Raise PeerError unless `release` fits the round, its survivors and its cohort."""
         running = self._running()
-        if not self._closed:
-            raise PeerError(f"{release.site} released shares before the survivors were named.")
-        self._check_release(running, release)
-
-    def unmask(self, releases: Mapping[str, Release]) -> NDArray[np.uint32]:
-        """Open the sum over the survivors, uint32 of shape `(d,)`, and forget the round.
-
-        Everything that the shares rebuild is compared with what its owner announced before the
-        first mask is taken away, so a call that raised can be repeated with other releases.
-
-        Args:
-            releases: at least a threshold of the survivors' releases, by site.
-
-        Raises:
-            PeerError: uploads are not closed, too few releases, a release that does not fit, or
-                shares that rebuild a secret other than the announced one (its owner is named).
-        """
-        running = self._running()
-        for site, release in releases.items():
-            if release.site != site:
-                raise PeerError(f"{release.site}'s release came under {site}'s name: not used.")
-            self.check_release(release)
-        self._require_threshold(len(releases), "released shares")
-        chosen = [releases[site] for site in sorted(releases)[: self._session.threshold]]
-        terms = running.terms_to_remove(self._session, chosen)
-        self._sum = None
-        for held in (self._keys, self._bundles):
-            for number in [number for number in held if number < self._next]:
-                del held[number]
-        self._final = {number for number in self._final if number >= self._next}
-        add_masks(running.total, terms)
-        return running.total
-
-    def __reduce_ex__(self, protocol: object) -> NoReturn:
-        raise TypeError("A masking coordinator is not pickled: a resumed run re-keys instead.")
-
-    def _check_release(self, running: _RunningSum, release: Release) -> None:
         survivors = self.survivors()
         number = running.binding.round
         if (release.session, release.round) != (self._digest, number):
@@ -241,6 +139,34 @@ class MaskingCoordinator:
             )
         for share in release.shares:
             check_share_value(SecretBytes(share.share))
+
+    def unmask(self, releases: Mapping[str, Release]) -> NDArray[np.uint32]:
+        """Open the sum over the survivors, uint32 of shape `(d,)`, and forget the round.
+
+        Everything that the shares rebuild is compared with what its owner announced before the
+        first mask is taken away, so a call that raised can be repeated with other releases.
+
+        Args:
+            releases: at least a threshold of the survivors' releases, by site.
+
+        Raises:
+            PeerError: no round is under way, too few releases, a release that does not fit, or
+                shares that rebuild a secret other than the announced one (its owner is named).
+        """
+        running = self._running()
+        for site, release in releases.items():
+            if release.site != site:
+                raise PeerError(f"{release.site}'s release came under {site}'s name: not used.")
+            self.check_release(release)
+        self._require_threshold(len(releases), "released shares")
+        chosen = [releases[site] for site in sorted(releases)[: self._session.threshold]]
+        terms = running.terms_to_remove(self._session, chosen)
+        self._sum = None
+        add_masks(running.total, terms)
+        return running.total
+
+    def __reduce_ex__(self, protocol: object) -> NoReturn:
+        raise TypeError("A masking coordinator is not pickled: a resumed run re-keys instead.")
 
     def _running(self) -> _RunningSum:
         if self._sum is None:
