@@ -145,7 +145,7 @@ def from_json(value: object) -> Event:
         raise ConfigError(f"A privacy event is a JSON object, not a {type(value).__name__}.")
     if value == {"kind": _NO_GUARANTEE_KIND}:
         return NoGuarantee()
-    if value.get("kind") not in {_GAUSSIAN_KIND, _NO_GUARANTEE_KIND}:
+    if value.get("kind") not in (_GAUSSIAN_KIND, _NO_GUARANTEE_KIND):
         raise ConfigError(
             "A privacy event of unknown kind cannot be charged, so it was refused: it comes from "
             "another version of this program. Read it with the version that wrote it."
