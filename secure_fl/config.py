@@ -74,6 +74,8 @@ class TrainingSection(Section):
     local_steps: Count
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: Positive
+    schedule: Literal["constant", "linear"] = "constant"
+    """Whether the learning rate falls to zero over the run's steps."""
     batch_size: Count | None = None
     """Records per step without differential privacy; under it, `sampling_rate` decides."""
 

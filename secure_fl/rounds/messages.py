@@ -15,6 +15,10 @@ from crypto.codec import Digest, Message, Name
 from crypto.signatures import Signed
 
 RunId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
+Entities = Annotated[
+    tuple[Annotated[str, msgspec.Meta(pattern=r"^[A-Z][A-Z0-9_]{0,63}\Z")], ...],
+    msgspec.Meta(max_length=200),
+]
 Names = Annotated[tuple[Name, ...], msgspec.Meta(max_length=100)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**32)]
 
@@ -39,12 +43,18 @@ class Joined(Message, tag="secure-fl.joined.v1"):
     """Statement: a site takes part, and has reserved the run's whole plan in its ledger.
 
     `event` is the reserved event in canonical JSON: a function of the configuration alone.
+    `looked_for` and `not_looked_for` are the PII entities of the site's scrubbing; what it found
+    is not said. `checkpoint_size` is that of the last checkpoint this site saw, so that the coordinator can
+    show that its log only grew since.
     """
 
     session: Digest
     site: Name
     event: bytes
     ledger_head: Digest
+    looked_for: Entities
+    not_looked_for: Entities
+    checkpoint_size: Number
 
 
 class SharesSent(Message, tag="secure-fl.shares-sent.v1"):
@@ -101,6 +111,18 @@ class Released(Message, tag="secure-fl.released.v1"):
     shares_digest: Digest
 
 
+class ExtractSent(Message, tag="secure-fl.extract-sent.v1"):
+    """Statement: what a site's ledger holds of this run, bound by its digest.
+
+    Data sets stand in the extract as commitments under a secret of the site.
+    """
+
+    session: Digest
+    site: Name
+    extract_digest: Digest
+    ledger_head: Digest
+
+
 class LogProof(Message, tag="secure-fl.log-proof.v1"):
     """What a site needs to see that its messages are in the log and that the log only grew."""
 
@@ -125,6 +147,7 @@ class HelloReply(Message, tag="secure-fl.hello-reply.v1"):
 class ShareRequest(Message, tag="secure-fl.share-request.v1"):
     """Request of the second exchange: every site's signed keys."""
 
+    run_id: RunId
     round: Number
     keys: tuple[Signed, ...]
 
@@ -139,6 +162,7 @@ class ShareReply(Message, tag="secure-fl.share-reply.v1"):
 class OpenRequest(Message, tag="secure-fl.open-request.v1"):
     """Request: the round's header, the parameters, and the shares addressed to this site."""
 
+    run_id: RunId
     header: Signed
     checkpoint: Signed
     parameters: bytes
@@ -157,17 +181,20 @@ class OpenReply(Message, tag="secure-fl.open-reply.v1"):
 class CloseRequest(Message, tag="secure-fl.close-request.v1"):
     """Request: the survivors, and the survivors' keys of the next round."""
 
+    run_id: RunId
     close: Signed
     next_keys: tuple[Signed, ...]
 
 
 class CloseReply(Message, tag="secure-fl.close-reply.v1"):
-    """Reply: the released shares, and the encrypted shares of the next round."""
+    """Reply: the released shares; the next round's encrypted shares, or the ledger's extract."""
 
     released: Signed
     release: bytes
     next_sent: Signed | None
     next_shares: dict[Name, bytes]
+    extract_sent: Signed | None
+    extract: bytes
 
 
 class RefusalCode(Enum):

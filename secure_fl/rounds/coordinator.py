@@ -1,0 +1,499 @@
+"""The coordinator's machine: it says what to send next, and is told what came back.
+
+`begin` and `advance` return a `Step`. The caller moves the bytes, over whatever transport, and
+keeps what a step says must be kept before the next requests go out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import TYPE_CHECKING, TypeVar
+
+import numpy as np
+
+from crypto.codec import decode, decode_one_of, encode
+from crypto.digests import sha256
+from crypto.errors import PeerError
+from crypto.masked_sum import CipherSuite, MaskingCoordinator, Release, RoundBinding, SiteKeys
+from crypto.signatures import Signed, SigningKey, sign_message
+from privacy.fixed_point import Grid
+from secure_fl.methods import SeenUpdates, find_method
+from secure_fl.parameters import parameter_digest, vector_to_bytes
+from secure_fl.rounds.messages import (
+    REPLY_LIMIT_BYTES,
+    STATEMENT_LIMIT_BYTES,
+    CloseReply,
+    CloseRequest,
+    ExtractSent,
+    Hello,
+    HelloReply,
+    HelloRequest,
+    Joined,
+    OpenReply,
+    OpenRequest,
+    Refusal,
+    RefusalCode,
+    Released,
+    RoundClose,
+    RoundHeader,
+    ShareReply,
+    ShareRequest,
+    SharesSent,
+    Uploaded,
+)
+from secure_fl.rounds.plain_sum import PlainSum
+from secure_fl.rounds.reading import (
+    expect,
+    leaf_of,
+    read_statement,
+    session_of,
+    shares_digest,
+    statement_digest,
+)
+from secure_fl.views import Protection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from numpy.typing import NDArray
+
+    from crypto.codec import Message
+    from crypto.roster import Roster
+    from privacy.update import UpdateSpec
+    from secure_fl.config import Mechanism
+    from secure_fl.transcript import Transcript
+
+S = TypeVar("S", Joined, SharesSent, Uploaded, Released, ExtractSent, SiteKeys)
+R = TypeVar("R", HelloReply, ShareReply, OpenReply, CloseReply)
+
+
+class Phase(Enum):
+    """Which replies the coordinator waits for."""
+
+    HELLO = "hello"
+    SHARE = "share"
+    OPEN = "open"
+    CLOSE = "close"
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """Requests that go out together: site name to bytes.
+
+    Attributes:
+        phase: which step of the protocol this is.
+        requests: what each site is sent.
+        to_all: whether all bytes are the same, so that names need not be known yet.
+    """
+
+    phase: Phase
+    requests: Mapping[str, bytes]
+    to_all: bool = False
+
+
+@dataclass(frozen=True)
+class OpenedRound:
+    """A round whose sum was opened and whose rule was applied.
+
+    Attributes:
+        round: its number, from 0.
+        parameters: the parameters after it, shape (d,).
+        survivors: whose updates are in the sum.
+        extracts: after the last round, each survivor's ledger extract in canonical JSON.
+    """
+
+    round: int
+    parameters: NDArray[np.float32]
+    survivors: tuple[str, ...]
+    extracts: Mapping[str, bytes]
+
+
+@dataclass(frozen=True)
+class Step:
+    """What to do next: keep `opened`, then send `exchange`; None of both is never returned."""
+
+    exchange: Exchange | None
+    opened: OpenedRound | None = None
+    joined: Mapping[str, Joined] = field(default_factory=dict)
+    refused: Mapping[str, RefusalCode] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What a coordinator runs: the same for every site."""
+
+    run_id: bytes
+    attempt: int
+    first_round: int
+    mechanism: Mechanism
+    roster: Roster
+    spec: UpdateSpec
+
+
+@dataclass
+class _Round:
+    """What the coordinator holds while a round is open."""
+
+    header: RoundHeader
+    header_digest: bytes
+    uploads: dict[str, Uploaded] = field(default_factory=dict)
+    next_keys: dict[str, Signed] = field(default_factory=dict)
+    survivors: tuple[str, ...] = ()
+
+
+class Coordinator:
+    """Runs the rounds of one run; learns the sum of each and nothing else under masks.
+
+    Raises:
+        PeerError: from `advance`, when too few sites remain to open a sum. What was opened
+            before stands, and the run can be resumed.
+    """
+
+    def __init__(
+        self,
+        proposal: Proposal,
+        parameters: NDArray[np.float32],
+        key: SigningKey,
+        transcript: Transcript,
+    ) -> None:
+        self._proposal = proposal
+        self._mechanism = proposal.mechanism
+        self._roster = proposal.roster
+        self._name = proposal.roster.coordinator().name
+        self._key = key
+        self._transcript = transcript
+        self._method = find_method(self._mechanism.method, self._mechanism.protection)
+        self._grid = Grid(
+            self._mechanism.encoding.clip_range,
+            self._mechanism.sites,
+            self._mechanism.encoding.bits,
+        )
+        names = tuple(sorted(member.name for member in proposal.roster.sites()))
+        self._hello = Hello(
+            run_id=proposal.run_id,
+            attempt=proposal.attempt,
+            first_round=proposal.first_round,
+            config_digest=self._mechanism.digest(),
+            roster_digest=proposal.roster.digest(),
+            suite=CipherSuite.X25519_HKDF_AES256CTR_Z32.value,
+            sites=names[: self._mechanism.sites],
+            threshold=self._mechanism.needed_survivors(),
+        )
+        self._session = session_of(self._hello)
+        self._masked = self._mechanism.protection is Protection.MASKED
+        self._sums: MaskingCoordinator | PlainSum = (
+            MaskingCoordinator(self._session, first_round=proposal.first_round)
+            if self._masked
+            else PlainSum()
+        )
+        self._parameters = parameters
+        self._phase = Phase.HELLO
+        self._round_number = proposal.first_round
+        self._round: _Round | None = None
+        self._cohort: tuple[str, ...] = ()
+        self._keys: dict[str, Signed] = {}
+        self._inboxes: dict[str, dict[str, bytes]] = {}
+        self._pending: dict[str, list[bytes]] = {name: [] for name in self._hello.sites}
+        self._seen: dict[str, int] = dict.fromkeys(self._hello.sites, 0)
+        self._refused: dict[str, RefusalCode] = {}
+        self._extracts: dict[str, bytes] = {}
+
+    def begin(self) -> Step:
+        """Return the first exchange."""
+        hello = self._sign(self._hello)
+        self._log(hello)
+        request = encode(HelloRequest(hello=hello, mechanism=self._mechanism.to_json()))
+        return Step(Exchange(Phase.HELLO, dict.fromkeys(self._hello.sites, request), to_all=True))
+
+    def advance(self, replies: Mapping[str, bytes]) -> Step:
+        """Return what follows from the replies to the last exchange; absent sites dropped out."""
+        if self._phase is Phase.HELLO:
+            return self._after_hello(replies)
+        if self._phase is Phase.SHARE:
+            return self._after_share(replies)
+        if self._phase is Phase.OPEN:
+            return self._after_open(replies)
+        return self._after_close(replies)
+
+    # -- the session ---------------------------------------------------------------------------
+
+    def _after_hello(self, replies: Mapping[str, bytes]) -> Step:
+        joined: dict[str, Joined] = {}
+        for site, reply in self._decoded(HelloReply, replies).items():
+            statement = self._accept(reply.joined, Joined, site)
+            if statement is None:
+                continue
+            if self._masked and not self._take_keys(reply.keys, site):
+                continue
+            self._log_of(site, reply.joined)
+            if reply.keys is not None:
+                self._log_of(site, reply.keys)
+            self._seen[site] = statement.checkpoint_size
+            joined[site] = statement
+        self._require(tuple(joined), "joined")
+        if not self._masked:
+            self._cohort = tuple(sorted(joined))
+            return self._open(joined=joined)
+        self._phase = Phase.SHARE
+        request = encode(
+            ShareRequest(
+                run_id=self._proposal.run_id,
+                round=self._round_number,
+                keys=tuple(self._keys[site] for site in sorted(joined)),
+            )
+        )
+        return Step(
+            Exchange(Phase.SHARE, dict.fromkeys(sorted(joined), request)),
+            joined=joined,
+            refused=dict(self._refused),
+        )
+
+    def _take_keys(self, signed: Signed | None, site: str) -> bool:
+        """Return whether `signed` holds keys of `site` for the round to come."""
+        if signed is None or not isinstance(self._sums, MaskingCoordinator):
+            return False
+        keys = self._accept(signed, SiteKeys, site)
+        if keys is None:
+            return False
+        try:
+            self._sums.accept_keys(keys)
+        except PeerError:
+            self._refused[site] = RefusalCode.PROTOCOL
+            return False
+        self._keys[site] = signed
+        return True
+
+    def _after_share(self, replies: Mapping[str, bytes]) -> Step:
+        for site, reply in self._decoded(ShareReply, replies).items():
+            self._take_shares(site, reply.sent, reply.shares, self._round_number)
+        self._cohort = tuple(sorted(self._inboxes_from))
+        return self._open()
+
+    @property
+    def _inboxes_from(self) -> set[str]:
+        return {sender for inbox in self._inboxes.values() for sender in inbox}
+
+    def _take_shares(
+        self, site: str, signed: Signed | None, shares: Mapping[str, bytes], round_: int
+    ) -> None:
+        if signed is None:
+            return
+        sent = self._accept(signed, SharesSent, site)
+        if sent is None or sent.round != round_ or sent.shares_digest != shares_digest(shares):
+            self._refused[site] = RefusalCode.PROTOCOL
+            return
+        self._log_of(site, signed)
+        for addressee, share in shares.items():
+            self._inboxes.setdefault(addressee, {})[site] = share
+
+    # -- a round -------------------------------------------------------------------------------
+
+    def _open(
+        self, opened: OpenedRound | None = None, joined: Mapping[str, Joined] | None = None
+    ) -> Step:
+        """Return the exchange that opens the next round for the present cohort."""
+        self._require(self._cohort, "are left")
+        checkpoint = self._transcript.checkpoint()
+        parameters = vector_to_bytes(self._parameters)
+        header = RoundHeader(
+            session=self._session.digest(),
+            round=self._round_number,
+            config_digest=self._hello.config_digest,
+            cohort=self._cohort,
+            parameter_digest=parameter_digest(self._proposal.spec, parameters),
+            checkpoint_size=self._transcript.size,
+            checkpoint_root=self._transcript.root(),
+        )
+        signed = self._sign(header)
+        digest = statement_digest(signed)
+        self._round = _Round(header, digest)
+        binding = RoundBinding(self._round_number, digest, self._cohort, header.parameter_digest)
+        self._sums.begin(binding, self._proposal.spec.size)
+        requests = {
+            site: encode(
+                OpenRequest(
+                    run_id=self._proposal.run_id,
+                    header=signed,
+                    checkpoint=checkpoint,
+                    parameters=parameters,
+                    inbox={
+                        sender: share
+                        for sender, share in self._inboxes.get(site, {}).items()
+                        if sender in self._cohort
+                    },
+                    proof=self._transcript.proof(self._pending[site], self._seen[site]),
+                )
+            )
+            for site in self._cohort
+        }
+        for site in self._cohort:
+            self._pending[site] = []
+            self._seen[site] = header.checkpoint_size
+        self._inboxes = {}
+        self._keys = {}
+        self._log(signed)
+        self._phase = Phase.OPEN
+        return Step(
+            Exchange(Phase.OPEN, requests),
+            opened=opened,
+            joined=dict(joined or {}),
+            refused=dict(self._refused),
+        )
+
+    def _after_open(self, replies: Mapping[str, bytes]) -> Step:
+        current = self._current()
+        for site, reply in self._decoded(OpenReply, replies).items():
+            self._take_upload(site, reply, current)
+        current.survivors = tuple(sorted(current.uploads))
+        self._require(current.survivors, "sent an update")
+        close = self._sign(
+            RoundClose(
+                session=self._session.digest(),
+                round=self._round_number,
+                header_digest=current.header_digest,
+                survivors=current.survivors,
+                threshold=self._hello.threshold,
+            )
+        )
+        self._log(close)
+        keys = tuple(self._keys[site] for site in sorted(self._keys))
+        request = encode(CloseRequest(run_id=self._proposal.run_id, close=close, next_keys=keys))
+        self._phase = Phase.CLOSE
+        return Step(
+            Exchange(Phase.CLOSE, dict.fromkeys(current.survivors, request)),
+            refused=dict(self._refused),
+        )
+
+    def _take_upload(self, site: str, reply: OpenReply, current: _Round) -> None:
+        uploaded = self._accept(reply.uploaded, Uploaded, site)
+        if uploaded is None:
+            return
+        whole = (
+            uploaded.header_digest == current.header_digest
+            and uploaded.round == self._round_number
+            and uploaded.vector_digest == sha256(reply.vector)
+            and len(reply.vector) == 4 * self._proposal.spec.size
+        )
+        more = self._masked and self._round_number + 1 < self._mechanism.training.rounds
+        # An upload is added only after its signature was verified, and freed once it is added.
+        if not whole or (more and not self._take_keys(reply.next_keys, site)):
+            self._refused[site] = RefusalCode.PROTOCOL
+            return
+        self._sums.add(site, np.frombuffer(reply.vector, "<u4"))
+        current.uploads[site] = uploaded
+        self._log_of(site, reply.uploaded)
+        if more and reply.next_keys is not None:
+            self._log_of(site, reply.next_keys)
+
+    def _after_close(self, replies: Mapping[str, bytes]) -> Step:
+        current = self._current()
+        releases: dict[str, Release] = {}
+        closed: list[str] = []
+        for site, reply in self._decoded(CloseReply, replies).items():
+            released = self._accept(reply.released, Released, site)
+            if (
+                released is None
+                or released.header_digest != current.header_digest
+                or released.survivors != current.survivors
+                or released.shares_digest != sha256(reply.release)
+            ):
+                self._refused[site] = RefusalCode.PROTOCOL
+                continue
+            if self._masked:
+                releases[site] = decode(Release, reply.release, limit_bytes=STATEMENT_LIMIT_BYTES)
+            closed.append(site)
+            self._log_of(site, reply.released)
+            self._take_shares(site, reply.next_sent, reply.next_shares, self._round_number + 1)
+            self._take_extract(site, reply.extract_sent, reply.extract)
+        self._require(tuple(closed), "released their shares")
+        opened = self._apply(current, releases)
+        self._round_number += 1
+        self._round = None
+        if self._round_number >= self._mechanism.training.rounds:
+            return Step(None, opened=opened, refused=dict(self._refused))
+        self._cohort = tuple(sorted(self._inboxes_from if self._masked else closed))
+        return self._open(opened=opened)
+
+    def _take_extract(self, site: str, signed: Signed | None, extract: bytes) -> None:
+        if signed is None:
+            return
+        sent = self._accept(signed, ExtractSent, site)
+        if sent is None or sent.extract_digest != sha256(extract):
+            self._refused[site] = RefusalCode.PROTOCOL
+            return
+        self._log_of(site, signed)
+        self._extracts[site] = extract
+
+    def _apply(self, current: _Round, releases: Mapping[str, Release]) -> OpenedRound:
+        """Open the sum, apply the method's rule, and return the round's result."""
+        survivors = len(current.survivors)
+        each: NDArray[np.float64] | None = None
+        if isinstance(self._sums, MaskingCoordinator):
+            total = self._grid.decode_sum(self._sums.unmask(releases), survivors)
+        else:
+            each = np.stack([self._grid.decode_sum(v, 1) for v in self._sums.vectors()])
+            total = each.sum(axis=0)
+        seen = SeenUpdates(total=total, survivors=survivors, each=each)
+        self._parameters = self._method.server_rule(self._parameters, seen)
+        return OpenedRound(
+            self._round_number, self._parameters, current.survivors, dict(self._extracts)
+        )
+
+    # -- what every phase needs ----------------------------------------------------------------
+
+    def _current(self) -> _Round:
+        if self._round is None:
+            raise PeerError("Replies came and no round is open: they were not used.")
+        return self._round
+
+    def _decoded(self, kind: type[R], replies: Mapping[str, bytes]) -> dict[str, R]:
+        """Return the replies of the expected kind; refusals and nonsense drop their sender."""
+        good: dict[str, R] = {}
+        for site, data in sorted(replies.items()):
+            if site not in self._hello.sites:
+                continue
+            try:
+                reply = decode_one_of((kind, Refusal), data, limit_bytes=REPLY_LIMIT_BYTES)
+            except PeerError:
+                self._refused[site] = RefusalCode.PROTOCOL
+                continue
+            if isinstance(reply, Refusal):
+                self._refused[site] = reply.code
+            else:
+                good[site] = reply
+        return good
+
+    def _accept(self, signed: Signed, kind: type[S], site: str) -> S | None:
+        """Return the statement of `site`, or None when it is not one of this session."""
+        try:
+            statement = read_statement(signed, kind, site, self._roster)
+            expect(
+                statement.session == self._session.digest() and statement.site == site,
+                "The statement is of another session or speaks for another site.",
+            )
+        except PeerError:
+            self._refused[site] = RefusalCode.PROTOCOL
+            return None
+        return statement
+
+    def _require(self, sites: tuple[str, ...], did: str) -> None:
+        if len(sites) >= self._hello.threshold:
+            return
+        said = ", ".join(f"{site}: {code.value}" for site, code in sorted(self._refused.items()))
+        raise PeerError(
+            f"Only {len(sites)} of {len(self._hello.sites)} sites {did} in round "
+            f"{self._round_number}, and a sum needs {self._hello.threshold}: the round was given "
+            f"up, nothing of it was opened. Refusals: {said or 'none, the others were silent'}. "
+            "Each site's own log says why; resume the run when they are back."
+        )
+
+    def _sign(self, message: Message) -> Signed:
+        return sign_message(self._key, self._name, message)
+
+    def _log(self, signed: Signed) -> None:
+        self._transcript.append(signed)
+
+    def _log_of(self, site: str, signed: Signed) -> None:
+        self._transcript.append(signed)
+        self._pending[site].append(leaf_of(signed))

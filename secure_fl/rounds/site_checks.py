@@ -1,0 +1,122 @@
+"""What a site checks of a proposal, a header and a close before it acts on them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from crypto.digests import sha256
+from secure_fl.config import parse_mechanism
+from secure_fl.guarantee import resolve_sigma
+from secure_fl.methods import find_method
+from secure_fl.rounds.reading import expect, session_of
+
+if TYPE_CHECKING:
+    from crypto.roster import Roster
+    from secure_fl.config import Mechanism
+    from secure_fl.policy import SitePolicy
+    from secure_fl.rounds.messages import Hello, RoundClose, RoundHeader
+    from secure_fl.rounds.site_state import SiteState
+
+
+@dataclass(frozen=True)
+class Party:
+    """Who checks, and what it goes by."""
+
+    name: str
+    roster: Roster
+    policy: SitePolicy
+
+
+def check_proposal(proposed: bytes, hello: Hello, party: Party) -> Mechanism:
+    """Return the proposed mechanism if roster, policy and accounting allow it.
+
+    Raises:
+        PeerError: roster, digest, cohort or threshold are not what they must be.
+        ConfigError: this version does not know the mechanism, or it contradicts itself.
+        BudgetError: the site's policy refuses it.
+    """
+    expect(
+        hello.roster_digest == party.roster.digest(),
+        "The coordinator runs under another roster than the one pinned here: the session was "
+        "refused. Distribute the consortium's current roster to every party.",
+    )
+    expect(
+        sha256(proposed) == hello.config_digest,
+        "The proposed configuration does not have the digest that the coordinator signed.",
+    )
+    mechanism = parse_mechanism(proposed)
+    pinned = {member.name for member in party.roster.sites()}
+    expect(
+        hello.sites == tuple(sorted(set(hello.sites))) and set(hello.sites) <= pinned,
+        "The proposed cohort is not a sorted set of the roster's sites: a site the "
+        "consortium does not know may be one that the coordinator plays itself.",
+    )
+    expect(party.name in hello.sites, "This site is not in the proposed cohort.")
+    expect(
+        len(hello.sites) == mechanism.sites and hello.threshold == mechanism.needed_survivors(),
+        "Cohort or threshold differ from the signed configuration.",
+    )
+    find_method(mechanism.method, mechanism.protection)
+    party.policy.check(mechanism)
+    resolve_sigma(mechanism)
+    return mechanism
+
+
+def check_header(header: RoundHeader, state: SiteState, mechanism: Mechanism, party: Party) -> None:
+    """Return if this site may train and mask under `header`.
+
+    Raises:
+        PeerError: it was replayed, is out of order, or its cohort would say too much.
+    """
+    expect(
+        header.session == session_of(state.hello).digest(),
+        "The round's header belongs to another session: it was replayed.",
+    )
+    expect(
+        header.round == state.round,
+        f"The header opens round {header.round}, and round {state.round} is next.",
+    )
+    expect(
+        header.round < mechanism.training.rounds,
+        f"The header opens round {header.round} of a run of {mechanism.training.rounds}: the "
+        "plan that was reserved is over.",
+    )
+    expect(
+        header.config_digest == state.hello.config_digest,
+        "The round's header names another configuration than the session's.",
+    )
+    expect(
+        header.cohort == tuple(sorted(set(header.cohort)))
+        and set(header.cohort) <= set(state.hello.sites)
+        and party.name in header.cohort,
+        "The round's cohort is not a sorted set of the session's sites with this one in it.",
+    )
+    expect(
+        len(header.cohort) >= max(party.policy.smallest_cohort, state.hello.threshold),
+        f"A cohort of {len(header.cohort)} sites is below this site's smallest cohort or the "
+        "threshold: its sum would say too much about each of them.",
+    )
+
+
+def check_close(close: RoundClose, state: SiteState, party: Party) -> None:
+    """Return if this site may release shares for the survivors that `close` names.
+
+    Raises:
+        PeerError: it belongs to another round, or the sum would be over too few.
+    """
+    expect(
+        close.session == session_of(state.hello).digest()
+        and close.round == state.round
+        and close.header_digest == state.header_digest,
+        "The survivors named belong to another round than the open one: replayed.",
+    )
+    expect(
+        close.threshold == state.hello.threshold,
+        "The coordinator asks for shares at another threshold than the configured one.",
+    )
+    expect(
+        len(close.survivors) >= max(party.policy.smallest_cohort, close.threshold),
+        f"A sum over {len(close.survivors)} survivors is below the threshold or this site's "
+        "smallest cohort: no share was released.",
+    )

@@ -1,0 +1,74 @@
+"""The one serialisable state of a site's machine, and the store that keeps it."""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated, Protocol
+
+import msgspec
+
+from crypto.codec import Digest, Message
+from secure_fl.rounds.messages import Hello, Number, RunId
+
+if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
+
+
+class Stage(Enum):
+    """Which request a site answers next."""
+
+    JOINED = "joined"
+    """Next: the peers' keys."""
+    READY = "ready"
+    """Next: the header of a round."""
+    UPLOADED = "uploaded"
+    """Next: the survivors."""
+    FINISHED = "finished"
+    """Next: nothing but a new attempt."""
+
+
+class SiteState(Message, tag="secure-fl.site-state.v1"):
+    """Everything a site remembers of a run between two requests.
+
+    Attributes:
+        hello: the session this site joined.
+        mechanism: the canonical JSON that the session's configuration digest binds.
+        stage: which request is answered next.
+        round: the round that the next `open` must name, or that is open.
+        masking: the masked sum's state; empty under the plain protection.
+        header_digest: of the open round's header; zeros outside a round.
+        checkpoint_size: leaves under the last checkpoint that this site has seen.
+        checkpoint_root: that checkpoint's Merkle root.
+        pending: this site's own statements that the next checkpoint must include.
+        request_digest: of the last request answered.
+        reply: the bytes it was answered with; the same request gets the same bytes.
+    """
+
+    hello: Hello
+    mechanism: bytes
+    stage: Stage
+    round: Number
+    masking: bytes
+    header_digest: Digest
+    checkpoint_size: Number
+    checkpoint_root: Digest
+    pending: tuple[bytes, ...]
+    request_digest: Annotated[bytes, msgspec.Meta(max_length=32)]
+    reply: bytes
+
+    def __repr__(self) -> str:
+        # `masking` holds secrets.
+        return f"<state of a site in round {self.round}, {self.stage.value}>"
+
+
+class SiteStore(Protocol):
+    """Where a site keeps its state; one store per site identity."""
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold the one lock of this identity: two processes never answer for one site."""
+
+    def load(self, run_id: RunId) -> SiteState | None:
+        """Return what was saved for a run, or None if this site has never seen it."""
+
+    def save(self, run_id: RunId, state: SiteState) -> None:
+        """Replace what was saved, atomically and durably, before a reply leaves."""

@@ -1,0 +1,1 @@
+"""A site: its data, its model, its store, and how they are put together."""

@@ -1,0 +1,112 @@
+"""The base model with the run's adapter on it, as the vector that is shared."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from peft import LoraConfig, TaskType, get_peft_model
+from torch import nn
+
+from crypto.digests import sha256
+from crypto.errors import ConfigError
+from domains.classification import head_name
+from privacy.update import TensorSpec, UpdateSpec
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from peft import PeftModel
+    from transformers import PreTrainedModel
+
+    from secure_fl.config import AdapterSection
+    from secure_fl.methods import Method
+
+
+class AdaptedModel:
+    """A PEFT model whose trained parameters are exactly those that the method shares.
+
+    Every party that builds one from the same configuration gets the same bytes: the low-rank
+    factors A are drawn from the run's seed by name, B starts at zero.
+    """
+
+    def __init__(
+        self, base: PreTrainedModel, adapter: AdapterSection, method: Method, seed: int
+    ) -> None:
+        self.model = _adapt(base, adapter)
+        self._draw_factors(seed)
+        trained = []
+        for name, parameter in self.model.named_parameters():
+            parameter.requires_grad_(method.trains(name))
+            if parameter.requires_grad:
+                trained.append((name, parameter))
+        if not trained:
+            raise ConfigError(
+                f"The method `{method.name}` trains no parameter of this model: every round "
+                "would sum zeros. Check `mechanism.adapter.target_modules`."
+            )
+        self.parameters: dict[str, nn.Parameter] = dict(trained)
+        self.spec = UpdateSpec(
+            tuple(TensorSpec(name, tuple(parameter.shape)) for name, parameter in trained)
+        )
+
+    def load(self, shared: NDArray[np.float32]) -> None:
+        """Set the trained parameters from the flat vector `shared`, shape (d,)."""
+        start = 0
+        with torch.no_grad():
+            for parameter in self.parameters.values():
+                end = start + parameter.numel()
+                values = torch.from_numpy(np.array(shared[start:end], np.float32))
+                parameter.copy_(values.view(parameter.shape))
+                start = end
+
+    def flat(self) -> NDArray[np.float32]:
+        """Return the trained parameters as one vector, shape (d,)."""
+        parts = [p.detach().cpu().numpy().ravel() for p in self.parameters.values()]
+        return np.concatenate(parts).astype(np.float32, copy=False)
+
+    def save(self, folder: Path) -> None:
+        """Write the adapter in PEFT's layout; `PeftModel.from_pretrained` loads it."""
+        # The base's vocabulary is never touched; "auto" would ask the hub to be sure.
+        self.model.save_pretrained(str(folder), save_embedding_layers=False)
+
+    def _draw_factors(self, seed: int) -> None:
+        """Draw every A as PEFT does, uniform within 1/sqrt(fan-in), but from seed and name."""
+        with torch.no_grad():
+            for name, parameter in self.model.named_parameters():
+                if ".lora_A." not in name:
+                    continue
+                bound = 1.0 / math.sqrt(parameter.shape[1])
+                key = int.from_bytes(sha256(f"{seed}/{name}".encode()), "big")
+                values = np.random.default_rng(key).uniform(-bound, bound, parameter.shape)
+                parameter.copy_(torch.from_numpy(values.astype(np.float32)))
+
+
+def _adapt(base: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
+    head = head_name(base)
+    if head is None:
+        raise ConfigError(
+            "The base model has no linear head that an adapter could train beside it: use one "
+            "that stock transformers loads as a token classifier."
+        )
+    config = LoraConfig(
+        task_type=TaskType.TOKEN_CLS,
+        r=adapter.rank,
+        lora_alpha=adapter.alpha,
+        lora_dropout=0.0,
+        target_modules=list(adapter.target_modules),
+        modules_to_save=[head],
+    )
+    try:
+        model: PeftModel = get_peft_model(base, config)
+    except ValueError as error:
+        raise ConfigError(
+            f"No layer of this model is called {', '.join(adapter.target_modules)}: there is "
+            "nothing to adapt. Name suffixes of its linear layers in "
+            "`mechanism.adapter.target_modules`."
+        ) from error
+    model.eval()
+    return model

