@@ -8,13 +8,17 @@ encoding, or more bytes than the caller allows.
 
 from __future__ import annotations
 
+import re
 from functools import reduce
 from operator import or_
-from typing import Annotated, TypeVar
+from typing import Annotated, Final, TypeVar
 
 import msgspec
 
-from crypto.errors import PeerError
+from crypto.errors import ConfigError, PeerError
+
+_NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9._-]*\Z"
+_LONGEST_NAME: Final = 64
 
 Digest = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 """A SHA-256 digest: 32 bytes."""
@@ -22,7 +26,7 @@ Digest = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 PublicKey = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 """A raw X25519 or Ed25519 public key: 32 bytes."""
 
-Name = Annotated[str, msgspec.Meta(min_length=1, max_length=64, pattern=r"^[a-z0-9][a-z0-9._-]*\Z")]
+Name = Annotated[str, msgspec.Meta(min_length=1, max_length=_LONGEST_NAME, pattern=_NAME_PATTERN)]
 """The name of a site, a coordinator or a data set."""
 
 
@@ -33,6 +37,19 @@ class Message(
 
 
 M = TypeVar("M", bound=Message)
+
+
+def require_name(name: str) -> None:
+    """Return if `name` can be a `Name`, which a message checks only when it is decoded.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if len(name) > _LONGEST_NAME or re.match(_NAME_PATTERN, name) is None:
+        raise ConfigError(
+            f"{name!r} cannot name a party or a data set: no message could carry it. Use lower "
+            f"case, digits and ._- (at most {_LONGEST_NAME} characters, a letter or digit first)."
+        )
 
 
 def encode(message: Message) -> bytes:

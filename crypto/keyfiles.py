@@ -28,7 +28,7 @@ LONGEST_SECRET_BYTES: Final = 1024
 
 
 class _Kind(Enum):
-    SECRET = "secret"
+    SECRET = "secret"  # noqa: S105 - a kind of key, not a key
     PUBLIC = "public"
 
 
@@ -79,8 +79,8 @@ def read_public(path: Path) -> VerifyKey:
     """Return the verify key that `write_public` wrote.
 
     Raises:
-        ConfigError: there is no such file, it is another kind of file, anybody can write to it, or it
-            holds no usable key.
+        ConfigError: there is no such file, it is another kind of file, anybody can write to it,
+            or it holds no usable key.
         IntegrityError: its content is damaged.
     """
     return VerifyKey(_key_of(path, _Kind.PUBLIC, _read(path, private=False)))
@@ -127,7 +127,9 @@ def _write_new(path: Path, content: bytes, mode: int) -> None:
             "Move it away, or give another path."
         ) from error
     except OSError as error:
-        raise ConfigError(f"{path} cannot be written ({error.strerror}): give another.") from error
+        raise ConfigError(
+            f"{path} cannot be written ({error.strerror}): give another path."
+        ) from error
     try:
         with os.fdopen(descriptor, "wb") as file:
             os.fchmod(descriptor, mode)  # a umask may have taken the owner's own bits

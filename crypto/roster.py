@@ -16,7 +16,7 @@ from typing import Annotated, Final, Literal
 
 import msgspec
 
-from crypto.codec import Name  # noqa: TC001 - msgspec resolves the annotation at run time
+from crypto.codec import Name, require_name
 from crypto.digests import JsonValue, canonical_json, sha256
 from crypto.dsse import sign_envelope, verify_envelope
 from crypto.errors import ConfigError, PeerError
@@ -25,7 +25,6 @@ from crypto.signatures import SigningKey, VerifyKey
 PAYLOAD_TYPE: Final = "application/vnd.secure-fl.roster.v1+json"
 SCHEMA: Final = "secure-fl.roster.v1"
 
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}\Z")
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")
 _LARGEST_SERIAL: Final = 2**53 - 1
 _LONGEST_CONSORTIUM: Final = 200
@@ -222,11 +221,7 @@ def _from_payload(payload: bytes) -> Roster:
 
 def _check_members(members: tuple[Member, ...]) -> None:
     for member in members:
-        if _NAME.match(member.name) is None:
-            raise ConfigError(
-                f"{member.name!r} on the roster is not a party's name: use lower case, digits "
-                "and ._- (at most 64 characters) and sign again."
-            )
+        require_name(member.name)
     _refuse_repeats([member.name for member in members], "name")
     _refuse_repeats([str(member.verify_key) for member in members], "verify key")
     coordinators = [member.name for member in members if member.role is Role.COORDINATOR]

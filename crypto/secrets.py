@@ -26,7 +26,10 @@ class SecretBytes:
     __slots__ = ("_value",)
 
     def __init__(self, value: bytes) -> None:
-        self._value = bytes(value)
+        if not isinstance(value, bytes):
+            # bytes(32) would be thirty-two zeros: a key that everybody knows.
+            raise TypeError("A secret is made of bytes.")
+        self._value = value
 
     def reveal(self) -> bytes:
         """Return the content, for the primitive that needs it."""

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import (
     Ed25519PublicKey,
 )
 
-from crypto.codec import Message, Name, decode, encode
+from crypto.codec import Message, Name, decode, encode, require_name
 from crypto.errors import ConfigError, PeerError
 from crypto.secrets import Entropy, SecretBytes
 
@@ -206,7 +206,12 @@ class Signed(Message, frozen=True, tag="secure-fl.signed.v1"):
 
 
 def sign_message(key: SigningKey, signer: str, message: Message) -> Signed:
-    """Return `message`, signed by `key` in the name of `signer`, labelled with its schema."""
+    """Return `message`, signed by `key` in the name of `signer`, labelled with its schema.
+
+    Raises:
+        ConfigError: `signer` is not a name, or the message's type declares no schema.
+    """
+    require_name(signer)
     label = schema_of(type(message))
     body = encode(message)
     return Signed(
