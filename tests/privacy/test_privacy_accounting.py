@@ -156,7 +156,7 @@ def test_less_noise_more_steps_and_a_smaller_delta_cost_more(
 
 @pytest.mark.parametrize(
     ("target", "rate", "steps"),
-    [(8.0, 0.1, 300), (1.0, 0.1, 200), (0.1, 1.0, 1), (0.05, 0.01, 5), (5000.0, 0.5, 2)],
+    [(8.0, 0.1, 300), (1.0, 0.1, 200), (0.1, 1.0, 1), (0.05, 0.01, 5)],
 )
 def test_a_calibrated_sigma_meets_its_target_and_hardly_less_would(
     target: float, rate: float, steps: int
