@@ -131,6 +131,24 @@ class PerExampleClipper:
             for name, p in zip(self.names, self._parameters, strict=True)
         }
 
+    def plain_gradient(self, losses: Tensor) -> dict[str, Tensor]:
+        """Return autograd's own gradient of the summed `losses` (B,) by name; keeps the graph.
+
+        For checks: it is raw, like `example_gradients`, and costs a second backward pass.
+
+        Raises:
+            ConfigError: as `accumulate`.
+        """
+        self._check(losses)
+        found = torch.autograd.grad(
+            losses.sum(),
+            self._parameters,
+            retain_graph=True,
+            allow_unused=True,
+            materialize_grads=True,
+        )
+        return dict(zip(self.names, found, strict=True))
+
     def take(self) -> dict[str, Tensor]:
         """Return the sum by name since the last call, zeros if nothing came, and start anew.
 
