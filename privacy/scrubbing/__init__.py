@@ -1,0 +1,33 @@
+"""Takes what identifies people out of text before a model sees it, offline.
+
+`Scrubber(profile)` refuses to exist where the profile requires an entity that nothing loaded can
+find. Importing this package imports no Presidio; making a `Scrubber` does.
+"""
+
+from privacy.scrubbing.profile import (
+    DEFAULT_THRESHOLD,
+    KNOWN_ENTITIES,
+    OTHER_ENTITIES,
+    PATTERN_ENTITIES,
+    Coverage,
+    ScrubProfile,
+)
+from privacy.scrubbing.recognizers import Recognizer, Trigger
+from privacy.scrubbing.scrubber import Scrubber
+from privacy.scrubbing.spans import Scrubbed, Span
+from privacy.scrubbing.tally import ScrubTally
+
+__all__ = [
+    "DEFAULT_THRESHOLD",
+    "KNOWN_ENTITIES",
+    "OTHER_ENTITIES",
+    "PATTERN_ENTITIES",
+    "Coverage",
+    "Recognizer",
+    "ScrubProfile",
+    "ScrubTally",
+    "Scrubbed",
+    "Scrubber",
+    "Span",
+    "Trigger",
+]

@@ -1,0 +1,209 @@
+"""Recognisers for what banks write: IBAN, BIC, cards, accounts, routing numbers, wallets.
+
+A number whose checksum fails is still scrubbed where the word for it stands beside it: a mistyped
+account number points at its owner as well as the right one does.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+from privacy.scrubbing.checksums import (
+    COUNTRIES,
+    IBAN_LENGTHS,
+    aba_is_valid,
+    bitcoin_base58_is_valid,
+    bitcoin_bech32_is_valid,
+    card_network_is_known,
+    iban_is_valid,
+    luhn_is_valid,
+)
+from privacy.scrubbing.digit_groups import is_date_or_years, parts, runs, stands_alone
+from privacy.scrubbing.recognizers import Recognizer, Trigger
+from privacy.scrubbing.spans import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_CERTAIN = 1.0
+_SHAPE = 0.5
+_NEEDS_CONTEXT = 0.3
+_WEAK = 0.1
+
+_IBAN_START = re.compile(r"(?<![A-Za-z0-9])[A-Za-z]{2}[ -]?\d\d")
+_SPACED_CHARACTER = re.compile(r"[ -]?([A-Za-z0-9])")
+
+
+def _find_iban(text: str) -> Iterator[Span]:
+    for opening in _IBAN_START.finditer(text):
+        start, end = opening.start(), opening.start()
+        length = IBAN_LENGTHS.get(text[start : start + 2].upper(), 0)
+        characters: list[str] = []
+        while len(characters) < length:
+            step = _SPACED_CHARACTER.match(text, end)
+            if step is None:
+                break
+            characters.append(step[1])
+            end = step.end()
+        if not length or len(characters) < length or not stands_alone(text, start, end):
+            continue
+        valid = iban_is_valid("".join(characters).upper())
+        yield Span(start, end, "IBAN_CODE", _CERTAIN if valid else _WEAK)
+
+
+_BIC = re.compile(r"(?<!\w)[A-Z]{4}([A-Z]{2})([A-Z0-9]{2}(?:[A-Z0-9]{3})?)(?!\w)")
+
+
+def _find_bic(text: str) -> Iterator[Span]:
+    for match in _BIC.finditer(text):
+        if match[1] in COUNTRIES:
+            # Eight capitals are also an English word: DIVIDEND reads as a bank in Germany.
+            score = _WEAK if match[2].isalpha() else _SHAPE
+            yield Span(match.start(), match.end(), "BIC_CODE", score)
+
+
+_CARD_SEPARATOR = re.compile("[ -]")
+
+
+def _card_score(digits: str) -> float:
+    known, checked = card_network_is_known(digits), luhn_is_valid(digits)
+    if known and checked:
+        return _CERTAIN
+    return _NEEDS_CONTEXT if checked else _WEAK if known else 0.0
+
+
+def _find_card(text: str) -> Iterator[Span]:
+    for run in runs(text, _CARD_SEPARATOR):
+        done = 0
+        for first, part in parts(run, shortest=12, longest=19):
+            if first < done or not stands_alone(text, part.start, part.end):
+                continue
+            score = _card_score("".join(text[start:end] for start, end in part.groups))
+            if score:
+                yield Span(part.start, part.end, "CREDIT_CARD", score)
+            if score == _CERTAIN:
+                done = first + len(part.groups)
+
+
+_BANK_NUMBER = re.compile(r"(?<!\w)\d{8,17}(?!\w)")
+
+
+def _find_us_bank_number(text: str) -> Iterator[Span]:
+    for match in _BANK_NUMBER.finditer(text):
+        yield Span(match.start(), match.end(), "US_BANK_NUMBER", _WEAK)
+
+
+_ABA = re.compile(r"(?<![\w-])\d{4}-?\d{4}-?\d(?![\w-])")
+
+
+def _find_aba(text: str) -> Iterator[Span]:
+    for match in _ABA.finditer(text):
+        if aba_is_valid(match[0].replace("-", "")):
+            yield Span(match.start(), match.end(), "ABA_ROUTING_NUMBER", _NEEDS_CONTEXT)
+
+
+_ACCOUNT_SEPARATOR = re.compile(" ?[-/] ?| ")
+_MASKED = re.compile(r"(?<!\w)(?:[Xx*\u2022]{2,}[ -]?){1,5}\d{2,6}(?!\w)")
+_MONEY_BEFORE = re.compile(
+    r"(?:\b(?:EUR|USD|GBP|CHF|SEK|NOK|DKK|JPY|INR)|[$\u20ac\u00a3\u00a5]) ?$"
+)
+_MONEY_AFTER = re.compile(
+    r" ?(?:[.,]\d|%|[$\u20ac\u00a3\u00a5]|(?:EUR|USD|GBP|CHF|SEK|NOK|DKK|JPY|INR|euros?|dollars?|"
+    r"pounds?|m|mn|mln|million|bn|billion|shares?|percent|per cent)\b)"
+)
+_LONGEST_MONEY_WORD = 4
+
+
+def _is_amount(text: str, start: int, end: int) -> bool:
+    before = _MONEY_BEFORE.search(text, max(0, start - _LONGEST_MONEY_WORD), start)
+    return before is not None or _MONEY_AFTER.match(text, end) is not None
+
+
+def _find_account_number(text: str) -> Iterator[Span]:
+    for run in runs(text, _ACCOUNT_SEPARATOR):
+        start, end = run.start, run.end
+        if (
+            6 <= run.digits <= 24  # noqa: PLR2004 - the shortest and longest account numbers
+            and stands_alone(text, start, end)
+            and not is_date_or_years(text, start, end)
+            and not _is_amount(text, start, end)
+        ):
+            yield Span(start, end, "ACCOUNT_NUMBER", _WEAK)
+    for match in _MASKED.finditer(text):
+        yield Span(match.start(), match.end(), "ACCOUNT_NUMBER", _NEEDS_CONTEXT)
+
+
+_BASE58_ADDRESS = re.compile(r"(?<!\w)[13][1-9A-HJ-NP-Za-km-z]{25,34}(?!\w)")
+_BECH32_ADDRESS = re.compile(r"(?<!\w)bc1[02-9ac-hj-np-z]{11,71}(?!\w)", re.IGNORECASE)
+_ETHEREUM_ADDRESS = re.compile(r"(?<!\w)0x[0-9A-Fa-f]{40}(?!\w)")
+
+
+def _find_crypto(text: str) -> Iterator[Span]:
+    for match in _BASE58_ADDRESS.finditer(text):
+        if bitcoin_base58_is_valid(match[0]):
+            yield Span(match.start(), match.end(), "CRYPTO", _CERTAIN)
+    for match in _BECH32_ADDRESS.finditer(text):
+        if bitcoin_bech32_is_valid(match[0]):
+            yield Span(match.start(), match.end(), "CRYPTO", _CERTAIN)
+    for match in _ETHEREUM_ADDRESS.finditer(text):
+        yield Span(match.start(), match.end(), "CRYPTO", _SHAPE)
+
+
+_ACCOUNT_WORDS = (
+    "account", "accounts", "acct", "acc", "accountno", "a/c", "konto", "kontonummer", "compte",
+    "cuenta", "conto", "rekening", "tili", "tilinumero",
+)  # fmt: skip
+
+BANKING_RECOGNIZERS = (
+    Recognizer(
+        "iban",
+        ("IBAN_CODE",),
+        _find_iban,
+        ("iban", "ibans", "bank", "transfer", "wire", *_ACCOUNT_WORDS),
+        Trigger.COUNTRY_AND_CHECK,
+    ),
+    Recognizer(
+        "bic",
+        ("BIC_CODE",),
+        _find_bic,
+        ("bic", "swift", "swiftcode", "correspondent"),
+        Trigger.SIX_CAPITALS,
+        _SHAPE,
+    ),
+    Recognizer(
+        "credit card",
+        ("CREDIT_CARD",),
+        _find_card,
+        (
+            "card", "cards", "cc", "credit", "creditcard", "debit", "visa", "mastercard", "amex",
+            "maestro", "discover", "diners", "jcb", "unionpay", "rupay",
+        ),
+        Trigger.SIX_DIGITS,
+    ),
+    Recognizer(
+        "US bank number",
+        ("US_BANK_NUMBER",),
+        _find_us_bank_number,
+        ("bank", "check", "checking", "savings", "debit", "deposit", *_ACCOUNT_WORDS),
+        Trigger.SIX_DIGITS,
+        _WEAK,
+    ),
+    Recognizer(
+        "ABA routing number",
+        ("ABA_ROUTING_NUMBER",),
+        _find_aba,
+        ("aba", "routing", "rtn", "transit", "bank", "wire"),
+        Trigger.SIX_DIGITS,
+        _NEEDS_CONTEXT,
+    ),
+    Recognizer(
+        "account number",
+        ("ACCOUNT_NUMBER",),
+        _find_account_number,
+        ("sort", "ending", "customer", "policy", "loan", "mortgage", *_ACCOUNT_WORDS),
+        Trigger.DIGIT,
+        _NEEDS_CONTEXT,
+    ),
+    Recognizer("wallet address", ("CRYPTO",), _find_crypto, (), Trigger.DIGIT),
+)  # fmt: skip

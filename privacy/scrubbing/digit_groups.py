@@ -1,0 +1,87 @@
+"""Runs of digit groups, the shape that cards, accounts and telephone numbers share."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_GROUP = re.compile(r"\d+")
+_YEAR = r"(?:19|20)\d\d"
+_DATES = re.compile(
+    rf"\d{{1,2}}([-./])\d{{1,2}}\1(?:{_YEAR}|\d\d)|{_YEAR}([-./])\d{{1,2}}\2\d{{1,2}}|"
+    rf"{_YEAR}(?: ?[-/] ?(?:{_YEAR}|\d\d)| {_YEAR})+"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """Digit groups with nothing but separators between them, as (start, end) in the text."""
+
+    groups: tuple[tuple[int, int], ...]
+
+    @property
+    def start(self) -> int:
+        """Where the first group starts."""
+        return self.groups[0][0]
+
+    @property
+    def end(self) -> int:
+        """Where the last group ends."""
+        return self.groups[-1][1]
+
+    @property
+    def digits(self) -> int:
+        """How many digits the groups hold together."""
+        return sum(end - start for start, end in self.groups)
+
+
+def runs(text: str, separator: re.Pattern[str]) -> Iterator[Run]:
+    """Yield the maximal runs of ASCII digit groups, in order.
+
+    Args:
+        text: a folded text.
+        separator: matches, as a whole, what may stand between two groups of one run.
+    """
+    groups: list[tuple[int, int]] = []
+    for match in _GROUP.finditer(text):
+        if groups and not separator.fullmatch(text, groups[-1][1], match.start()):
+            yield Run(tuple(groups))
+            groups = []
+        groups.append(match.span())
+    if groups:
+        yield Run(tuple(groups))
+
+
+def parts(run: Run, *, shortest: int, longest: int) -> Iterator[tuple[int, Run]]:
+    """Yield every sub-run of `shortest` to `longest` digits, with the index of its first group.
+
+    Ordered by start, then longest first. The number of sub-runs is at most `longest` per group.
+    """
+    for first in range(len(run.groups)):
+        found: list[Run] = []
+        digits = 0
+        for last in range(first, len(run.groups)):
+            start, end = run.groups[last]
+            digits += end - start
+            if digits > longest:
+                break
+            if digits >= shortest:
+                found.append(Run(run.groups[first : last + 1]))
+        for part in reversed(found):
+            yield first, part
+
+
+def stands_alone(text: str, start: int, end: int) -> bool:
+    """Say whether no letter, digit or underscore touches [`start`, `end`)."""
+    before = text[start - 1] if start else " "
+    after = text[end] if end < len(text) else " "
+    return not (before.isalnum() or before == "_" or after.isalnum() or after == "_")
+
+
+def is_date_or_years(text: str, start: int, end: int) -> bool:
+    """Say whether [`start`, `end`) reads as one date or as a list of years, and as nothing else."""
+    return _DATES.fullmatch(text, start, end) is not None

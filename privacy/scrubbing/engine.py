@@ -1,0 +1,287 @@
+"""Presidio as the frame: the one module that imports it.
+
+Presidio's registry, analyzer and result types carry recognisers of our own; a site's spaCy model
+or Presidio recogniser fits in the same places. What this module replaces, and why (read in
+presidio-analyzer 2.2.362):
+
+- the predefined recognisers: the e-mail one downloads a suffix list, the IBAN one logs the number
+  it could not validate, the telephone one looks for the regions "UK" and "FE" that do not exist,
+  and a pattern that times out is skipped, so that the record passes as clean;
+- the NLP engine, which needs a model to have lemmas, without which context words never match;
+- the context enhancer, which logs the words around a finding, puts the found text into an error,
+  and copies every result.
+"""
+
+from __future__ import annotations
+
+import bisect
+import logging
+import re
+from typing import TYPE_CHECKING
+
+from presidio_analyzer import (
+    AnalysisExplanation,
+    AnalyzerEngine,
+    ContextAwareEnhancer,
+    EntityRecognizer,
+    LocalRecognizer,
+    RecognizerRegistry,
+    RecognizerResult,
+)
+from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
+
+from privacy.scrubbing.banking_rules import BANKING_RECOGNIZERS
+from privacy.scrubbing.contact_rules import CONTACT_RECOGNIZERS
+from privacy.scrubbing.identity_rules import IDENTITY_RECOGNIZERS
+from privacy.scrubbing.recognizers import (
+    CONTEXT_BOOST,
+    LEAST_WITH_CONTEXT,
+    Recognizer,
+    RecognizerFailedError,
+    Trigger,
+)
+from privacy.scrubbing.spans import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+BUILT_IN = BANKING_RECOGNIZERS + CONTACT_RECOGNIZERS + IDENTITY_RECOGNIZERS
+
+_LANGUAGE = "en"
+_WORDS_BEFORE = 5
+_WORDS_AFTER = 3
+
+
+class _NoRecord(logging.Filter):
+    """Lets nothing through: Presidio logs record text, also at ERROR."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        del record
+        return False
+
+
+_NO_RECORD = _NoRecord()
+
+
+def silence_presidio() -> None:
+    """Drop everything that Presidio logs, whatever level the application sets."""
+    for name in ("presidio-analyzer", "decision_process"):
+        logging.getLogger(name).addFilter(_NO_RECORD)
+
+
+_STOP_WORDS = frozenset(
+    "a an and are as at be been but by for from had has have he her his i in is it its me my no of "  # noqa: SIM905 - quoted words read worse
+    "on or our she so that the their them they this to under us was we were which will with you "
+    "your".split()
+)
+_TOKEN = re.compile(r"a/c(?!\w)|[^\W\d_]+|\d+|[^\w\s]|_", re.IGNORECASE)
+
+
+class WordEngine(NlpEngine):
+    """The least NLP engine that makes context words live: a word's lemma is its lower case."""
+
+    def load(self) -> None:
+        """Nothing to load."""
+
+    def is_loaded(self) -> bool:
+        """There is no model, so nothing is missing."""
+        return True
+
+    def process_text(self, text: str, language: str) -> NlpArtifacts:
+        """Return the words, numbers and marks of `text` with their lemmas."""
+        tokens = list(_TOKEN.finditer(text))
+        words = [token[0] for token in tokens]
+        return NlpArtifacts(
+            entities=[],
+            tokens=words,  # type: ignore[arg-type] # a spaCy Doc only for spaCy
+            tokens_indices=[token.start() for token in tokens],
+            lemmas=[word.lower() for word in words],
+            nlp_engine=self,
+            language=language,
+        )
+
+    def process_batch(  # type: ignore[override] # no open-ended options here
+        self, texts: Iterable[str], language: str, batch_size: int = 1, n_process: int = 1
+    ) -> Iterator[tuple[str, NlpArtifacts]]:
+        """Yield each text with its artifacts, one after the other."""
+        del batch_size, n_process
+        for text in texts:
+            yield text, self.process_text(text, language)
+
+    def is_stopword(self, word: str, language: str) -> bool:
+        """Say whether `word` says nothing about what stands beside it."""
+        del language
+        return word.lower() in _STOP_WORDS
+
+    def is_punct(self, word: str, language: str) -> bool:
+        """Say whether `word` is a mark or a number: neither uses up the context window."""
+        del language
+        return not word[:1].isalpha()
+
+    def get_supported_entities(self) -> list[str]:
+        """No entity: without a model nothing is recognised here."""
+        return []
+
+    def get_supported_languages(self) -> list[str]:
+        """One language: the patterns do not depend on it."""
+        return [_LANGUAGE]
+
+
+class NearbyWords(ContextAwareEnhancer):
+    """Raises the score of a finding that stands beside one of its recogniser's context words.
+
+    Whole words, so that "accounted" says nothing about an account; the five before the finding and
+    the three after it. The words inside the finding do not count.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(CONTEXT_BOOST, LEAST_WITH_CONTEXT, _WORDS_BEFORE, _WORDS_AFTER)
+
+    def enhance_using_context(
+        self,
+        text: str,
+        raw_results: list[RecognizerResult],
+        nlp_artifacts: NlpArtifacts,
+        recognizers: list[EntityRecognizer],
+        context: list[str] | None = None,
+    ) -> list[RecognizerResult]:
+        """Return the findings, with raised scores where a context word stands near."""
+        del text, context
+        context_of = {recognizer.id: recognizer.context for recognizer in recognizers}
+        engine = nlp_artifacts.nlp_engine
+        words: list[str] | None = None
+        places: list[int] = []
+        for result in raw_results:
+            wanted = context_of[
+                result.recognition_metadata[RecognizerResult.RECOGNIZER_IDENTIFIER_KEY]
+            ]
+            if not wanted or result.score >= self.MAX_SCORE:
+                continue
+            if words is None:
+                words, places = _keywords(nlp_artifacts, engine)
+            first = bisect.bisect_left(places, result.start)
+            after = bisect.bisect_left(places, result.end)
+            near = words[max(0, first - self.context_prefix_count) : first]
+            near += words[after : after + self.context_suffix_count]
+            if not set(near).isdisjoint(wanted):
+                raised = max(result.score + CONTEXT_BOOST, LEAST_WITH_CONTEXT)
+                result.score = min(raised, self.MAX_SCORE)
+        return raw_results
+
+
+def _keywords(artifacts: NlpArtifacts, engine: NlpEngine) -> tuple[list[str], list[int]]:
+    """Return the lemmas that may be context words, and where they start."""
+    words: list[str] = []
+    places: list[int] = []
+    for lemma, place in zip(artifacts.lemmas, artifacts.tokens_indices, strict=True):
+        if not (engine.is_punct(lemma, _LANGUAGE) or engine.is_stopword(lemma, _LANGUAGE)):
+            words.append(lemma)
+            places.append(place)
+    return words, places
+
+
+class _InFrame(LocalRecognizer):
+    """One of our recognisers as Presidio's."""
+
+    def __init__(self, ours: Recognizer) -> None:
+        self.ours = ours
+        super().__init__(
+            list(ours.entities),
+            name=ours.name,
+            supported_language=_LANGUAGE,
+            context=list(ours.context),
+        )
+
+    def load(self) -> None:
+        """Nothing to load: a recogniser comes with what it needs."""
+
+    def analyze(
+        self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts
+    ) -> list[RecognizerResult]:
+        """Return the findings of the entities asked for.
+
+        Raises:
+            RecognizerFailedError: the recogniser raised, or a finding lies outside the text.
+        """
+        del nlp_artifacts
+        failure = None
+        spans: Sequence[Span] = ()
+        try:
+            spans = tuple(self.ours.find(text))
+        except Exception as error:  # noqa: BLE001 - a site's own recogniser may raise anything
+            failure = type(error).__name__
+        # Raised out here, so that the original error, which may quote the text, is not chained.
+        if failure is not None:
+            raise RecognizerFailedError(self.ours.name, failure)
+        for span in spans:
+            if not (
+                0 <= span.start < span.end <= len(text)
+                and span.entity in self.supported_entities
+                and 0 < span.score <= self.MAX_SCORE
+            ):
+                raise RecognizerFailedError(self.ours.name, "a finding that is none")
+        return [self._result(span) for span in spans if span.entity in entities]
+
+    def _result(self, span: Span) -> RecognizerResult:
+        return RecognizerResult(
+            entity_type=span.entity,
+            start=span.start,
+            end=span.end,
+            score=span.score,
+            analysis_explanation=AnalysisExplanation(self.ours.name, span.score),
+            recognition_metadata={
+                RecognizerResult.RECOGNIZER_NAME_KEY: self.ours.name,
+                RecognizerResult.RECOGNIZER_IDENTIFIER_KEY: self.id,
+            },
+        )
+
+
+class Engine:
+    """Finds the entities of one profile in one folded text with Presidio's analyzer."""
+
+    def __init__(
+        self, recognizers: Sequence[Recognizer], entities: frozenset[str], *, threshold: float
+    ) -> None:
+        silence_presidio()
+        registry = RecognizerRegistry(
+            recognizers=[_InFrame(recognizer) for recognizer in recognizers],
+            supported_languages=[_LANGUAGE],
+        )
+        self.analyzer = AnalyzerEngine(
+            registry=registry,
+            nlp_engine=WordEngine(),
+            context_aware_enhancer=NearbyWords(),
+            supported_languages=[_LANGUAGE],
+            log_decision_process=False,
+        )
+        self._threshold = threshold
+        by_trigger: dict[Trigger, list[str]] = {}
+        for recognizer in recognizers:
+            asked = entities.intersection(recognizer.entities)
+            by_trigger.setdefault(recognizer.trigger, []).extend(sorted(asked))
+        self._by_trigger = tuple(by_trigger.items())
+        self._entities = sorted(entities)
+
+    def find(self, text: str) -> list[Span]:
+        """Return the findings at or above the threshold, asking only who can find something.
+
+        Equal to `find_unfiltered`, since a trigger matches wherever its recognisers find.
+        """
+        entities = [
+            entity
+            for trigger, entities in self._by_trigger
+            if trigger.fires(text)
+            for entity in entities
+        ]
+        return self._analyze(text, entities) if entities else []
+
+    def find_unfiltered(self, text: str) -> list[Span]:
+        """Return the same from every recogniser: the naive twin of `find`."""
+        return self._analyze(text, self._entities)
+
+    def _analyze(self, text: str, entities: list[str]) -> list[Span]:
+        results = self.analyzer.analyze(
+            text, _LANGUAGE, entities=entities, score_threshold=self._threshold
+        )
+        spans = [Span(r.start, r.end, r.entity_type, r.score) for r in results]
+        return sorted(spans, key=lambda s: (s.start, s.end, s.entity, s.score))

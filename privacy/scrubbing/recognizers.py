@@ -1,0 +1,75 @@
+"""What a recogniser is, and the cheap test that says when one cannot match."""
+
+from __future__ import annotations
+
+import enum
+import re
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from privacy.scrubbing.spans import Span
+
+Find = Callable[[str], Iterable[Span]]
+"""Returns the spans of one text. It keeps no state and never logs."""
+
+
+CONTEXT_BOOST = 0.35
+"""What a context word adds to a score."""
+
+LEAST_WITH_CONTEXT = 0.4
+"""The least score of a finding beside a context word."""
+
+
+class RecognizerFailedError(Exception):
+    """A recogniser raised or returned what is no finding; names it and holds no text."""
+
+    def __init__(self, name: str, failure: str) -> None:
+        super().__init__(name, failure)
+        self.name = name
+        self.failure = failure
+
+
+class Trigger(enum.Enum):
+    """A pattern that occurs in every text in which a recogniser finds something.
+
+    Each is free of look-around, so a match inside a found span is a match in the whole text: where
+    the trigger does not match, leaving the recogniser out changes nothing.
+    """
+
+    ALWAYS = re.compile("")
+    AT_SIGN = re.compile("@")
+    DOT_OR_SCHEME = re.compile(r"\w\.\w|://")
+    DIGIT = re.compile(r"\d")
+    SIX_DIGITS = re.compile(r"\d(?:[^\w]{0,4}\d){5}")
+    COUNTRY_AND_CHECK = re.compile(r"[A-Za-z]{2}[ -]?\d\d")
+    SIX_CAPITALS = re.compile("[A-Z]{6}")
+    ADDRESS_PUNCTUATION = re.compile(r"\d\.\d|:[0-9A-Fa-f]{0,4}:")
+
+    def fires(self, text: str) -> bool:
+        """Say whether a recogniser with this trigger can find anything in `text`."""
+        return self.value.search(text) is not None
+
+
+@dataclass(frozen=True, slots=True)
+class Recognizer:
+    """Finds entities of the named types in one text.
+
+    Built-in recognisers read the folded text (`folding.readings`). A score below the profile's
+    threshold becomes a placeholder only when a `context` word stands near: whole words, lower
+    case, compared with the five words before and the three after.
+    """
+
+    name: str
+    entities: tuple[str, ...]
+    find: Find
+    context: tuple[str, ...] = ()
+    trigger: Trigger = Trigger.ALWAYS
+    best_score: float = 1.0
+    """The highest score that `find` gives, without context."""
+
+    @property
+    def reach(self) -> float:
+        """The highest score that a finding can have, with context where it counts."""
+        if not self.context:
+            return self.best_score
+        return min(1.0, max(self.best_score + CONTEXT_BOOST, LEAST_WITH_CONTEXT))

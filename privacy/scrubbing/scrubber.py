@@ -1,0 +1,168 @@
+"""The scrubber of one site: entities out of the text before a model sees it, or no training."""
+
+from __future__ import annotations
+
+import bisect
+import itertools
+import re
+from typing import TYPE_CHECKING
+
+from crypto.errors import ConfigError
+from privacy.scrubbing.folding import readings
+from privacy.scrubbing.profile import KNOWN_ENTITIES, Coverage, ScrubProfile
+from privacy.scrubbing.recognizers import Recognizer, RecognizerFailedError
+from privacy.scrubbing.spans import (
+    Scrubbed,
+    Span,
+    merge_overlaps,
+    placeholder,
+    replace,
+    to_original,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Sequence
+
+
+class Scrubber:
+    """Replaces what identifies people by typed placeholders, offline.
+
+    Formal guarantees: the same text gives the same result; scrubbing a scrubbed text changes
+    nothing; every character of every finding at or above the threshold is replaced; no text
+    appears in a log, an error or a representation. It is no guarantee that everything is found:
+    `coverage` says what was not looked for, and recall is measured, not promised.
+
+    | text | result |
+    |---|---|
+    | empty, or without a finding | the same text, no spans |
+    | with `<IBAN_CODE>` in it already | the placeholder stays as it is |
+    | two findings share a character | one placeholder, named after the longest |
+    | combining marks, direction marks, other scripts' digits | spans count the given code points |
+
+    Args:
+        profile: what to scrub.
+        recognizers: a site's own, beside the built-in ones.
+
+    Raises:
+        ConfigError: the profile requires an entity for which no provider is loaded or that can
+            never reach its threshold, or names an entity that nobody knows.
+    """
+
+    def __init__(self, profile: ScrubProfile, recognizers: Sequence[Recognizer] = ()) -> None:
+        # Presidio brings spaCy and torch, seconds of import, so only a site that scrubs pays.
+        from privacy.scrubbing.engine import BUILT_IN, Engine  # noqa: PLC0415
+
+        loaded = (*BUILT_IN, *recognizers)
+        _refuse_what_cannot_be_honoured(profile, loaded)
+        provided = {entity for recognizer in loaded for entity in recognizer.entities}
+        known = provided | set(KNOWN_ENTITIES)
+        looked_for = frozenset(provided.intersection(profile.entities))
+        self._coverage = Coverage(tuple(sorted(looked_for)), tuple(sorted(known - looked_for)))
+        wanted = [r for r in loaded if looked_for.intersection(r.entities)]
+        # Presidio given no recogniser would load all of its own.
+        self._engine = (
+            Engine(wanted, looked_for, threshold=profile.score_threshold) if wanted else None
+        )
+        self._placeholder = re.compile("|".join(re.escape(placeholder(e)) for e in sorted(known)))
+
+    @property
+    def coverage(self) -> Coverage:
+        """What is looked for, and what is not."""
+        return self._coverage
+
+    def scrub(self, text: str) -> Scrubbed:
+        """Return `text` with a placeholder for each finding.
+
+        Raises:
+            ConfigError: a recogniser failed; names it and not the text.
+        """
+        return self._scrub(text, "the document")
+
+    def scrub_all(self, texts: Iterable[str]) -> Iterator[Scrubbed]:
+        """Yield each text scrubbed, in order, one at a time.
+
+        Raises:
+            ConfigError: a recogniser failed; names it and the document's index from 0, not its
+                text. What was not yet yielded must not be trained on.
+        """
+        for index, text in enumerate(texts):
+            yield self._scrub(text, f"document {index}")
+
+    def _scrub(self, text: str, which: str) -> Scrubbed:
+        failed: RecognizerFailedError | None = None
+        try:
+            return self._scrub_until_clean(text)
+        except RecognizerFailedError as error:
+            failed = error
+        # Raised out here, so that nothing is chained whose traceback leads back to the text.
+        raise ConfigError(
+            f"The recogniser {failed.name!r} failed on {which} ({failed.failure}): what it looks "
+            "for may still be in the text, so the site refuses to train. Mend the recogniser, or "
+            "take it and its entities out of the scrub profile."
+        )
+
+    def _scrub_until_clean(self, text: str) -> Scrubbed:
+        # Repeated, since a placeholder has fewer words than what it replaced: a context word can
+        # come near a number that it was too far from before. Each turn replaces at least one
+        # character that is in no placeholder, so it ends.
+        spans: tuple[Span, ...] = ()
+        scrubbed = text
+        while found := self._find(scrubbed):
+            spans = tuple(sorted((*spans, *to_original(found, spans)), key=lambda s: s.start))
+            scrubbed = replace(text, spans)
+        return Scrubbed(scrubbed, spans)
+
+    def _find(self, text: str) -> tuple[Span, ...]:
+        """Return the merged findings in every reading of `text`, outside its placeholders."""
+        if self._engine is None:
+            return ()
+        found = [
+            span
+            for reading in readings(text)
+            for span in reading.unfold(self._engine.find(reading.text))
+        ]
+        if not found:
+            return ()
+        holes = [match.span() for match in self._placeholder.finditer(text)]
+        return merge_overlaps(piece for span in found for piece in _outside(span, holes))
+
+
+def _outside(span: Span, holes: Sequence[tuple[int, int]]) -> Iterator[Span]:
+    """Yield the parts of `span` that lie in none of the disjoint ascending `holes`."""
+    start = span.start
+    first = max(0, bisect.bisect_left(holes, (start, start)) - 1)
+    for hole_start, hole_end in itertools.islice(holes, first, None):
+        if hole_start >= span.end:
+            break
+        if hole_start > start:
+            yield Span(start, hole_start, span.entity, span.score)
+        start = max(start, hole_end)
+    if start < span.end:
+        yield Span(start, span.end, span.entity, span.score)
+
+
+def _refuse_what_cannot_be_honoured(profile: ScrubProfile, loaded: Sequence[Recognizer]) -> None:
+    reach: dict[str, float] = {}
+    for recognizer in loaded:
+        for entity in recognizer.entities:
+            reach[entity] = max(reach.get(entity, 0.0), recognizer.reach)
+    for entity in profile.required:
+        if entity not in reach:
+            raise ConfigError(
+                f"The scrub profile requires {entity}, and no provider that finds it is loaded: "
+                "it would stay in every record, so the site refuses to train. Load a recogniser "
+                f"for {entity}, or have the policy take it off the required entities."
+            )
+        if reach[entity] < profile.score_threshold:
+            raise ConfigError(
+                f"The scrub profile requires {entity}, whose findings score at most "
+                f"{reach[entity]:g}, below the threshold {profile.score_threshold:g}: it would "
+                "stay in every record, so the site refuses to train. Lower the score threshold."
+            )
+    for entity in profile.optional:
+        if entity not in reach and entity not in KNOWN_ENTITIES:
+            raise ConfigError(
+                f"The scrub profile names {entity}, which is no known entity and which no loaded "
+                f"recogniser finds: it would stay in every record. Use one of "
+                f"{', '.join(KNOWN_ENTITIES)}."
+            )
