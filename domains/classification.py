@@ -129,21 +129,18 @@ class SentenceClassification:
             ConfigError: the weights do not fill the architecture except for the head.
         """
         # Loading draws the head from the global generator before it is overwritten below.
-        with torch.random.fork_rng(devices=[]), _quiet_loading():
-            try:
-                model, info = AutoModelForTokenClassification.from_pretrained(
-                    self.resolved.folder,
-                    num_labels=len(self.labels),
-                    id2label=dict(enumerate(self.labels)),
-                    label2id={label: index for index, label in enumerate(self.labels)},
-                    dtype=torch.float32,
-                    local_files_only=True,
-                    use_safetensors=True,
-                    trust_remote_code=False,
-                    output_loading_info=True,
-                )
-            except (OSError, RuntimeError, ValueError) as error:
-                raise ConfigError(_not_loadable(self.resolved)) from error
+        with torch.random.fork_rng(devices=[]), quiet_loading(self.resolved):
+            model, info = AutoModelForTokenClassification.from_pretrained(
+                self.resolved.folder,
+                num_labels=len(self.labels),
+                id2label=dict(enumerate(self.labels)),
+                label2id={label: index for index, label in enumerate(self.labels)},
+                dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
         name, head = _head(model, self.resolved)
         absent = {key for key in info["missing_keys"] if not key.startswith(f"{name}.")}
         if absent or info["mismatched_keys"]:
@@ -318,14 +315,20 @@ def _not_loadable(resolved: ResolvedModel) -> str:
 
 
 @contextmanager
-def _quiet_loading() -> Iterator[None]:
-    """Silence the loading bar and the report of absent weights, which `build_model` checks."""
+def quiet_loading(resolved: ResolvedModel) -> Iterator[None]:
+    """Silence the loading bar and the report of absent weights, which `build_model` checks.
+
+    Raises:
+        ConfigError: the model's folder does not load within the block.
+    """
     logger = logging.getLogger("transformers.modeling_utils")
     had_bar = transformers_logging.is_progress_bar_enabled()
     logger.addFilter(_is_no_load_report)
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call] # untyped there
     try:
         yield
+    except (OSError, RuntimeError, ValueError) as error:
+        raise ConfigError(_not_loadable(resolved)) from error
     finally:
         logger.removeFilter(_is_no_load_report)
         if had_bar:
