@@ -7,7 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from crypto.codec import Digest, Message, Name, PublicKey, decode, encode, require_name
+from crypto.codec import (
+    Digest,
+    Message,
+    Name,
+    PublicKey,
+    decode,
+    decode_one_of,
+    encode,
+    require_name,
+)
 from crypto.errors import ConfigError, PeerError
 
 NAMES = st.from_regex(r"[a-z0-9][a-z0-9._-]{0,63}", fullmatch=True)
@@ -216,3 +225,16 @@ def test_a_name_may_be_used_exactly_where_a_message_can_carry_it(name: str) -> N
                 decode(Named, encode(Named(name)), limit_bytes=1 << 10)
         return
     assert decode(Named, encode(Named(name)), limit_bytes=1 << 10) == Named(name)
+
+
+def test_one_of_several_kinds_is_the_one_that_its_schema_names() -> None:
+    lookalike = Lookalike(*(getattr(LETTER, field) for field in LETTER.__struct_fields__))
+    for message in (LETTER, lookalike):
+        read = decode_one_of((Letter, Lookalike), encode(message), limit_bytes=1 << 16)
+        assert read == message
+        assert type(read) is type(message)
+    for data in (encode(Keyed(bytes(32))), ENCODED + b"\0", NON_CANONICAL["float in four bytes"]):
+        with pytest.raises(PeerError, match="Letter or Lookalike"):
+            decode_one_of((Letter, Lookalike), data, limit_bytes=1 << 16)
+    with pytest.raises(PeerError, match="Letter or Lookalike of"):
+        decode_one_of((Letter, Lookalike), ENCODED, limit_bytes=len(ENCODED) - 1)
