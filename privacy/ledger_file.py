@@ -1,0 +1,320 @@
+"""The ledger's SQLite file: durable, append-only, and readable by its owner alone.
+
+Formal guarantees:
+    - `append` returns only after the entry is on the disk (WAL with synchronous=FULL, which
+      SQLite's documentation calls durable across a power loss), and a checkpoint follows each
+      commit, so that no entry rests on the write-ahead log alone.
+    - The file appears under its name only when it is complete.
+    - Triggers refuse to change or delete an entry. They stop a mistake, not an owner of the file:
+      that one is found by the hash chain, which the ledger replays.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from crypto.errors import ConfigError, IntegrityError, SecureFLError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+BUSY_SECONDS: Final = 60.0
+"""How long to wait for another process that holds the ledger."""
+
+_APPLICATION_ID: Final = 0x5F4C4447
+_SCHEMA_VERSION: Final = 1
+_SYNCHRONOUS_FULL: Final = 2
+_PRIMARY_CODE: Final = 0xFF
+
+_SCHEMA: Final = {
+    "entries": (
+        "CREATE TABLE entries"
+        " (sequence INTEGER PRIMARY KEY, body BLOB NOT NULL, head BLOB NOT NULL)"
+    ),
+    "no_gap": (
+        "CREATE TRIGGER no_gap BEFORE INSERT ON entries"
+        " WHEN NEW.sequence IS NOT (SELECT COALESCE(MAX(sequence), 0) + 1 FROM entries)"
+        " BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+    ),
+    "no_update": (
+        "CREATE TRIGGER no_update BEFORE UPDATE ON entries"
+        " BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+    ),
+    "no_delete": (
+        "CREATE TRIGGER no_delete BEFORE DELETE ON entries"
+        " BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
+    ),
+}
+
+
+class Row(NamedTuple):
+    """One stored entry: its number, its bytes, and the head of the chain after it."""
+
+    sequence: int
+    body: bytes
+    head: bytes
+
+
+class LedgerFile:
+    """An open ledger file. One writer at a time, over all processes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        _require_usable(path)
+        with self._errors():
+            self._connection = _connect(path)
+            try:
+                _prepare(self._connection)
+                self._require_whole()
+            except BaseException:
+                self._connection.close()
+                raise
+
+    @classmethod
+    def open(cls, path: Path) -> LedgerFile:
+        """Open the ledger at `path`, and create an empty one where nothing is.
+
+        Raises:
+            ConfigError: the place or its permissions cannot hold a ledger.
+            IntegrityError: what lies there is no ledger, or a damaged one.
+        """
+        if not path.exists():
+            _create(path)
+        return cls(path)
+
+    def rows_from(self, sequence: int) -> list[Row]:
+        """Return the stored entries from number `sequence` on, in order.
+
+        Raises:
+            IntegrityError: the file is damaged, or lost the triggers that protect it.
+        """
+        query = "SELECT sequence, body, head FROM entries WHERE sequence >= ? ORDER BY sequence"
+        with self._errors():
+            self._require_schema()
+            rows = self._connection.execute(query, (sequence,)).fetchall()
+        for number, body, head in rows:
+            if not (isinstance(body, bytes) and isinstance(head, bytes)):
+                raise IntegrityError(
+                    f"Entry {number} of the ledger {self.path} was altered: it holds no bytes. "
+                    f"{AFTER_DAMAGE}"
+                )
+        return [Row(*row) for row in rows]
+
+    @contextlib.contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Hold the one right to write; commit durably at the end, or change nothing.
+
+        Raises:
+            ConfigError: another process holds it for too long, or the disk refuses.
+            IntegrityError: the file is damaged.
+        """
+        with self._errors():
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._connection.execute("COMMIT")
+            except BaseException:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
+
+    def append(self, row: Row) -> None:
+        """Add one entry, within `exclusive`; it is durable when that ends."""
+        with self._errors():
+            self._connection.execute("INSERT INTO entries VALUES (?, ?, ?)", row)
+
+    def verify(self) -> None:
+        """Check the file's own structure, page by page.
+
+        Raises:
+            IntegrityError: it is damaged.
+        """
+        with self._errors():
+            self._require_whole()
+
+    def close(self) -> None:
+        """Close the file; the write-ahead log is folded into it."""
+        self._connection.close()
+
+    def _require_whole(self) -> None:
+        application = self._connection.execute("PRAGMA application_id").fetchone()
+        version = self._connection.execute("PRAGMA user_version").fetchone()
+        if application != (_APPLICATION_ID,) or version != (_SCHEMA_VERSION,):
+            raise IntegrityError(
+                f"{self.path} is no ledger of this version, so nothing was charged: name the "
+                "ledger's path, or use the version of this program that wrote it."
+            )
+        self._require_schema()
+        findings = self._connection.execute("PRAGMA integrity_check(1)").fetchall()
+        if findings != [("ok",)]:
+            raise IntegrityError(f"The ledger {self.path} is damaged. {AFTER_DAMAGE}")
+
+    def _require_schema(self) -> None:
+        stored = dict(self._connection.execute("SELECT name, sql FROM sqlite_master").fetchall())
+        if stored != _SCHEMA:
+            raise IntegrityError(
+                f"The tables or triggers of the ledger {self.path} were altered, so its entries "
+                f"are not protected. {AFTER_DAMAGE}"
+            )
+
+    @contextlib.contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn SQLite's errors into ours; a closed ledger's stays what it is, a bug."""
+        try:
+            yield
+        except sqlite3.ProgrammingError:
+            raise
+        except sqlite3.DatabaseError as error:
+            raise _translated(self.path, error) from error
+
+
+AFTER_DAMAGE: Final = (
+    "Nothing was charged: use these records for no run, restore the ledger from a backup whose "
+    "head is known, and tell the compliance officer."
+)
+
+
+def _create(path: Path) -> None:
+    """Make an empty ledger in full under another name, then give it its own.
+
+    Where two processes do this at once, the first one's file stays.
+    """
+    try:
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(prefix=".ledger-", suffix=".new", dir=path.parent)
+    except OSError as error:
+        raise _cannot_hold(path, error.strerror) from error
+    os.close(handle)
+    try:
+        _write_empty(Path(name), path)
+        with contextlib.suppress(FileExistsError):
+            path.hardlink_to(name)
+        _sync_folder(path.parent)
+    except OSError as error:
+        raise _cannot_hold(path, error.strerror) from error
+    finally:
+        for suffix in ("", "-wal", "-shm"):
+            Path(name + suffix).unlink(missing_ok=True)
+
+
+def _write_empty(new: Path, path: Path) -> None:
+    try:
+        connection = _connect(new)
+        try:
+            _prepare(connection)
+            connection.execute("BEGIN IMMEDIATE")
+            for statement in _SCHEMA.values():
+                connection.execute(statement)
+            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
+            connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
+    except sqlite3.DatabaseError as error:
+        raise _translated(path, error) from error
+
+
+def _connect(path: Path) -> sqlite3.Connection:
+    # mode=rw: SQLite never makes a file of its own accord, with whatever permissions.
+    # One connection serves several threads; the ledger holds a lock around each use.
+    return sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode=rw",
+        uri=True,
+        timeout=BUSY_SECONDS,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+
+
+def _prepare(connection: sqlite3.Connection) -> None:
+    """Set what durability rests on, and check that it took effect.
+
+    Raises:
+        ConfigError: the file system cannot do it.
+    """
+    journal = connection.execute("PRAGMA journal_mode = WAL").fetchone()
+    for setting in (
+        "synchronous = FULL",
+        "fullfsync = ON",
+        "checkpoint_fullfsync = ON",
+        "wal_autocheckpoint = 1",
+        "trusted_schema = OFF",
+        "cell_size_check = ON",
+    ):
+        connection.execute(f"PRAGMA {setting}")
+    synchronous = connection.execute("PRAGMA synchronous").fetchone()
+    if journal != ("wal",) or synchronous != (_SYNCHRONOUS_FULL,):
+        raise ConfigError(
+            "This file system cannot keep a ledger durably (SQLite's write-ahead log with full "
+            "synchronisation was refused), so nothing was charged: put the ledger on a local disk."
+        )
+
+
+def _require_usable(path: Path) -> None:
+    """Refuse what is not a private regular file with content.
+
+    Raises:
+        ConfigError: it is no file, or others may read it.
+        IntegrityError: it is empty, which no ledger ever is.
+    """
+    try:
+        status = path.stat()
+    except OSError as error:
+        raise _cannot_hold(path, error.strerror) from error
+    if not stat.S_ISREG(status.st_mode):
+        raise ConfigError(f"{path} is no file, so it cannot be a ledger: name another path.")
+    if os.name == "posix" and stat.S_IMODE(status.st_mode) & 0o077:
+        raise ConfigError(
+            f"Others than its owner can open the ledger {path}, which says what was done with "
+            f"private records: it was not used. Run: chmod 600 {path}"
+        )
+    if status.st_size == 0:
+        raise IntegrityError(f"The ledger {path} is empty, so its entries are lost. {AFTER_DAMAGE}")
+
+
+def _sync_folder(folder: Path) -> None:
+    """Make a new name in `folder` durable."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _cannot_hold(path: Path, why: str | None) -> ConfigError:
+    return ConfigError(
+        f"No ledger can be kept at {path} ({why or 'refused'}), so nothing was charged: name a "
+        "path on a local disk that this user can write to."
+    )
+
+
+def _translated(path: Path, error: sqlite3.DatabaseError) -> SecureFLError:
+    """Return our error for SQLite's, by who must act."""
+    code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & _PRIMARY_CODE
+    if code == sqlite3.SQLITE_FULL:
+        return ConfigError(
+            f"The disk of the ledger {path} is full, so nothing was charged and nothing may be "
+            "released: free some space and resume."
+        )
+    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+        return ConfigError(
+            f"Another process held the ledger {path} for more than {BUSY_SECONDS:g} seconds, so "
+            "nothing was charged: let it finish, or stop it, and resume."
+        )
+    unwritable = {
+        sqlite3.SQLITE_READONLY,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_PERM,
+        sqlite3.SQLITE_IOERR,
+    }
+    if code in unwritable:
+        return _cannot_hold(path, str(error))
+    return IntegrityError(f"The ledger {path} does not read as one ({error}). {AFTER_DAMAGE}")
