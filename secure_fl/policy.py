@@ -87,6 +87,10 @@ class SitePolicy(Section):
             "spent. The compliance officer adds a [[datasets]] entry, or the run uses another."
         )
 
+    def ceiling(self, name: str) -> float:
+        """Return the epsilon that the data set called `name` may spend over all private runs."""
+        return next(entry.epsilon for entry in self.datasets if entry.name == name)
+
     def check(self, mechanism: Mechanism) -> None:
         """Return if the policy allows `mechanism`.
 

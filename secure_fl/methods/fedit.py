@@ -23,6 +23,8 @@ class FedIT:
 
     name: str = "fedit"
     needs: View = View.SUM
+    reference: str = "Zhang et al. 2023, arXiv:2305.05644"
+    tuned: str = "both factors of LoRA of rank {rank}, and the classifier"
     reason: str = (
         "The rule is the mean of A, of B and of the head, each a sum divided by the public "
         "number of survivors; the product of the means differs from the mean of the products "

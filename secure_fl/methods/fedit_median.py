@@ -25,6 +25,8 @@ class FedITMedian:
 
     name: str = "fedit-median"
     needs: View = View.EACH
+    reference: str = "Zhang et al. 2023 with the rule of Yin et al. 2018, arXiv:1803.01498"
+    tuned: str = "both factors of LoRA of rank {rank}, and the classifier"
     reason: str = (
         "A median cannot be computed from a sum: the coordinator reads every site's update in "
         "clear, and only differential privacy stands between it and the records."

@@ -23,6 +23,8 @@ class FFALoRA:
 
     name: str = "ffa-lora"
     needs: View = View.SUM
+    reference: str = "Sun et al. 2024, arXiv:2403.12313"
+    tuned: str = "the factor B of LoRA of rank {rank} under a common A, and the classifier"
     reason: str = (
         "A is the same at every site, so the mean of B times A is the mean of the products: "
         "the average under a sum is exact."

@@ -22,6 +22,8 @@ class LinearHead:
 
     name: str = "linear-head"
     needs: View = View.SUM
+    reference: str = "linear probing of frozen features"
+    tuned: str = "the classifier alone, on frozen features"
     reason: str = "The rule is the mean of one linear layer on frozen features."
 
     def trains(self, parameter: str) -> bool:

@@ -64,6 +64,14 @@ class Method(Protocol):
         """The most that the server rule has to read."""
 
     @property
+    def reference(self) -> str:
+        """Where the method was published."""
+
+    @property
+    def tuned(self) -> str:
+        """What is trained, as a phrase for the report; `{rank}` stands for the adapter's rank."""
+
+    @property
     def reason(self) -> str:
         """Why the rule is right under that view, in a sentence for the report."""
 

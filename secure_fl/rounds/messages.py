@@ -44,8 +44,8 @@ class Joined(Message, tag="secure-fl.joined.v1"):
 
     `event` is the reserved event in canonical JSON: a function of the configuration alone.
     `looked_for` and `not_looked_for` are the PII entities of the site's scrubbing; what it found
-    is not said. `checkpoint_size` is that of the last checkpoint this site saw, so that the coordinator can
-    show that its log only grew since.
+    is not said. `checkpoint_size` is that of the last checkpoint this site saw, so that the
+    coordinator can show that its log only grew since.
     """
 
     session: Digest

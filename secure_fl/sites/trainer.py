@@ -7,6 +7,7 @@ threads, and a resumed run could not repeat itself.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from itertools import count
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,6 +15,8 @@ import torch
 
 from crypto.digests import sha256
 from crypto.errors import IntegrityError
+from domains.classification import EncodedRecords
+from domains.records import Record
 from privacy.clipping import PerExampleClipper
 from privacy.dp_step import check_examples_do_not_mix, noised_mean
 from privacy.sampling import poisson_sample, shuffled_batches
@@ -21,15 +24,23 @@ from privacy.update import Update
 from secure_fl.config import RecordPrivacy
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
-    from torch import Tensor
+    from torch import Tensor, nn
 
-    from domains.classification import EncodedRecords, SentenceClassification
+    from crypto.keystream import KeyStream
+    from domains.classification import SentenceClassification
     from privacy.noise import NoiseSource
     from secure_fl.config import Mechanism
     from secure_fl.sites.adapted_model import AdaptedModel
+
+
+_PROBES = (
+    "The company opened a new plant in the north of the country last spring.",
+    "Shares of the bank fell after it had lowered its forecast for the year.",
+    "Both parties agreed on a price, and the sale is expected to close soon.",
+)
 
 
 @dataclass(frozen=True)
@@ -42,6 +53,8 @@ class TrainingParts:
     encoded: EncodedRecords
     micro_batch: int
     noise: NoiseSource
+    streams: Callable[[], KeyStream]
+    """Gives a fresh stream for every Poisson sample; `fresh_stream` at a deployed site."""
 
 
 class LocalTrainer:
@@ -85,12 +98,12 @@ class LocalTrainer:
         touched: set[str] = set()
         clipper = PerExampleClipper(model, clip=privacy.clip)
         try:
-            self._check_once(clipper)
+            if not self._checked:
+                check_examples_stay_apart(parts.task, clipper, model)
+                self._checked = True
             for step in range(self._mechanism.training.local_steps):
                 self._set_rate(optimizer, round_, step)
-                sampled = poisson_sample(
-                    len(parts.encoded), privacy.sampling_rate, parts.noise.stream()
-                )
+                sampled = poisson_sample(len(parts.encoded), privacy.sampling_rate, parts.streams())
                 # An empty sample is a step of noise alone; it was charged like any other.
                 for batch in parts.task.micro_batches(parts.encoded, sampled, parts.micro_batch):
                     clipper.accumulate(parts.task.losses(model, batch))
@@ -157,17 +170,38 @@ class LocalTrainer:
         training = self._mechanism.training
         if training.batch_size is None:
             raise IntegrityError("Mode none was started without a batch size.")
-        text = f"{self._mechanism.seed}/{self._parts.site}/{round_}"
-        seed = int.from_bytes(sha256(text.encode())[:8], "big")
-        return shuffled_batches(
-            len(self._parts.encoded), training.batch_size, seed=seed, batches=training.local_steps
-        )
+        site = int.from_bytes(sha256(self._parts.site.encode())[:4], "big")
+        drawn = 0
+        for number in count():
+            for batch in shuffled_batches(
+                len(self._parts.encoded),
+                training.batch_size,
+                seed=self._mechanism.seed,
+                path=(site, round_, number),
+            ):
+                yield batch.indices
+                drawn += 1
+                if drawn == training.local_steps:
+                    return
 
-    def _check_once(self, clipper: PerExampleClipper) -> None:
-        """Prove at start-up that one record's gradient does not depend on its neighbours."""
-        if self._checked or len(self._parts.encoded) == 0:
-            return
-        few = np.arange(min(4, len(self._parts.encoded)), dtype=np.int64)
-        batch = next(self._parts.task.micro_batches(self._parts.encoded, few, few.size))
-        check_examples_do_not_mix(self._parts.task, self._parts.adapted.model, clipper, batch)
-        self._checked = True
+
+def check_examples_stay_apart(
+    task: SentenceClassification, clipper: PerExampleClipper, model: nn.Module
+) -> None:
+    """Prove, on public sentences, that one record's gradient does not depend on its neighbours.
+
+    Raises:
+        ConfigError: the model mixes the records of a batch, so that clipping bounds nothing.
+    """
+    encoded = task.encode([Record(f"probe-{i}", text, 0) for i, text in enumerate(_PROBES)])
+    length = min(row.size for row in encoded.token_ids)
+    first, second, third = (row[:length] for row in encoded.token_ids)
+    labels = encoded.labels[:2]
+    everything = np.arange(2, dtype=np.int64)
+    batch, perturbed = (
+        next(task.micro_batches(EncodedRecords(rows, labels), everything, 2))
+        for rows in ((first, second), (first, third))
+    )
+    check_examples_do_not_mix(
+        clipper, lambda examples: task.losses(model, examples), batch, perturbed, row=1
+    )

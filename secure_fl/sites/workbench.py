@@ -11,6 +11,7 @@ from domains.base_models import PRESETS, BaseModelRef, ResolvedModel, resolve
 from domains.classification import SentenceClassification
 from domains.records import Record, content_digest
 from privacy.scrubbing import Coverage, Scrubber, ScrubProfile, ScrubTally
+from privacy.streams import fresh_stream
 from secure_fl.methods import find_method
 from secure_fl.sites.adapted_model import AdaptedModel
 from secure_fl.sites.trainer import LocalTrainer, TrainingParts
@@ -83,7 +84,7 @@ class SiteWorkbench:
         self, site: str, records: SiteRecords, runtime: Runtime, noise: NoiseSource
     ) -> None:
         self._site = site
-        self._records = records
+        self.records = records
         self._runtime = runtime
         self._noise = noise
         self._mechanism: Mechanism | None = None
@@ -98,14 +99,14 @@ class SiteWorkbench:
             ConfigError: the run names another data set than this site has, the base model is
                 not here, or an entity that must be scrubbed has no provider.
         """
-        if mechanism.data.dataset != self._records.dataset:
+        if mechanism.data.dataset != self.records.dataset:
             raise ConfigError(
                 f"The run trains on `{mechanism.data.dataset}` and this site was given "
-                f"`{self._records.dataset}`: point the site at the right folder."
+                f"`{self.records.dataset}`: point the site at the right folder."
             )
         if self._mechanism != mechanism:
             self._build(mechanism)
-        return self._records.version()
+        return self.records.version()
 
     def coverage(self) -> Coverage:
         """Return which PII entities were looked for, after `prepare`."""
@@ -129,8 +130,8 @@ class SiteWorkbench:
         return self._adapted, self._trainer
 
     def _build(self, mechanism: Mechanism) -> None:
-        task, adapted = build_task(mechanism, self._records.labels, self._runtime)
-        records, self.preparation = scrub_records(self._records.records, mechanism.data.scrub)
+        task, adapted = build_task(mechanism, self.records.labels, self._runtime)
+        records, self.preparation = scrub_records(self.records.records, mechanism.data.scrub)
         parts = TrainingParts(
             site=self._site,
             task=task,
@@ -138,6 +139,7 @@ class SiteWorkbench:
             encoded=task.encode(records),
             micro_batch=self._runtime.micro_batch,
             noise=self._noise,
+            streams=fresh_stream,
         )
         self._adapted = adapted
         self._trainer = LocalTrainer(parts, mechanism)

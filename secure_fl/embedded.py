@@ -1,0 +1,214 @@
+"""A whole run on this machine: sites as objects, every check before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+
+from crypto.errors import ConfigError, PeerError
+from crypto.secrets import system_entropy
+from domains.catalogue import load_dataset
+from domains.partition import equal
+from privacy.noise import SystemNoise
+from secure_fl.consortium import Consortium, now, open_consortium
+from secure_fl.finish import finish_run
+from secure_fl.guarantee import planned_event, resolve_sigma
+from secure_fl.methods import find_method
+from secure_fl.observing import RunEnded
+from secure_fl.rounds.site import Site, SiteParts
+from secure_fl.runfolder import RunFolder
+from secure_fl.runner import CoordinatorParts, Evaluator, Runner, first_progress
+from secure_fl.sites.store import FileSiteStore
+from secure_fl.sites.workbench import SiteRecords, SiteWorkbench, build_task
+from secure_fl.transport.in_process import InProcessTransport
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from domains.records import Dataset
+    from secure_fl.config import RunConfig
+    from secure_fl.observing import RunObserver
+    from secure_fl.runfolder import Progress
+    from secure_fl.transport import Handler
+
+
+@dataclass(frozen=True)
+class EmbeddedPlaces:
+    """Where an embedded run reads and keeps what is not the run's own.
+
+    Attributes:
+        state: the consortium's folder; ledgers in it outlive runs.
+        policy: the policy that a new site begins with.
+        data: the folder of a published data set, where the run needs one.
+        budget_carried: False for a state folder that was made for this run alone.
+    """
+
+    state: Path
+    policy: Path
+    data: Path | None
+    budget_carried: bool
+
+
+def start_run(
+    config: RunConfig, out: Path, places: EmbeddedPlaces, observer: RunObserver
+) -> RunFolder:
+    """Run `config` from the start into the new folder `out`.
+
+    Raises:
+        ConfigError: the run cannot be done here; nothing was written to `out`, nothing spent.
+        BudgetError: a site's policy or ledger says no; likewise.
+        PeerError: too few sites remained; the run can be resumed.
+    """
+    find_method(config.mechanism.method, config.mechanism.protection)
+    observer.preparing("calibrating the noise")
+    mechanism = resolve_sigma(config.mechanism)
+    resolved = config.model_copy(update={"mechanism": mechanism})
+    consortium = open_consortium(places.state, mechanism.sites, places.policy)
+    try:
+        run = _Embedded(resolved, consortium, places, observer)
+        run.preflight()
+        folder = RunFolder.create(out)
+        folder.write_config(resolved)
+        folder.write_roster(consortium.signed_roster)
+        progress = first_progress(system_entropy(16), now(), budget_carried=places.budget_carried)
+        folder.write_progress(progress, None)
+        return run.run(folder, progress)
+    finally:
+        consortium.close()
+
+
+def resume_run(path: Path, places: EmbeddedPlaces, observer: RunObserver) -> RunFolder:
+    """Go on with the unfinished run in `path` after its last finished round.
+
+    Raises:
+        ConfigError: there is nothing to go on with, or not with this state folder.
+        IntegrityError: what a resume needs was damaged.
+    """
+    folder = RunFolder(path)
+    progress = folder.progress()
+    config = folder.config()
+    folder.trim_leaves()
+    folder.keep_metrics(progress.rounds_done)
+    consortium = open_consortium(places.state, config.mechanism.sites, places.policy)
+    try:
+        if consortium.signed_roster != folder.read("transcript/roster.json"):
+            raise ConfigError(
+                f"{path} was begun under another roster than the one in {places.state}: its "
+                "sites would refuse to go on. Give the --state folder that it was begun with."
+            )
+        run = _Embedded(config, consortium, places, observer)
+        run.preflight()
+        return run.run(folder, progress)
+    finally:
+        consortium.close()
+
+
+class _Embedded:
+    """The parties of one embedded run, put together."""
+
+    def __init__(
+        self,
+        config: RunConfig,
+        consortium: Consortium,
+        places: EmbeddedPlaces,
+        observer: RunObserver,
+    ) -> None:
+        torch.set_num_threads(config.runtime.threads)
+        self._config = config
+        self._consortium = consortium
+        self._observer = observer
+        self._data_given = places.data is not None
+        observer.preparing("loading the data")
+        self._dataset = load_dataset(
+            config.mechanism.data.dataset, data=places.data, seed=config.mechanism.seed
+        )
+        self._workbenches = self._make_workbenches(self._dataset)
+
+    def _make_workbenches(self, dataset: Dataset) -> dict[str, SiteWorkbench]:
+        mechanism = self._config.mechanism
+        shares = equal(dataset.train, mechanism.sites, mechanism.seed)
+        return {
+            home.name: SiteWorkbench(
+                home.name,
+                SiteRecords(dataset.name, dataset.labels, share),
+                self._config.runtime,
+                SystemNoise(),
+            )
+            for home, share in zip(self._consortium.sites, shares, strict=True)
+        }
+
+    def preflight(self) -> None:
+        """Let every site say no before anything is written or spent, in words for its operator."""
+        mechanism = self._config.mechanism
+        for home in self._consortium.sites:
+            home.policy.check(mechanism)
+            dataset, budget = home.policy.budget_for(mechanism)
+            home.ledger.afford(dataset, planned_event(mechanism), budget)
+        for home in self._consortium.sites:
+            self._observer.preparing(f"{home.name}: scrubbing and encoding its records")
+            self._workbenches[home.name].prepare(mechanism)
+
+    def run(self, folder: RunFolder, progress: Progress) -> RunFolder:
+        """Run what is left of the rounds, and finish the folder."""
+        mechanism = self._config.mechanism
+        task, adapted = build_task(mechanism, self._dataset.labels, self._config.runtime)
+        evaluator = Evaluator(task, adapted, task.encode(self._dataset.evaluation))
+        parts = CoordinatorParts(
+            config=self._config,
+            roster=self._consortium.roster,
+            key=self._consortium.coordinator_key,
+            evaluator=evaluator,
+            folder=folder,
+            transport=InProcessTransport(self._handlers(), workers=self._config.runtime.workers),
+            observer=self._observer,
+            data_given=self._data_given,
+        )
+        try:
+            result = Runner(parts, progress).run()
+        except PeerError as error:
+            raise PeerError(f"{error} {self._said_by_sites()}".strip()) from error
+        self._observer.preparing("writing and signing the run folder")
+        facts = finish_run(parts, result, self._consortium, self._dataset, self._workbenches)
+        last = folder.metrics()[-1]
+        self._observer.ended(
+            RunEnded(
+                folder=folder.path,
+                trust=self._consortium.root_path,
+                facts=facts,
+                last=last,
+            )
+        )
+        return folder
+
+    def _handlers(self) -> dict[str, Handler]:
+        return {home.name: self._handler(home.name) for home in self._consortium.sites}
+
+    def _handler(self, name: str) -> Handler:
+        home = next(site for site in self._consortium.sites if site.name == name)
+        site = Site(
+            SiteParts(
+                name=name,
+                key=home.key,
+                roster=self._consortium.roster,
+                policy=home.policy,
+                ledger=home.ledger,
+                workbench=self._workbenches[name],
+                store=FileSiteStore(home.folder / "runs", home.key, system_entropy),
+                entropy=system_entropy,
+                note=home.log.note,
+            )
+        )
+
+        def handle(request: bytes) -> bytes:
+            reply = site.handle(request)
+            self._observer.replied(name)
+            return reply
+
+        return handle
+
+    def _said_by_sites(self) -> str:
+        """Return what the sites' logs last said: in an embedded run their operator is ours."""
+        said = [f"{home.name}: {home.log.last}" for home in self._consortium.sites if home.log.last]
+        return " ".join(said)

@@ -1,0 +1,107 @@
+"""Completes a run folder: adapter, ledger extract, report and signed manifest, in that order."""
+
+from __future__ import annotations
+
+import base64
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from audits.report import render_report
+from crypto.digests import sha256
+from secure_fl.consortium import now
+from secure_fl.manifest import RunPredicate, sign_manifest, signed_at
+from secure_fl.reporting import ReportSources, run_facts
+from secure_fl.site_reporting import write_site_report
+from secure_fl.sites.workbench import resolve_model
+from secure_fl.storage import refused, write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from audits.facts import ReportFacts
+    from domains.records import Dataset
+    from secure_fl.consortium import Consortium
+    from secure_fl.runner import CoordinatorParts, RunResult
+    from secure_fl.sites.workbench import SiteWorkbench
+
+_CARD = """# Adapter of the run `{name}`
+
+Tuned by a consortium with secure-fl; the report beside this folder says what was promised.
+It loads with stock libraries; a sentence's logits are the mean of its tokens' logits:
+
+    from peft import PeftModel
+    from transformers import AutoModelForTokenClassification
+    base = AutoModelForTokenClassification.from_pretrained(BASE, num_labels={labels})
+    model = PeftModel.from_pretrained(base, "adapter").eval()
+    logits = model(**batch).logits                       # (B, T, {labels})
+    mask = batch["attention_mask"].unsqueeze(-1)
+    sentence = (logits * mask).sum(1) / mask.sum(1)      # (B, {labels}): {names}
+
+BASE is {base}, weights SHA-256 `{digest}`.
+"""
+
+
+def finish_run(
+    parts: CoordinatorParts,
+    result: RunResult,
+    consortium: Consortium,
+    dataset: Dataset,
+    workbenches: Mapping[str, SiteWorkbench],
+) -> ReportFacts:
+    """Write what a finished run leaves, sign it, and return the report's facts."""
+    folder, config = parts.folder, parts.config
+    resolved = resolve_model(config.mechanism.model, config.runtime)
+    _save_adapter(parts, result, dataset, resolved.weights_sha256)
+    extracts = {
+        site: base64.b64decode(extract) for site, extract in result.progress.extracts.items()
+    }
+    folder.write_ledger(extracts)
+    folder.write_checkpoint(result.transcript.checkpoint())
+    facts = run_facts(
+        ReportSources(
+            config=config,
+            roster=parts.roster,
+            root_fingerprint=sha256(consortium.root.raw).hex(),
+            resolved=resolved,
+            dataset=dataset,
+            result=result,
+            metrics=folder.metrics(),
+            started=datetime.fromisoformat(result.progress.started),
+            ended=now().replace(microsecond=0),
+            data_given=parts.data_given,
+        )
+    )
+    folder.write_report(facts.to_json(), render_report(facts))
+    folder.clear_progress()
+    for home in consortium.sites:
+        write_site_report(home, consortium, workbenches[home.name], facts, config.mechanism)
+    predicate = RunPredicate(
+        run_id=result.progress.run_id,
+        config_digest=config.mechanism.digest().hex(),
+        roster_digest=parts.roster.digest().hex(),
+        transcript_root=result.transcript.root().hex(),
+        transcript_size=result.transcript.size,
+        signed_at=signed_at(now()),
+    )
+    folder.write_manifest(sign_manifest(folder, predicate, parts.key))
+    return facts
+
+
+def _save_adapter(
+    parts: CoordinatorParts, result: RunResult, dataset: Dataset, digest: str
+) -> None:
+    adapted = parts.evaluator.adapted
+    adapted.load(result.parameters)
+    target = parts.folder.path / "adapter"
+    try:
+        adapted.save(target)
+    except OSError as error:
+        raise refused(target, error) from error
+    card = _CARD.format(
+        name=parts.config.name,
+        labels=len(dataset.labels),
+        names=", ".join(dataset.labels),
+        base=parts.config.mechanism.model.name,
+        digest=digest,
+    )
+    write_atomically(target / "README.md", card.encode(), mode=0o644)

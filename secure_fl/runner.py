@@ -1,0 +1,259 @@
+"""Drives one run from its first exchange to the signed folder, over any transport.
+
+The order in which things are kept is what makes a run resumable: leaves of the transcript before
+the requests that follow from them, parameters and scores of a round before the next one opens,
+the manifest last.
+"""
+
+from __future__ import annotations
+
+import base64
+import time
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from crypto.digests import sha256
+from domains.scores import classification_scores
+from secure_fl.guarantee import claimed_epsilon
+from secure_fl.observing import RoundScored, RunBegan
+from secure_fl.parameters import parameter_digest, vector_to_bytes
+from secure_fl.rounds.coordinator import Coordinator, Phase, Proposal
+from secure_fl.runfolder import Progress, RoundMetrics
+from secure_fl.transcript import Transcript
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from numpy.typing import NDArray
+
+    from crypto.roster import Roster
+    from crypto.signatures import SigningKey
+    from domains.classification import EncodedRecords, SentenceClassification
+    from domains.scores import ClassificationScores
+    from secure_fl.config import RunConfig
+    from secure_fl.observing import RunObserver
+    from secure_fl.rounds.coordinator import OpenedRound, Step
+    from secure_fl.runfolder import RunFolder
+    from secure_fl.sites.adapted_model import AdaptedModel
+    from secure_fl.transport import Transport
+
+
+@dataclass(frozen=True)
+class Evaluator:
+    """Scores shared parameters on the evaluation set that the consortium holds in common."""
+
+    task: SentenceClassification
+    adapted: AdaptedModel
+    encoded: EncodedRecords
+
+    def score(self, parameters: NDArray[np.float32]) -> ClassificationScores:
+        """Return the scores of the shared `parameters`, shape (d,)."""
+        self.adapted.load(parameters)
+        predicted = self.task.predict(self.adapted.model, self.encoded)
+        return classification_scores(self.encoded.labels, predicted, len(self.task.labels))
+
+
+@dataclass(frozen=True)
+class CoordinatorParts:
+    """What a coordinator needs to drive a run."""
+
+    config: RunConfig
+    roster: Roster
+    key: SigningKey
+    evaluator: Evaluator
+    folder: RunFolder
+    transport: Transport
+    observer: RunObserver
+    data_given: bool
+    """Whether the records are a published data set's, or generated ones."""
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """What a run came to, for the report and the manifest."""
+
+    progress: Progress
+    transcript: Transcript
+    parameters: NDArray[np.float32]
+    parameters_digest: bytes
+    shared_parameters: int
+    majority_accuracy: float
+
+
+class Runner:
+    """One attempt at a run: from the start, or from the last finished round."""
+
+    def __init__(self, parts: CoordinatorParts, progress: Progress) -> None:
+        self._parts = parts
+        self._progress = progress
+        self._mechanism = parts.config.mechanism
+        run_id = bytes.fromhex(progress.run_id)
+        coordinator = parts.roster.coordinator().name
+        self._transcript = Transcript(run_id, coordinator, parts.key)
+        self._transcript.restore(parts.folder.leaves())
+        kept = parts.folder.parameters(progress)
+        self._parameters = parts.evaluator.adapted.flat() if kept is None else kept
+        self._kept_leaves = self._transcript.size
+        self._majority = 0.0
+
+    def run(self) -> RunResult:
+        """Finish every round that is not finished yet.
+
+        Raises:
+            PeerError: too few sites remain; the run stays resumable.
+        """
+        before = self._progress.before or self._score_start()
+        self._progress = self._progress.model_copy(update={"before": before})
+        self._majority = self._majority_accuracy()
+        self._began()
+        if self._progress.rounds_done < self._mechanism.training.rounds:
+            self._rounds()
+        spec = self._parts.evaluator.adapted.spec
+        return RunResult(
+            progress=self._progress,
+            transcript=self._transcript,
+            parameters=self._parameters,
+            parameters_digest=parameter_digest(spec, vector_to_bytes(self._parameters)),
+            shared_parameters=spec.size,
+            majority_accuracy=self._majority,
+        )
+
+    def _rounds(self) -> None:
+        attempt = self._progress.attempt + 1
+        self._progress = self._progress.model_copy(update={"attempt": attempt})
+        self._parts.folder.write_progress(self._progress, None)
+        coordinator = Coordinator(
+            Proposal(
+                run_id=bytes.fromhex(self._progress.run_id),
+                attempt=attempt,
+                first_round=self._progress.rounds_done,
+                mechanism=self._mechanism,
+                roster=self._parts.roster,
+                spec=self._parts.evaluator.adapted.spec,
+            ),
+            self._parameters,
+            self._parts.key,
+            self._transcript,
+        )
+        step = coordinator.begin()
+        started = time.monotonic()
+        while True:
+            self._keep_leaves()
+            if step.opened is not None:
+                self._keep_round(step.opened, time.monotonic() - started)
+                started = time.monotonic()
+            if step.exchange is None:
+                return
+            step = self._exchange(coordinator, step)
+
+    def _exchange(self, coordinator: Coordinator, step: Step) -> Step:
+        exchange = step.exchange
+        if exchange is None:
+            return step
+        self._parts.observer.exchanging(
+            exchange.phase, self._progress.rounds_done, len(exchange.requests)
+        )
+        if exchange.phase is Phase.HELLO:
+            replies = self._parts.transport.broadcast(next(iter(exchange.requests.values())))
+        else:
+            replies = self._parts.transport.exchange(exchange.requests)
+        return coordinator.advance(replies)
+
+    def _keep_leaves(self) -> None:
+        self._parts.folder.append_leaves(self._transcript.leaves[self._kept_leaves :])
+        self._kept_leaves = self._transcript.size
+
+    def _keep_round(self, opened: OpenedRound, seconds: float) -> None:
+        self._parameters = opened.parameters
+        done = opened.round + 1
+        scores = self._parts.evaluator.score(opened.parameters)
+        private = self._mechanism.privacy.mode != "none"
+        epsilon = claimed_epsilon(self._mechanism, done) if private else None
+        metrics = _metrics(done, self._progress.attempt, opened.survivors, scores, epsilon, seconds)
+        self._parts.folder.append_metrics(metrics)
+        extracts = {
+            site: base64.b64encode(extract).decode()
+            for site, extract in sorted(opened.extracts.items())
+        }
+        self._progress = self._progress.model_copy(
+            update={
+                "rounds_done": done,
+                "parameters_sha256": _sha256(opened.parameters),
+                "extracts": extracts,
+            }
+        )
+        self._parts.folder.write_progress(self._progress, opened.parameters)
+        self._parts.observer.scored(RoundScored(done, opened.survivors, scores, epsilon, seconds))
+
+    def _score_start(self) -> RoundMetrics:
+        scores = self._parts.evaluator.score(self._parameters)
+        return _metrics(0, 0, (), scores, None, 0.0)
+
+    def _majority_accuracy(self) -> float:
+        labels = self._parts.evaluator.encoded.labels
+        return float(np.bincount(labels).max() / labels.size)
+
+    def _began(self) -> None:
+        mechanism = self._mechanism
+        privacy = mechanism.privacy
+        private = privacy.mode == "record"
+        self._parts.observer.began(
+            RunBegan(
+                name=self._parts.config.name,
+                folder=self._parts.folder.path,
+                method=mechanism.method,
+                sites=tuple(member.name for member in self._parts.roster.sites()),
+                rounds=mechanism.training.rounds,
+                rounds_done=self._progress.rounds_done,
+                evaluation_records=len(self._parts.evaluator.encoded),
+                majority_accuracy=self._majority,
+                target_epsilon=claimed_epsilon(mechanism, mechanism.training.rounds)
+                if private
+                else None,
+                delta=privacy.delta if privacy.mode == "record" else None,
+                shared_parameters=self._parts.evaluator.adapted.spec.size,
+                budget_carried=self._progress.budget_carried,
+            )
+        )
+
+
+def first_progress(run_id: bytes, started: datetime, *, budget_carried: bool) -> Progress:
+    """Return where a run stands before its first exchange."""
+    return Progress(
+        schema="secure-fl.progress.v1",
+        run_id=run_id.hex(),
+        started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        attempt=0,
+        rounds_done=0,
+        parameters_sha256=None,
+        before=None,
+        extracts={},
+        budget_carried=budget_carried,
+    )
+
+
+def _metrics(  # noqa: PLR0913, PLR0917 - one argument per column
+    round_: int,
+    attempt: int,
+    survivors: tuple[str, ...],
+    scores: ClassificationScores,
+    epsilon: float | None,
+    seconds: float,
+) -> RoundMetrics:
+    return RoundMetrics(
+        schema="secure-fl.round-metrics.v1",
+        round=round_,
+        attempt=attempt,
+        survivors=survivors,
+        accuracy=scores.accuracy,
+        macro_f1=scores.macro_f1,
+        weighted_f1=scores.weighted_f1,
+        epsilon=epsilon,
+        seconds=round(seconds, 3),
+    )
+
+
+def _sha256(parameters: NDArray[np.float32]) -> str:
+    return sha256(vector_to_bytes(parameters)).hex()

@@ -1,0 +1,115 @@
+"""A site's own report, with exact counts; it stays in the site's folder."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from audits.facts import RecordPrivacyFacts
+from audits.report import render_site_report
+from audits.site_facts import (
+    BudgetFacts,
+    LabelCount,
+    LedgerEntryFacts,
+    PiiCount,
+    SiteFacts,
+)
+from crypto.digests import sha256
+from crypto.errors import IntegrityError
+from privacy.events import SubsampledGaussian
+from secure_fl.storage import write_atomically
+
+if TYPE_CHECKING:
+    from audits.facts import ReportFacts, SiteCharge
+    from privacy.events import Event
+    from secure_fl.config import Mechanism
+    from secure_fl.consortium import Consortium, SiteHome
+    from secure_fl.sites.workbench import SiteWorkbench
+
+
+def write_site_report(
+    home: SiteHome,
+    consortium: Consortium,
+    workbench: SiteWorkbench,
+    facts: ReportFacts,
+    mechanism: Mechanism,
+) -> None:
+    """Write `report.html` and `facts.json` into the site's own folder, readable by it alone."""
+    own = _facts(home, consortium, workbench, facts, mechanism)
+    write_atomically(home.folder / "facts.json", own.to_json())
+    write_atomically(home.folder / "report.html", render_site_report(own).encode())
+
+
+def _facts(
+    home: SiteHome,
+    consortium: Consortium,
+    workbench: SiteWorkbench,
+    facts: ReportFacts,
+    mechanism: Mechanism,
+) -> SiteFacts:
+    preparation = workbench.preparation
+    if preparation is None:
+        raise IntegrityError("The site trained without prepared records: its report has no counts.")
+    name, budget = home.policy.budget_for(mechanism)
+    spent = home.ledger.spent(name, budget.delta)
+    labels = Counter(record.label for record in workbench.records.records)
+    return SiteFacts(
+        schema="secure-fl.site-facts.v1",
+        site=home.name,
+        consortium=consortium.roster.consortium,
+        run=facts.run,
+        dataset=name,
+        dataset_version=workbench.records.version().hex(),
+        training_records=len(workbench.records.records),
+        records_changed=preparation.tally.documents_changed,
+        labels=tuple(
+            LabelCount(label=label, records=labels[index])
+            for index, label in enumerate(workbench.records.labels)
+        ),
+        pii=tuple(
+            PiiCount(entity=entity, spans=count) for entity, count in preparation.tally.counts
+        ),
+        scrubbing=next(entry for entry in facts.scrubbing if entry.site == home.name),
+        charge=_charge(home.name, facts),
+        budget=BudgetFacts(
+            unit=budget.unit,
+            relation=budget.relation,
+            delta=budget.delta,
+            ceiling_epsilon=home.policy.ceiling(name),
+            spent_epsilon=spent if math.isfinite(spent) else None,
+        ),
+        ledger=_entries(home),
+        ledger_head=home.ledger.head().hex(),
+        report_sha256=facts.sha256(),
+    )
+
+
+def _charge(site: str, facts: ReportFacts) -> SiteCharge | None:
+    if not isinstance(facts.privacy, RecordPrivacyFacts):
+        return None
+    return next(charge for charge in facts.privacy.sites if charge.site == site)
+
+
+def _entries(home: SiteHome) -> tuple[LedgerEntryFacts, ...]:
+    return tuple(
+        LedgerEntryFacts(
+            number=entry.sequence,
+            recorded=datetime.fromisoformat(entry.time),
+            kind=entry.kind.value,
+            run=entry.run,
+            event=_said(entry.event),
+            digest=sha256(entry.body()).hex(),
+        )
+        for entry in home.ledger.entries()
+    )
+
+
+def _said(event: Event) -> str:
+    if isinstance(event, SubsampledGaussian):
+        return (
+            f"{event.steps} steps of DP-SGD, sigma {event.noise_multiplier:.4g}, sampling rate "
+            f"{event.sampling_rate:.4g}"
+        )
+    return "training without noise: no bound holds"
