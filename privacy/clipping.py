@@ -27,6 +27,8 @@ _UNREACHED = (
     "for no_grad, merged or disabled adapters."
 )
 
+_HIDING = "CheckpointFunctionBackward"  # torch.utils.checkpoint with use_reentrant=True
+
 
 class _Anchor(torch.autograd.Function):
     """The identity on a layer's input; gives the backward pass a reason to reach the layer."""
@@ -236,8 +238,9 @@ class PerExampleClipper:
         for name, parameter in zip(self.names, self._parameters, strict=True):
             if uses[parameter] > self._calls[name]:
                 raise ConfigError(
-                    f"{name} is used outside its own layer's forward pass: that part of its "
-                    "gradient cannot be clipped. Freeze it, or use another method."
+                    f"{name} is used outside its own layer's forward pass, or that layer's output "
+                    "is changed in place: a part of its gradient would be missing. Freeze it, or "
+                    "use another method."
                 )
         return rows
 
@@ -285,6 +288,9 @@ def _count_uses(losses: Tensor) -> Counter[Tensor]:
 
     A layer's own forward pass reads a parameter once, so whatever exceeds the number of its
     calls is a use that no tap sees.
+
+    Raises:
+        ConfigError: a part of the model is checkpointed in the way that hides it from the graph.
     """
     uses: Counter[Tensor] = Counter()
     seen: set[Node] = set()
@@ -297,6 +303,11 @@ def _count_uses(losses: Tensor) -> Counter[Tensor]:
             if leaf is not None:
                 uses[leaf] += 1
             elif node not in seen:
+                if type(node).__name__ == _HIDING:
+                    raise ConfigError(
+                        "A part of the model runs under reentrant checkpointing, where trainable "
+                        "parameters would silently stay as they are. Turn checkpointing off."
+                    )
                 seen.add(node)
                 ahead.append(node)
     return uses

@@ -155,9 +155,9 @@ def _refuse_batch_layers(model: nn.Module) -> None:
             )
         if getattr(module, "gradient_checkpointing", False):
             raise ConfigError(
-                f"{path or 'The model'} runs under gradient checkpointing, whose second forward "
-                "pass would count every example twice. Call gradient_checkpointing_disable() and "
-                "use smaller micro-batches instead."
+                f"{path or 'The model'} runs under gradient (activation) checkpointing, whose "
+                "second forward pass would count every example twice. Turn it off and use smaller "
+                "micro-batches instead."
             )
 
 
