@@ -18,6 +18,16 @@ SECRET_BYTES = 32
 """The length of an X25519 secret, of a public key and of what two keys agree on."""
 
 _DOMAIN = b"secure-fl/v1/"
+_CURVE_PRIME = 2**255 - 19
+_LOW_ORDER = frozenset(  # u-coordinates of order 1, 2, 4 and 8 on curve25519 and its twist
+    {
+        0,
+        1,
+        _CURVE_PRIME - 1,
+        0x00B8495F16056286FDB1329CEB8D09DA6AC49FF1FAE35616AEB8413B7C7AEBE0,
+        0x57119FD0DD4E22D8868E1C58C45C44045BEF839C55B1D0B1248C50A3BC959C5F,
+    }
+)
 
 
 @final
@@ -59,21 +69,10 @@ class AgreementKey:
         They are an input to `hkdf`, never a key.
 
         Raises:
-            PeerError: `peer_public` is not 32 bytes, or of low order: the result would be zero
-                whatever our secret is (RFC 7748, section 6.1, the check for the all-zero value).
+            PeerError: `peer_public` is refused by `check_public`.
         """
-        if len(peer_public) != SECRET_BYTES:
-            raise PeerError(
-                f"A public key of {len(peer_public)} bytes was refused: X25519 keys have "
-                f"{SECRET_BYTES}. Its owner runs another version, or altered the message."
-            )
-        try:
-            agreed = self._key.exchange(X25519PublicKey.from_public_bytes(peer_public))
-        except ValueError as error:  # how OpenSSL reports the all-zero result
-            raise PeerError(
-                "A public key of low order was refused: everybody would know what it agrees on. "
-                "Its owner did not generate it honestly; leave that party out."
-            ) from error
+        check_public(peer_public)
+        agreed = self._key.exchange(X25519PublicKey.from_public_bytes(peer_public))
         return SecretBytes(agreed)
 
     def __repr__(self) -> str:
@@ -81,6 +80,32 @@ class AgreementKey:
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("A key is not pickled or copied: seal its secret for a store instead.")
+
+
+def check_public(public: bytes) -> None:
+    """Return if two honest parties can agree on a secret with `public`.
+
+    Raises:
+        PeerError: it is not 32 bytes; not below the field's prime (RFC 7748, section 5, would
+            take it for another key's second encoding); or of low order: what it agrees on is zero
+            whatever the other secret is (sections 6.1 and 7), and so known to everybody.
+    """
+    if len(public) != SECRET_BYTES:
+        raise PeerError(
+            f"A public key of {len(public)} bytes was refused: X25519 keys have {SECRET_BYTES}. "
+            "Its owner runs another version, or altered the message."
+        )
+    u = int.from_bytes(public, "little")
+    if u >= _CURVE_PRIME:
+        raise PeerError(
+            "A public key in another than its one encoding was refused: one key under two "
+            "encodings could pass for two. Its owner altered it; leave that party out."
+        )
+    if u in _LOW_ORDER:
+        raise PeerError(
+            "A public key of low order was refused: everybody would know what it agrees on. Its "
+            "owner did not generate it honestly; leave that party out."
+        )
 
 
 def hkdf(secret: SecretBytes, label: str, context: bytes, length: int) -> SecretBytes:

@@ -7,13 +7,13 @@ only what verified against the pinned roster.
 from __future__ import annotations
 
 import enum
-import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import msgspec
 
-from crypto.codec import Digest, Message, Name, PublicKey, encode
+from crypto.agreement import check_public
+from crypto.codec import Digest, Message, Name, PublicKey, encode, require_name
 from crypto.digests import sha256
 from crypto.errors import ConfigError, PeerError
 from crypto.shamir import SHARE_BYTES
@@ -30,8 +30,6 @@ DIGEST_BYTES = 32
 
 RoundNumber = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 """A round of a run, counted from zero."""
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 
 
 class CipherSuite(enum.Enum):
@@ -110,8 +108,8 @@ class Session:
                 f"A masked sum over {count} sites was refused: it needs at least "
                 f"{SMALLEST_COHORT}, and its complete graph carries at most {LARGEST_COHORT}."
             )
-        if not all(_NAME.fullmatch(site) for site in self.sites):
-            raise ConfigError("A site's name is 1 to 64 of a-z, 0-9, '.', '_' and '-'.")
+        for site in self.sites:
+            require_name(site)
         if list(self.sites) != sorted(set(self.sites)):
             raise ConfigError("The session's sites must be sorted and distinct.")
         lowest = count // 2 + 1
@@ -262,7 +260,7 @@ def commit_to_seed(session: bytes, round_number: int, site: str, seed: bytes) ->
 
 
 def check_keys(session: Session, keys: SiteKeys, round_number: int) -> None:
-    """Raise PeerError unless `keys` are a session site's, for this session and this round."""
+    """Raise PeerError unless `keys` are a session site's, for this session and round, and sound."""
     session.point(keys.site)
     if keys.session != session.digest():
         raise PeerError(
@@ -274,6 +272,11 @@ def check_keys(session: Session, keys: SiteKeys, round_number: int) -> None:
             f"{keys.site} announced keys for round {keys.round} where round {round_number} is "
             "being prepared: they were not used."
         )
+    for public in (keys.channel, keys.mask):
+        try:
+            check_public(public)
+        except PeerError as error:
+            raise PeerError(f"{keys.site} announced keys that cannot be used. {error}") from error
 
 
 def check_distinct(keys: Iterable[SiteKeys]) -> None:

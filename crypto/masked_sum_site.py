@@ -152,7 +152,14 @@ class MaskingSite:
         }
         own = held.pop(self._site)
         bundles = {
-            peer: self._seal(shares, phase, keys[peer], entropy) for peer, shares in held.items()
+            peer: seal_shares(
+                shares,
+                self._channel,
+                keys[peer].channel,
+                self._context(phase.keys, keys[peer]),
+                entropy,
+            )
+            for peer, shares in held.items()
         }
         peers = tuple(keys[peer] for peer in bundles)
         self._rounds[round_number] = Dealt(phase.keys, phase.mask_secret, phase.seed, peers, own)
@@ -246,15 +253,6 @@ class MaskingSite:
         ]
         return terms
 
-    def _seal(self, shares: HeldShares, phase: Keyed, peer: SiteKeys, entropy: Entropy) -> bytes:
-        context = self._context(phase.keys, peer)
-        try:
-            # Found here, a bad mask key costs its owner the round; found while masking, everybody.
-            AgreementKey(phase.mask_secret).shared(peer.mask)
-            return seal_shares(shares, self._channel, peer.channel, context, entropy)
-        except PeerError as error:
-            raise PeerError(f"{peer.site}'s announced keys cannot be used. {error}") from error
-
     def _context(self, sender: SiteKeys, receiver: SiteKeys) -> BundleContext:
         return BundleContext(
             self._digest,
@@ -329,10 +327,10 @@ class MaskingSite:
     def _phase(self, round_number: int | None, kind: type[P], verb: str) -> P:
         phase = None if round_number is None else self._rounds.get(round_number)
         if not isinstance(phase, kind):
-            number = "no round" if round_number is None else f"round {round_number}"
-            state = "is not under way" if phase is None else f"is {type(phase).__name__.lower()}"
+            state = "not under way" if phase is None else type(phase).__name__.lower()
+            number = "its round" if round_number is None else f"round {round_number}"
             raise PeerError(
-                f"{self._site} was asked to {verb}, but {number} {state} here: the request came "
+                f"{self._site} was asked to {verb}, but {number} is {state} here: the request came "
                 "twice, out of order, or after a re-key, and nothing was done."
             )
         return phase
