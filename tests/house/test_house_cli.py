@@ -1,0 +1,70 @@
+"""What the command line promises before it does anything: it is quick, and brings nothing heavy."""
+
+from __future__ import annotations
+
+import json
+import resource
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = [
+    *("dp_accounting", "flwr", "matplotlib", "opacus", "peft", "presidio_analyzer", "scipy"),
+    *("sklearn", "spacy", "tenseal", "torch", "transformers"),
+]
+REPORT = f"""
+import json
+print("LOADED", json.dumps([name for name in {HEAVY!r} if name in sys.modules]))
+"""
+HELP = """
+import sys
+sys.argv = ["secure-fl", *sys.argv[1:]]
+from secure_fl.cli import main
+try:
+    main()
+except SystemExit as stop:
+    code = stop.code
+"""
+
+
+def run(program: str, *arguments: str) -> tuple[str, list[str]]:
+    """Return what a program printed, and which heavy libraries it had loaded at its end."""
+    command = [sys.executable, "-c", program + REPORT, *arguments]
+    done = subprocess.run(command, capture_output=True, text=True, check=False, cwd="/")
+    assert done.returncode == 0, done.stderr
+    printed, _, loaded = done.stdout.rpartition("LOADED ")
+    return printed, json.loads(loaded)
+
+
+def test_the_check_itself_sees_a_heavy_library() -> None:
+    assert run("import sys, scipy")[1] == ["scipy"]
+
+
+def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
+    printed, loaded = run(HELP, "--help")
+    assert loaded == []
+    for command in ("run", "verify", "init", "doctor"):
+        assert f" {command} " in printed, printed
+
+
+@pytest.mark.parametrize("command", ["run", "verify", "init", "doctor"])
+def test_the_help_of_each_command_loads_nothing_heavy_either(command: str) -> None:
+    printed, loaded = run(HELP, command, "--help")
+    assert "Usage" in printed
+    assert loaded == []
+
+
+def test_help_takes_less_than_a_second_of_processor_time() -> None:
+    seconds = []
+    for _ in range(3):
+        before = resource.getrusage(resource.RUSAGE_CHILDREN)
+        run(HELP, "--help")
+        after = resource.getrusage(resource.RUSAGE_CHILDREN)
+        seconds.append(after.ru_utime + after.ru_stime - before.ru_utime - before.ru_stime)
+    assert min(seconds) < 1, seconds
+
+
+@pytest.mark.parametrize("module", ["privacy.ledger", "secure_fl.policy", "secure_fl.config"])
+def test_the_ledger_and_the_policy_check_load_nothing_heavy(module: str) -> None:
+    assert run(f"import sys, {module}")[1] == []
