@@ -38,7 +38,6 @@ from privacy.scrubbing.recognizers import (
     LEAST_WITH_CONTEXT,
     Recognizer,
     RecognizerFailedError,
-    Trigger,
 )
 from privacy.scrubbing.spans import Span
 
@@ -196,7 +195,7 @@ class _InFrame(LocalRecognizer):
         """Nothing to load: a recogniser comes with what it needs."""
 
     def analyze(
-        self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts
+        self, text: str, entities: list[str], nlp_artifacts: NlpArtifacts | None
     ) -> list[RecognizerResult]:
         """Return the findings of the entities asked for.
 
@@ -237,51 +236,56 @@ class _InFrame(LocalRecognizer):
 
 
 class Engine:
-    """Finds the entities of one profile in one folded text with Presidio's analyzer."""
+    """Finds the entities of one profile in one folded text with Presidio's parts.
+
+    `find` asks the recognisers itself: Presidio's own loop compares every finding with every
+    other, which takes minutes for ten thousand of them, and asks also those that cannot match.
+    `find_by_presidio` is that loop, the naive twin: merged, both say the same.
+    """
 
     def __init__(
         self, recognizers: Sequence[Recognizer], entities: frozenset[str], *, threshold: float
     ) -> None:
         silence_presidio()
-        registry = RecognizerRegistry(
-            recognizers=[_InFrame(recognizer) for recognizer in recognizers],
-            supported_languages=[_LANGUAGE],
-        )
+        self._framed = [_InFrame(recognizer) for recognizer in recognizers]
+        self._frame: list[EntityRecognizer] = [*self._framed]
+        self._entities = sorted(entities)
+        self._threshold = threshold
         self.analyzer = AnalyzerEngine(
-            registry=registry,
+            registry=RecognizerRegistry(self._frame, supported_languages=[_LANGUAGE]),
             nlp_engine=WordEngine(),
             context_aware_enhancer=NearbyWords(),
             supported_languages=[_LANGUAGE],
             log_decision_process=False,
         )
-        self._threshold = threshold
-        by_trigger: dict[Trigger, list[str]] = {}
-        for recognizer in recognizers:
-            asked = entities.intersection(recognizer.entities)
-            by_trigger.setdefault(recognizer.trigger, []).extend(sorted(asked))
-        self._by_trigger = tuple(by_trigger.items())
-        self._entities = sorted(entities)
 
     def find(self, text: str) -> list[Span]:
-        """Return the findings at or above the threshold, asking only who can find something.
+        """Return the findings at or above the threshold, from those who can find something.
 
-        Equal to `find_unfiltered`, since a trigger matches wherever its recognisers find.
+        Raises:
+            RecognizerFailedError: a recogniser raised or returned what is no finding.
         """
-        entities = [
-            entity
-            for trigger, entities in self._by_trigger
-            if trigger.fires(text)
-            for entity in entities
+        fires = {trigger: trigger.fires(text) for trigger in {r.ours.trigger for r in self._framed}}
+        results = [
+            result
+            for recognizer in self._framed
+            if fires[recognizer.ours.trigger]
+            for result in recognizer.analyze(text, self._entities, None)
         ]
-        return self._analyze(text, entities) if entities else []
+        if any(result.score < EntityRecognizer.MAX_SCORE for result in results):
+            artifacts = self.analyzer.nlp_engine.process_text(text, _LANGUAGE)
+            results = self.analyzer.context_aware_enhancer.enhance_using_context(
+                text, results, artifacts, self._frame
+            )
+        return [_span(result) for result in results if result.score >= self._threshold]
 
-    def find_unfiltered(self, text: str) -> list[Span]:
-        """Return the same from every recogniser: the naive twin of `find`."""
-        return self._analyze(text, self._entities)
-
-    def _analyze(self, text: str, entities: list[str]) -> list[Span]:
+    def find_by_presidio(self, text: str) -> list[Span]:
+        """Return what Presidio's analyzer returns for the same recognisers, every one asked."""
         results = self.analyzer.analyze(
-            text, _LANGUAGE, entities=entities, score_threshold=self._threshold
+            text, _LANGUAGE, entities=self._entities, score_threshold=self._threshold
         )
-        spans = [Span(r.start, r.end, r.entity_type, r.score) for r in results]
-        return sorted(spans, key=lambda s: (s.start, s.end, s.entity, s.score))
+        return [_span(result) for result in results]
+
+
+def _span(result: RecognizerResult) -> Span:
+    return Span(result.start, result.end, result.entity_type, result.score)
