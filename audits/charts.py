@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 WIDTH = 660
-HEIGHT = 264
+HEIGHT = 252
 _LEFT = 52
 _RIGHT = 172
-_TOP = 14
+_TOP = 28
 _BOTTOM = 44
 _LABEL_GAP = 15.0
 _MOST_MARKERS = 30
@@ -205,7 +205,7 @@ def nice_range(low: float, high: float) -> tuple[float, float, float]:
 
 
 def round_ticks(rounds: int) -> tuple[int, ...]:
-    """Return which of the rounds 1 to `rounds` are marked on an axis: few, and the last."""
+    """Return which of the rounds 1 to `rounds` are marked on an axis: few, with the last."""
     step = max(1, math.ceil(nice_step(rounds)) if rounds > 2 * _TICKS else 1)
     marked = [number for number in range(step, rounds + 1, step) if rounds - number >= step / 2]
-    return (*([1] if step > 1 else []), *marked, rounds)
+    return (*marked, rounds)

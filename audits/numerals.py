@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import math
 from datetime import datetime  # noqa: TC003 - part of public signatures that templates call
-from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Decimal
+from decimal import ROUND_CEILING, ROUND_HALF_EVEN, Context, Decimal
 
-NARROW = "\u202f"
-"""A narrow no-break space, between groups of digits and before a percent sign."""
+GAP = "\u00a0"
+"""A no-break space, between groups of digits and before a percent sign."""
 
 _MONTHS = (
     "January", "February", "March", "April", "May", "June",
     "July", "August", "September", "October", "November", "December",
 )  # fmt: skip
+# Digits enough for every float, so that rounding never fails for a large number.
+_WIDE = Context(prec=800)
 _MINUTE_SECONDS = 60
 _HOUR_SECONDS = 3600
 _Z_95 = 1.959963984540054
@@ -20,29 +22,29 @@ _Z_95 = 1.959963984540054
 
 def thousands(whole: int) -> str:
     """Return a whole number with its digits in groups of three."""
-    return f"{whole:,}".replace(",", NARROW)
+    return f"{whole:,}".replace(",", GAP)
 
 
 def decimal(value: float, *, places: int) -> str:
     """Return `value` rounded to the nearest with `places` decimals."""
-    return str(Decimal(repr(value)).quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN))
+    return str(Decimal(repr(value)).quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN, _WIDE))
 
 
 def bound(value: float, *, places: int = 2) -> str:
     """Return an upper bound with `places` decimals, rounded up."""
-    return str(Decimal(repr(value)).quantize(Decimal(1).scaleb(-places), ROUND_CEILING))
+    return str(Decimal(repr(value)).quantize(Decimal(1).scaleb(-places), ROUND_CEILING, _WIDE))
 
 
 def percent(fraction: float, *, places: int = 1) -> str:
     """Return a fraction as a percentage, rounded to the nearest."""
     shifted = Decimal(repr(fraction)).scaleb(2)
-    return f"{shifted.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN)}{NARROW}%"
+    return f"{shifted.quantize(Decimal(1).scaleb(-places), ROUND_HALF_EVEN, _WIDE)}{GAP}%"
 
 
 def percent_up(fraction: float, *, places: int = 1) -> str:
     """Return a fraction as a percentage, rounded up."""
     shifted = Decimal(repr(fraction)).scaleb(2)
-    return f"{shifted.quantize(Decimal(1).scaleb(-places), ROUND_CEILING)}{NARROW}%"
+    return f"{shifted.quantize(Decimal(1).scaleb(-places), ROUND_CEILING, _WIDE)}{GAP}%"
 
 
 def plain(value: float) -> str:
@@ -62,6 +64,11 @@ def date(moment: datetime) -> str:
         f"{moment.day} {_MONTHS[moment.month - 1]} {moment.year}, "
         f"{moment.hour:02d}:{moment.minute:02d} UTC"
     )
+
+
+def stamp(moment: datetime) -> str:
+    """Return `moment` (UTC) in figures, for tables: year-month-day hour:minute:second."""
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def duration(seconds: float) -> str:

@@ -23,7 +23,7 @@ from audits.charts import (
     nice_range,
     round_ticks,
 )
-from audits.facts import RecordPrivacyFacts
+from audits.facts import Outcome, RecordPrivacyFacts
 
 if TYPE_CHECKING:
     from audits.facts import ReportFacts, RoundFacts, ScrubbingFacts
@@ -91,6 +91,7 @@ def _environment() -> Environment:
         keep_trailing_newline=True,
     )
     environment.filters.update(
+        adversary=wording.adversary_phrase,
         bound=numerals.bound,
         caution=wording.caution,
         date=numerals.date,
@@ -101,6 +102,7 @@ def _environment() -> Environment:
         percent=numerals.percent,
         plain=numerals.plain,
         relation=wording.relation_phrase,
+        stamp=numerals.stamp,
         significant=numerals.significant,
         source=wording.source_phrase,
         thousands=numerals.thousands,
@@ -148,11 +150,17 @@ def _bars(facts: ReportFacts, interval: tuple[float, float] | None) -> tuple[Bar
     return tuple(bars)
 
 
+def _model_name(facts: ReportFacts) -> str:
+    if facts.run.outcome is Outcome.FINISHED:
+        return "The final model"
+    return f"After round {len(facts.rounds)}"
+
+
 def _bars_text(facts: ReportFacts, interval: tuple[float, float] | None) -> str:
     parts = [f"{bar.name}: {bar.label}" for bar in _bars(facts, interval)]
     if interval is not None:
         low, high = (numerals.percent(end) for end in interval)
-        parts.append(f"95 % interval of the final model: {low} to {high}")
+        parts.append(f"95 % interval of the last: {low} to {high}")
     return "; ".join(parts)
 
 

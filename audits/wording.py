@@ -19,7 +19,7 @@ from audits.facts import (
     View,
     smallest_openable_sum,
 )
-from audits.numerals import bound, decimal, percent_up, thousands
+from audits.numerals import GAP, bound, decimal, percent_up, thousands
 from privacy.events import Relation, Unit
 
 
@@ -116,6 +116,13 @@ _VIEWS = {
     View.EACH: "every site's update",
 }
 
+_ADVERSARIES = {
+    Adversary.SEMI_HONEST: "semi-honest: every party follows the protocol, and may study all that "
+    "it sees",
+    Adversary.MALICIOUS: "malicious: the coordinator and colluding sites below the threshold may "
+    "depart from the protocol",
+}
+
 _SOURCES = {
     Source.SITES_OWN: "The sites' own records.",
     Source.PUBLISHED: "A published data set, divided among the sites. Its records are public "
@@ -167,6 +174,11 @@ def view_phrase(view: View) -> str:
     return _VIEWS[view]
 
 
+def adversary_phrase(adversary: Adversary) -> str:
+    """Return what is assumed of parties that are not honest."""
+    return _ADVERSARIES[adversary]
+
+
 def source_phrase(source: Source) -> str:
     """Return where the training records come from."""
     return _SOURCES[source]
@@ -204,9 +216,10 @@ def epsilon_sentences(privacy: RecordPrivacyFacts) -> tuple[str, str]:
 
 
 def _worst_guess(epsilon: float, delta: float) -> str:
-    right = min(1.0, 1.0 / (1.0 + math.exp(-epsilon)) + delta / (1.0 + math.exp(epsilon)))
+    shrunk = math.exp(-epsilon)  # e^-epsilon, since e^epsilon may not fit a float
+    right = (1.0 + delta * shrunk) / (1.0 + shrunk)
     if right > _NEARLY_CERTAIN:
-        return "nearly 100 %"
+        return f"nearly 100{GAP}%"
     return percent_up(right, places=2)
 
 

@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+import report_samples as samples
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import TypeAdapter, ValidationError
+
+from audits.fact_types import Line
+from audits.facts import (
+    LedgerHead,
+    NoPrivacyFacts,
+    Outcome,
+    PlainSumFacts,
+    ReportFacts,
+    ReportWarning,
+    ScrubbingFacts,
+    SiteCharge,
+    smallest_openable_sum,
+)
+from audits.site_facts import SiteFacts
+from crypto.errors import IntegrityError
+
+LINE: TypeAdapter[str] = TypeAdapter(Line)
+
+
+def changed(facts: ReportFacts, **parts: object) -> ReportFacts:
+    """Return the facts with other parts, validated as if they had been given so."""
+    fields = {name: getattr(facts, name) for name in ReportFacts.model_fields if name != "warnings"}
+    fields.pop("schema_tag")
+    return ReportFacts(**{**fields, **parts})
+
+
+def as_json(facts: ReportFacts) -> dict[str, Any]:
+    value: dict[str, Any] = json.loads(facts.to_json())
+    return value
+
+
+@pytest.mark.parametrize(
+    "facts",
+    [samples.report(), samples.report(private=False), samples.report(finished=0)],
+    ids=["private", "none", "no-round"],
+)
+def test_facts_read_back_equal_and_have_one_encoding(facts: ReportFacts) -> None:
+    again = ReportFacts.from_json(facts.to_json())
+    assert again == facts
+    assert again.to_json() == facts.to_json()
+    assert again.sha256() == facts.sha256()
+    assert as_json(facts)["schema"] == "secure-fl.report-facts.v1"
+
+
+def test_site_facts_read_back_equal() -> None:
+    facts = samples.site_report()
+    assert SiteFacts.from_json(facts.to_json()) == facts
+
+
+def test_facts_are_frozen() -> None:
+    with pytest.raises(ValidationError, match="frozen"):
+        samples.report().run.name = "other"
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("schema",), "secure-fl.report-facts.v2"),
+        (("surplus",), 1),
+        (("run", "surplus"), 1),
+        (("run", "planned_rounds"), "8"),
+        (("run", "run_id"), "ab"),
+        (("run", "started"), "2025-03-04T09:15:00"),
+        (("run", "ended"), "2020-03-04T09:15:00Z"),
+        (("privacy", "mode"), "site"),
+        (("privacy", "delta"), 0.0),
+        (("privacy", "noise_multiplier"), 0.0),
+        (("privacy", "unit"), "village"),
+        (("privacy", "sites", 0, "site"), "bank-nowhere"),
+        (("privacy", "sites", 0, "charged_epsilon"), 1.0),
+        (("utility", "majority_accuracy"), 1.01),
+        (("rounds", 0, "round"), 2),
+        (("rounds", 0, "epsilon"), None),
+        (("rounds", 0, "sites_in_sum"), 5),
+        (("run", "outcome"), "partial"),
+        (("protection", "threshold"), 5),
+        (("scrubbing", 1, "site"), "bank-aare"),
+        (("digests", "config"), "AB" * 32),
+        (("federation", "coordinator", "name"), "bank-aare"),
+    ],
+)
+def test_contradicting_or_foreign_facts_are_refused(
+    path: tuple[str | int, ...], value: object
+) -> None:
+    facts = as_json(samples.report())
+    place: Any = facts
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    with pytest.raises(IntegrityError, match="no report was made"):
+        ReportFacts.from_json(json.dumps(facts).encode())
+
+
+@pytest.mark.parametrize("number", ["Infinity", "NaN", "-1.0"])
+def test_an_epsilon_is_finite_and_not_negative(number: str) -> None:
+    text = samples.report().to_json().decode().replace('"epsilon": 7.9968', f'"epsilon": {number}')
+    with pytest.raises(IntegrityError):
+        ReportFacts.from_json(text.encode())
+
+
+def test_a_refusal_does_not_repeat_what_the_file_holds() -> None:
+    text = samples.report().to_json().replace(b'"accuracy"', b'"Jane Doe, 1 High Street"')
+    with pytest.raises(IntegrityError) as refused:
+        SiteFacts.from_json(text)
+    assert "High Street" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    "hidden",
+    [
+        "a\x00b",
+        "a\nb",
+        "a\x1bb",
+        "a\u202eb",
+        "a\u2066b",
+        "a\u200bb",
+        "a\u00adb",
+        "a\u2028b",
+        "\ufeffa",
+    ],
+)
+def test_characters_that_hide_or_reorder_text_are_refused(hidden: str) -> None:
+    with pytest.raises(ValidationError, match="cannot be shown faithfully"):
+        LINE.validate_python(hidden)
+
+
+@pytest.mark.parametrize("name", ["Spital Zürich", "Clínica № 4", "कखग", "<b>&\"'", "病院"])
+def test_ordinary_text_of_any_script_is_kept(name: str) -> None:
+    assert LINE.validate_python(name) == name
+
+
+def test_moments_are_kept_in_utc_to_the_second() -> None:
+    facts = as_json(samples.report())
+    facts["run"]["started"] = "2025-03-04T10:15:00.987+01:00"
+    again = ReportFacts.from_json(json.dumps(facts).encode())
+    assert as_json(again)["run"]["started"] == "2025-03-04T09:15:00Z"
+
+
+# Warnings complete themselves: whoever fills or edits the facts cannot leave one out.
+
+
+def test_a_private_run_warns_of_its_noise_and_of_the_common_set() -> None:
+    assert samples.report(warnings=()).warnings == (
+        ReportWarning.NAMES_NOT_LOOKED_FOR,
+        ReportWarning.UTILITY_MEASURED_ON_COMMON_SET,
+        ReportWarning.FLOATING_POINT_NOISE,
+    )
+
+
+@pytest.mark.parametrize(
+    ("facts", "warning"),
+    [
+        (samples.report(private=False), ReportWarning.NO_PRIVACY_GUARANTEE),
+        (samples.report(finished=3), ReportWarning.RUN_NOT_FINISHED),
+        (samples.report(extra=1), ReportWarning.ROUNDS_REPEATED),
+        (changed(samples.report(), protection=PlainSumFacts()), ReportWarning.EACH_UPDATE_REVEALED),
+    ],
+)
+def test_what_follows_from_the_facts_is_warned_of(
+    facts: ReportFacts, warning: ReportWarning
+) -> None:
+    assert warning in facts.warnings
+    assert warning not in samples.report().warnings
+
+
+def test_a_site_that_does_not_scrub_is_warned_of() -> None:
+    off = ScrubbingFacts(site=samples.SITES[0], looked_for=(), not_looked_for=("PERSON",))
+    facts = changed(samples.report(), scrubbing=(off, *samples.report().scrubbing[1:]))
+    assert ReportWarning.SCRUBBING_OFF in facts.warnings
+
+
+def test_names_are_not_warned_of_where_every_site_looks_for_them() -> None:
+    facts = changed(
+        samples.report(),
+        scrubbing=tuple(
+            ScrubbingFacts(site=site, looked_for=("PERSON",), not_looked_for=())
+            for site in samples.SITES
+        ),
+    )
+    assert ReportWarning.NAMES_NOT_LOOKED_FOR not in facts.warnings
+
+
+def test_a_warning_removed_from_the_file_comes_back() -> None:
+    facts = as_json(samples.report(private=False))
+    facts["warnings"] = []
+    again = ReportFacts.from_json(json.dumps(facts).encode())
+    assert ReportWarning.NO_PRIVACY_GUARANTEE in again.warnings
+
+
+def test_a_run_without_noise_cannot_claim_an_epsilon() -> None:
+    none = NoPrivacyFacts(
+        sites=tuple(
+            LedgerHead(site=site, ledger_head=samples.digest(site)) for site in samples.SITES
+        )
+    )
+    with pytest.raises(ValidationError, match="if and only if private"):
+        changed(samples.report(), privacy=none)
+
+
+def test_the_promise_is_the_largest_charge() -> None:
+    assert samples.record_privacy(extra=1).highest_charge == pytest.approx(8.4213)
+
+
+def test_a_site_cannot_be_charged_less_than_it_drew() -> None:
+    with pytest.raises(ValidationError, match="charged less"):
+        SiteCharge(
+            site="a",
+            reserved_epsilon=1.0,
+            drawn_epsilon=2.0,
+            charged_epsilon=1.0,
+            extra_draws=1,
+            ledger_head=samples.digest("a"),
+        )
+
+
+def test_finished_means_every_planned_round() -> None:
+    facts = samples.report(finished=3)
+    assert facts.run.outcome is Outcome.PARTIAL
+    with pytest.raises(ValidationError, match="outcome"):
+        changed(facts, rounds=samples.rounds(8))
+
+
+ALLOWED_COUNTS = {
+    "attempts",
+    "evaluation_records",
+    "extra_draws",
+    "planned_rounds",
+    "resumes",
+    "round",
+    "shared_parameters",
+    "sites_in_sum",
+    "steps",
+    "threshold",
+    "transcript_size",
+}
+
+
+def test_no_whole_number_of_the_released_report_counts_a_sites_records() -> None:
+    schema = ReportFacts.model_json_schema()
+    parts = [schema, *schema["$defs"].values()]
+    counts = {
+        name
+        for part in parts
+        for name, field in part.get("properties", {}).items()
+        if '"integer"' in json.dumps(field)
+    }
+    assert counts == ALLOWED_COUNTS
+
+
+def test_site_facts_must_add_up() -> None:
+    facts = json.loads(samples.site_report().to_json())
+    facts["labels"][0]["records"] += 1
+    with pytest.raises(IntegrityError):
+        SiteFacts.from_json(json.dumps(facts).encode())
+    facts["labels"][0]["records"] -= 1
+    facts["charge"]["site"] = "bank-rhine"
+    with pytest.raises(IntegrityError):
+        SiteFacts.from_json(json.dumps(facts).encode())
+
+
+def naive_smallest_sum(sites: int, threshold: int) -> int:
+    """Remove one site after another while the mask-secret shares that can exist last."""
+    shares = sum(sites - threshold for _ in range(sites))
+    left = sites
+    while shares >= threshold and left > 1:
+        shares -= threshold
+        left -= 1
+    return left
+
+
+@given(st.integers(1, 100), st.data())
+def test_the_smallest_sum_that_can_be_opened_matches_its_naive_twin(
+    sites: int, data: st.DataObject
+) -> None:
+    threshold = data.draw(st.integers(1, sites))
+    assert smallest_openable_sum(sites, threshold) == naive_smallest_sum(sites, threshold)
+
+
+def test_the_smallest_sum_for_four_sites_and_three() -> None:
+    assert smallest_openable_sum(4, 3) == 3
+    assert smallest_openable_sum(100, 67) == 51
