@@ -94,7 +94,8 @@ def open_shares(
     """
     refused = (
         f"The shares of {context.sender} for {context.receiver} in round {context.round} do not "
-        "open: they were altered, swapped or replayed on the way, or dealt under other keys. "
+        "open: they were altered, swapped or replayed on the way, dealt under other keys, or are "
+        "no shares. "
         f"Nothing was masked; go on without {context.sender}, or re-key."
     )
     if not _NONCE_BYTES < len(data) <= LARGEST_BUNDLE_BYTES:
@@ -103,12 +104,12 @@ def open_shares(
     cipher = _cipher(channel, sender_channel, context)
     try:
         plaintext = cipher.decrypt(nonce, ciphertext, encode(context))
-    except InvalidTag as error:
+        bundle = decode(ShareBundle, plaintext, limit_bytes=LARGEST_BUNDLE_BYTES)
+        held = HeldShares(SecretBytes(bundle.mask_key), SecretBytes(bundle.self_mask))
+        check_share_value(held.mask_key)
+        check_share_value(held.self_mask)
+    except (InvalidTag, PeerError) as error:
         raise PeerError(refused) from error
-    bundle = decode(ShareBundle, plaintext, limit_bytes=LARGEST_BUNDLE_BYTES)
-    held = HeldShares(SecretBytes(bundle.mask_key), SecretBytes(bundle.self_mask))
-    check_share_value(held.mask_key)
-    check_share_value(held.self_mask)
     return held
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import gc
+import hashlib
 import pickle
 import weakref
 
@@ -33,6 +34,7 @@ from crypto.masked_sum import (
     SiteKeys,
     default_threshold,
 )
+from crypto.masked_sum_messages import commit_to_seed
 from crypto.masking import BLOCK_WORDS
 
 A, B, C, D = session_of(4).sites
@@ -273,6 +275,19 @@ def test_a_session_and_a_binding_change_their_digest_with_every_field() -> None:
     digests = {binding.record(base.digest()).digest() for binding in bindings}
     digests.add(bindings[0].record(others[0].digest()).digest())
     assert len(digests) == 6
+
+
+def test_a_commitment_is_bound_to_the_site_its_round_and_its_session() -> None:
+    base = (b"s" * 32, 3, A, b"k" * 32)
+    others = [
+        (b"x" * 32, 3, A, b"k" * 32),
+        (b"s" * 32, 4, A, b"k" * 32),
+        (b"s" * 32, 3, B, b"k" * 32),
+        (b"s" * 32, 3, A, b"x" * 32),
+    ]
+    assert len({commit_to_seed(*parts) for parts in [base, *others]}) == 5
+    context = twin.encoded("secure-fl.self-mask-commitment.v1", *base[:3])
+    assert commit_to_seed(*base) == hashlib.sha256(context + b"\x00" + base[3]).digest()
 
 
 BAD_SESSIONS = {

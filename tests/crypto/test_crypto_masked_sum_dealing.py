@@ -207,17 +207,34 @@ def test_foreign_keys_do_not_open_a_bundle() -> None:
         open_shares(run.dealt[0][B][A], foreign, run.keys[0][B].channel, context)
 
 
-def test_a_bundle_that_holds_no_field_element_is_refused() -> None:
+OUTSIDE, INSIDE = SecretBytes(PRIME.to_bytes(33)), SecretBytes(bytes(33))
+
+
+@pytest.mark.parametrize(
+    ("shares", "accepted"),
+    [
+        (HeldShares(OUTSIDE, INSIDE), False),
+        (HeldShares(INSIDE, OUTSIDE), False),
+        (HeldShares(INSIDE, SecretBytes(bytes(32))), False),
+        (HeldShares(INSIDE, INSIDE), True),
+    ],
+    ids=["mask key", "self mask", "short", "good"],
+)
+def test_a_bundle_that_holds_no_field_element_is_refused(
+    shares: HeldShares,
+    accepted: bool,  # noqa: FBT001 - a table's column
+) -> None:
     run = dealt()
     site = run.sites[B]
     context = site._context(run.keys[0][B], run.keys[0][A])
-    outside = SecretBytes(PRIME.to_bytes(33))
-    data = seal_shares(
-        HeldShares(outside, outside), site._channel, run.keys[0][A].channel, context, run.entropy
-    )
+    data = seal_shares(shares, site._channel, run.keys[0][A].channel, context, run.entropy)
     binding = binding_of(ALL)
-    with pytest.raises(PeerError, match="not an element of the field"):
-        run.sites[A].open_round(binding, {**run.inbox(A, binding), B: data})
+    inbox = {**run.inbox(A, binding), B: data}
+    if accepted:
+        run.sites[A].open_round(binding, inbox)
+        return
+    with pytest.raises(PeerError, match=rf"The shares of {B} for {A}"):
+        run.sites[A].open_round(binding, inbox)
 
 
 def test_sealing_twice_never_repeats_a_nonce() -> None:

@@ -150,9 +150,11 @@ def test_a_state_that_contradicts_itself_is_refused() -> None:
         ),
         "a secret that is text": changed(3, "x" * 32),
         "not a state": msgspec.msgpack.encode({"a": 1}),
+        "a number in a longer encoding": STATES[0][:-2] + b"\xd0\xff\x90",
         "nothing": b"",
         "too long": bytes((1 << 20) + 1),
     }
+    assert STATES[0].endswith(b"\xff\x90"), "minus one and no rounds"
     accepted = [what for what, state in contradictions.items() if not is_refused(state)]
     assert accepted == []
     MaskingSite.import_state(SecretBytes(changed(5, rounds)))  # unchanged, it is accepted
