@@ -32,7 +32,7 @@ GENESIS: Final = sha256(b"secure-fl/v1/ledger")
 """The head of a ledger without entries."""
 
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ")
+_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _DIGEST_BYTES: Final = 32
 _SHORTEST_COMMITMENT_KEY_BYTES: Final = 16
 _LARGEST_COUNT: Final = 2**31
