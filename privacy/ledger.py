@@ -174,8 +174,15 @@ class Ledger:
 
         return self._record(propose)
 
-    def afford(self, dataset: str, event: Event, budget: Budget) -> None:
+    def afford(self, dataset: str, event: Event, budget: Budget, *, run: str | None = None) -> None:
         """Return if the ceiling allows to charge `event` now; nothing is written.
+
+        Args:
+            dataset: the policy's name of the data set.
+            event: what would be charged.
+            budget: the policy's ceiling for this data set.
+            run: the run that asks, if it may have reserved this event already: then the event is
+                charged already, and only a ceiling lowered since then refuses it.
 
         Raises:
             BudgetError: it does not.
@@ -184,7 +191,9 @@ class Ledger:
         """
         with self._current():
             self._accounts.require_terms(dataset, budget.terms)
-            self._require_affordable(dataset, event, budget)
+            reserved = None if run is None else self._accounts.reservation(dataset, run)
+            charged = reserved is not None and reserved.event == event
+            self._require_affordable(dataset, None if charged else event, budget)
 
     def spent(self, dataset: str, delta: float) -> float:
         """Return the epsilon of everything charged to `dataset`, over all runs and versions.

@@ -124,6 +124,19 @@ def test_afford_says_what_reserve_would_and_writes_nothing(ledger: Ledger) -> No
     ledger.afford("never-used", steps(30), budget)
 
 
+def test_a_run_that_goes_on_can_afford_what_it_has_reserved(ledger: Ledger) -> None:
+    budget = ceiling(1.1 * epsilon([steps(30)], DELTA))
+    ledger.reserve("fpb", OLD, "run-1", steps(30), budget)
+    ledger.afford("fpb", steps(30), budget, run="run-1")
+    for event, run, limit in (
+        (steps(30), "run-2", budget),
+        (steps(31), "run-1", budget),
+        (steps(30), "run-1", ceiling(budget.epsilon / 2.0)),
+    ):
+        with pytest.raises(BudgetError):
+            ledger.afford("fpb", event, limit, run=run)
+
+
 def test_mode_none_charges_infinity_for_ever(ledger: Ledger) -> None:
     with pytest.raises(BudgetError, match="infinity"):
         ledger.reserve("fpb", OLD, "run-1", NoGuarantee(), ceiling(1e9))
