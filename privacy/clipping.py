@@ -80,12 +80,13 @@ class PerExampleClipper:
             raise ConfigError(
                 f"A clip of {clip} bounds nothing: choose a positive, finite L2 norm, such as 1.0."
             )
-        self._model = model
         self._clip = clip
         self._layers = trainable_layers(model)
         trainable = {n: p for n, p in model.named_parameters() if p.requires_grad}
         self.names = tuple(trainable)
         self._parameters = tuple(trainable.values())
+        self._all = tuple(model.parameters())
+        self._thawed = [p.requires_grad for p in self._all]
         self._anchor = torch.zeros((), requires_grad=True)
         self._sums: dict[str, Tensor] = {}
         self._rows: dict[str, Tensor] | None = None  # filled only while a backward pass runs
@@ -110,14 +111,17 @@ class PerExampleClipper:
         factors, usable = self._factors(rows, losses)
         all_usable = bool(usable.all())
         for name, row in rows.items():
-            flat = row.flatten(1).to(_sum_dtype(row))
+            flat, turned = _flattened(row)
+            flat = flat.to(_sum_dtype(row))
             if not all_usable:
                 flat = flat.masked_fill(~usable.unsqueeze(1), 0.0)  # 0 * inf would be nan
-            part = (factors.to(flat.dtype) @ flat).view(row.shape[1:])
+            part = factors.to(flat.dtype) @ flat
+            shape = row.shape[1:]
+            part = part.view(shape[::-1]).mT if turned else part.view(shape)
             if name in self._sums:
                 self._sums[name] += part
             else:
-                self._sums[name] = part
+                self._sums[name] = part.contiguous()
 
     def example_gradients(self, losses: Tensor) -> dict[str, Tensor]:
         """Return every example's unclipped gradient, (B, *shape) by name; adds nothing.
@@ -257,8 +261,7 @@ class PerExampleClipper:
             )
         if len(losses) and not losses.requires_grad:
             raise ConfigError(_UNREACHED)
-        now = tuple(p for p in self._model.parameters() if p.requires_grad)
-        if [id(p) for p in now] != [id(p) for p in self._parameters]:
+        if [p.requires_grad for p in self._all] != self._thawed:
             raise ConfigError(
                 "The model's trainable parameters changed after the clipper was made: some would "
                 "not be clipped. Detach it and create a new one."
@@ -267,7 +270,7 @@ class PerExampleClipper:
     def _factors(self, rows: dict[str, Tensor], losses: Tensor) -> tuple[Tensor, Tensor]:
         """Return min(1, clip / |g_i|) (B,) float64, a little less, and which rows are finite."""
         norms = [
-            torch.linalg.vector_norm(row.flatten(1), dim=1, dtype=torch.float64)
+            torch.linalg.vector_norm(_flattened(row)[0], dim=1, dtype=torch.float64)
             for row in rows.values()
         ]
         norm = torch.linalg.vector_norm(torch.stack(norms), dim=0)
@@ -281,6 +284,12 @@ class PerExampleClipper:
 def _sum_dtype(tensor: Tensor) -> torch.dtype:
     """Return the dtype of sums of `tensor`: at least float32."""
     return torch.promote_types(tensor.dtype, torch.float32)
+
+
+def _flattened(row: Tensor) -> tuple[Tensor, bool]:
+    """Return `row` (B, *shape) as (B, n) in the order of its memory, and if that is transposed."""
+    turned = row.dim() == 3 and not row.is_contiguous() and row.mT.is_contiguous()  # noqa: PLR2004
+    return (row.mT if turned else row).flatten(1), turned
 
 
 def _count_uses(losses: Tensor) -> Counter[Tensor]:
