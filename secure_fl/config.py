@@ -63,7 +63,7 @@ class AdapterSection(Section):
     """The low-rank adapter that is trained."""
 
     rank: Annotated[int, Field(ge=1, le=256)] = 8
-    alpha: Positive = 16.0
+    alpha: Annotated[int, Field(ge=1)] = 16
     target_modules: tuple[str, ...]
 
 
@@ -192,7 +192,7 @@ class Runtime(Section):
 class RunConfig(Section):
     """One run, as a person wrote it or as it was resolved."""
 
-    schema_: Annotated[Literal["secure-fl.run.v1"], Field(alias="schema")]
+    schema_: Literal["secure-fl.run.v1"] = Field(alias="schema")
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
     mechanism: Mechanism
     runtime: Runtime = Runtime()

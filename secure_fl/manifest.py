@@ -29,7 +29,7 @@ Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", populate_by_name=True)
+    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class _Digest(_Strict):
@@ -53,9 +53,9 @@ class RunPredicate(_Strict):
 
 
 class _Statement(_Strict):
-    type_: Annotated[Literal["https://in-toto.io/Statement/v1"], Field(alias="_type")]
+    type_: Literal["https://in-toto.io/Statement/v1"] = Field(alias="_type")
     subject: tuple[_Subject, ...]
-    predicate_type: Annotated[Literal["https://secure-fl.org/run/v1"], Field(alias="predicateType")]
+    predicate_type: Literal["https://secure-fl.org/run/v1"] = Field(alias="predicateType")
     predicate: RunPredicate
 
 

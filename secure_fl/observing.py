@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
     from audits.facts import ReportFacts
     from domains.scores import ClassificationScores
-    from secure_fl.rounds.coordinator import Phase
+    from secure_fl.rounds.steps import Phase
     from secure_fl.runfolder import RoundMetrics
 
 

@@ -50,7 +50,7 @@ class DatasetBudget(Section):
 class SitePolicy(Section):
     """Ceilings and floors of one site."""
 
-    schema_: Annotated[Literal["secure-fl.site-policy.v1"], Field(alias="schema")]
+    schema_: Literal["secure-fl.site-policy.v1"] = Field(alias="schema")
     smallest_cohort: Annotated[int, Field(ge=2)]
     smallest_threshold: Annotated[int, Field(ge=2)]
     allowed_methods: tuple[str, ...]

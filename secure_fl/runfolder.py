@@ -54,7 +54,7 @@ class RoundMetrics(Line):
     `epsilon` is None in mode none; `round` counts from 1.
     """
 
-    schema_: Annotated[Literal["secure-fl.round-metrics.v1"], Field(alias="schema")]
+    schema_: Literal["secure-fl.round-metrics.v1"] = Field(alias="schema")
     round: int
     attempt: int
     survivors: tuple[str, ...]
@@ -72,7 +72,7 @@ class Progress(Line):
     the SHA-256 is here. `attempt` is the last one that was begun.
     """
 
-    schema_: Annotated[Literal["secure-fl.progress.v1"], Field(alias="schema")]
+    schema_: Literal["secure-fl.progress.v1"] = Field(alias="schema")
     run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     started: str
     attempt: int

@@ -19,7 +19,8 @@ from domains.scores import classification_scores
 from secure_fl.guarantee import claimed_epsilon
 from secure_fl.observing import RoundScored, RunBegan
 from secure_fl.parameters import parameter_digest, vector_to_bytes
-from secure_fl.rounds.coordinator import Coordinator, Phase, Proposal
+from secure_fl.rounds.coordinator import Coordinator
+from secure_fl.rounds.steps import Phase, Proposal
 from secure_fl.runfolder import Progress, RoundMetrics
 from secure_fl.transcript import Transcript
 
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
     from domains.scores import ClassificationScores
     from secure_fl.config import RunConfig
     from secure_fl.observing import RunObserver
-    from secure_fl.rounds.coordinator import OpenedRound, Step
+    from secure_fl.rounds.steps import OpenedRound, Step
     from secure_fl.runfolder import RunFolder
     from secure_fl.sites.adapted_model import AdaptedModel
     from secure_fl.transport import Transport

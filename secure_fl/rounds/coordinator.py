@@ -7,8 +7,7 @@ keeps what a step says must be kept before the next requests go out.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from enum import Enum
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
@@ -51,6 +50,7 @@ from secure_fl.rounds.reading import (
     shares_digest,
     statement_digest,
 )
+from secure_fl.rounds.steps import Exchange, OpenedRound, Phase, Proposal, Step
 from secure_fl.views import Protection
 
 if TYPE_CHECKING:
@@ -59,76 +59,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crypto.codec import Message
-    from crypto.roster import Roster
-    from privacy.update import UpdateSpec
-    from secure_fl.config import Mechanism
     from secure_fl.transcript import Transcript
 
 S = TypeVar("S", Joined, SharesSent, Uploaded, Released, ExtractSent, SiteKeys)
 R = TypeVar("R", HelloReply, ShareReply, OpenReply, CloseReply)
-
-
-class Phase(Enum):
-    """Which replies the coordinator waits for."""
-
-    HELLO = "hello"
-    SHARE = "share"
-    OPEN = "open"
-    CLOSE = "close"
-
-
-@dataclass(frozen=True)
-class Exchange:
-    """Requests that go out together: site name to bytes.
-
-    Attributes:
-        phase: which step of the protocol this is.
-        requests: what each site is sent.
-        to_all: whether all bytes are the same, so that names need not be known yet.
-    """
-
-    phase: Phase
-    requests: Mapping[str, bytes]
-    to_all: bool = False
-
-
-@dataclass(frozen=True)
-class OpenedRound:
-    """A round whose sum was opened and whose rule was applied.
-
-    Attributes:
-        round: its number, from 0.
-        parameters: the parameters after it, shape (d,).
-        survivors: whose updates are in the sum.
-        extracts: after the last round, each survivor's ledger extract in canonical JSON.
-    """
-
-    round: int
-    parameters: NDArray[np.float32]
-    survivors: tuple[str, ...]
-    extracts: Mapping[str, bytes]
-
-
-@dataclass(frozen=True)
-class Step:
-    """What to do next: keep `opened`, then send `exchange`; None of both is never returned."""
-
-    exchange: Exchange | None
-    opened: OpenedRound | None = None
-    joined: Mapping[str, Joined] = field(default_factory=dict)
-    refused: Mapping[str, RefusalCode] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Proposal:
-    """What a coordinator runs: the same for every site."""
-
-    run_id: bytes
-    attempt: int
-    first_round: int
-    mechanism: Mechanism
-    roster: Roster
-    spec: UpdateSpec
 
 
 @dataclass
@@ -208,13 +142,13 @@ class Coordinator:
 
     def advance(self, replies: Mapping[str, bytes]) -> Step:
         """Return what follows from the replies to the last exchange; absent sites dropped out."""
-        if self._phase is Phase.HELLO:
-            return self._after_hello(replies)
-        if self._phase is Phase.SHARE:
-            return self._after_share(replies)
-        if self._phase is Phase.OPEN:
-            return self._after_open(replies)
-        return self._after_close(replies)
+        follow = {
+            Phase.HELLO: self._after_hello,
+            Phase.SHARE: self._after_share,
+            Phase.OPEN: self._after_open,
+            Phase.CLOSE: self._after_close,
+        }
+        return follow[self._phase](replies)
 
     # -- the session ---------------------------------------------------------------------------
 
@@ -267,12 +201,8 @@ class Coordinator:
     def _after_share(self, replies: Mapping[str, bytes]) -> Step:
         for site, reply in self._decoded(ShareReply, replies).items():
             self._take_shares(site, reply.sent, reply.shares, self._round_number)
-        self._cohort = tuple(sorted(self._inboxes_from))
+        self._cohort = _senders(self._inboxes)
         return self._open()
-
-    @property
-    def _inboxes_from(self) -> set[str]:
-        return {sender for inbox in self._inboxes.values() for sender in inbox}
 
     def _take_shares(
         self, site: str, signed: Signed | None, shares: Mapping[str, bytes], round_: int
@@ -412,7 +342,7 @@ class Coordinator:
         self._round = None
         if self._round_number >= self._mechanism.training.rounds:
             return Step(None, opened=opened, refused=dict(self._refused))
-        self._cohort = tuple(sorted(self._inboxes_from if self._masked else closed))
+        self._cohort = _senders(self._inboxes) if self._masked else tuple(closed)
         return self._open(opened=opened)
 
     def _take_extract(self, site: str, signed: Signed | None, extract: bytes) -> None:
@@ -454,7 +384,10 @@ class Coordinator:
             if site not in self._hello.sites:
                 continue
             try:
-                reply = decode_one_of((kind, Refusal), data, limit_bytes=REPLY_LIMIT_BYTES)
+                reply: R | Refusal = cast(
+                    "R | Refusal",
+                    decode_one_of((kind, Refusal), data, limit_bytes=REPLY_LIMIT_BYTES),
+                )
             except PeerError:
                 self._refused[site] = RefusalCode.PROTOCOL
                 continue
@@ -497,3 +430,8 @@ class Coordinator:
     def _log_of(self, site: str, signed: Signed) -> None:
         self._transcript.append(signed)
         self._pending[site].append(leaf_of(signed))
+
+
+def _senders(inboxes: Mapping[str, Mapping[str, bytes]]) -> tuple[str, ...]:
+    """Return the sites whose shares arrived: the next cohort."""
+    return tuple(sorted({sender for inbox in inboxes.values() for sender in inbox}))

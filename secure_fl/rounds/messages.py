@@ -26,7 +26,7 @@ STATEMENT_LIMIT_BYTES = 1 << 16
 REPLY_LIMIT_BYTES = 1 << 30
 
 
-class Hello(Message, tag="secure-fl.hello.v1"):
+class Hello(Message, frozen=True, tag="secure-fl.hello.v1"):
     """Statement: the coordinator proposes a session of a run."""
 
     run_id: RunId
@@ -39,7 +39,7 @@ class Hello(Message, tag="secure-fl.hello.v1"):
     threshold: Number
 
 
-class Joined(Message, tag="secure-fl.joined.v1"):
+class Joined(Message, frozen=True, tag="secure-fl.joined.v1"):
     """Statement: a site takes part, and has reserved the run's whole plan in its ledger.
 
     `event` is the reserved event in canonical JSON: a function of the configuration alone.
@@ -57,7 +57,7 @@ class Joined(Message, tag="secure-fl.joined.v1"):
     checkpoint_size: Number
 
 
-class SharesSent(Message, tag="secure-fl.shares-sent.v1"):
+class SharesSent(Message, frozen=True, tag="secure-fl.shares-sent.v1"):
     """Statement: a site's encrypted shares for one round, bound by their digest."""
 
     session: Digest
@@ -66,7 +66,7 @@ class SharesSent(Message, tag="secure-fl.shares-sent.v1"):
     shares_digest: Digest
 
 
-class RoundHeader(Message, tag="secure-fl.round-header.v1"):
+class RoundHeader(Message, frozen=True, tag="secure-fl.round-header.v1"):
     """Statement: the coordinator opens a round for exactly this cohort and these parameters."""
 
     session: Digest
@@ -78,7 +78,7 @@ class RoundHeader(Message, tag="secure-fl.round-header.v1"):
     checkpoint_root: Digest
 
 
-class Uploaded(Message, tag="secure-fl.uploaded.v1"):
+class Uploaded(Message, frozen=True, tag="secure-fl.uploaded.v1"):
     """Statement: a site's protected update, and what its ledger charged for it."""
 
     session: Digest
@@ -90,7 +90,7 @@ class Uploaded(Message, tag="secure-fl.uploaded.v1"):
     ledger_head: Digest
 
 
-class RoundClose(Message, tag="secure-fl.round-close.v1"):
+class RoundClose(Message, frozen=True, tag="secure-fl.round-close.v1"):
     """Statement: the coordinator names the survivors whose sum it will open."""
 
     session: Digest
@@ -100,7 +100,7 @@ class RoundClose(Message, tag="secure-fl.round-close.v1"):
     threshold: Number
 
 
-class Released(Message, tag="secure-fl.released.v1"):
+class Released(Message, frozen=True, tag="secure-fl.released.v1"):
     """Statement: a site released its shares for exactly these survivors."""
 
     session: Digest
@@ -111,7 +111,7 @@ class Released(Message, tag="secure-fl.released.v1"):
     shares_digest: Digest
 
 
-class ExtractSent(Message, tag="secure-fl.extract-sent.v1"):
+class ExtractSent(Message, frozen=True, tag="secure-fl.extract-sent.v1"):
     """Statement: what a site's ledger holds of this run, bound by its digest.
 
     Data sets stand in the extract as commitments under a secret of the site.
@@ -123,28 +123,28 @@ class ExtractSent(Message, tag="secure-fl.extract-sent.v1"):
     ledger_head: Digest
 
 
-class LogProof(Message, tag="secure-fl.log-proof.v1"):
+class LogProof(Message, frozen=True, tag="secure-fl.log-proof.v1"):
     """What a site needs to see that its messages are in the log and that the log only grew."""
 
     inclusion: tuple[tuple[Number, tuple[Digest, ...]], ...]
     consistency: tuple[Digest, ...]
 
 
-class HelloRequest(Message, tag="secure-fl.hello-request.v1"):
+class HelloRequest(Message, frozen=True, tag="secure-fl.hello-request.v1"):
     """Request of the first exchange: the same bytes to every site."""
 
     hello: Signed
     mechanism: bytes
 
 
-class HelloReply(Message, tag="secure-fl.hello-reply.v1"):
+class HelloReply(Message, frozen=True, tag="secure-fl.hello-reply.v1"):
     """Reply: the site joined; under masks, with its keys for the first round."""
 
     joined: Signed
     keys: Signed | None
 
 
-class ShareRequest(Message, tag="secure-fl.share-request.v1"):
+class ShareRequest(Message, frozen=True, tag="secure-fl.share-request.v1"):
     """Request of the second exchange: every site's signed keys."""
 
     run_id: RunId
@@ -152,14 +152,14 @@ class ShareRequest(Message, tag="secure-fl.share-request.v1"):
     keys: tuple[Signed, ...]
 
 
-class ShareReply(Message, tag="secure-fl.share-reply.v1"):
+class ShareReply(Message, frozen=True, tag="secure-fl.share-reply.v1"):
     """Reply: one encrypted share bundle per peer."""
 
     sent: Signed
     shares: dict[Name, bytes]
 
 
-class OpenRequest(Message, tag="secure-fl.open-request.v1"):
+class OpenRequest(Message, frozen=True, tag="secure-fl.open-request.v1"):
     """Request: the round's header, the parameters, and the shares addressed to this site."""
 
     run_id: RunId
@@ -170,7 +170,7 @@ class OpenRequest(Message, tag="secure-fl.open-request.v1"):
     proof: LogProof
 
 
-class OpenReply(Message, tag="secure-fl.open-reply.v1"):
+class OpenReply(Message, frozen=True, tag="secure-fl.open-reply.v1"):
     """Reply: the protected update, and the keys of the next round."""
 
     uploaded: Signed
@@ -178,7 +178,7 @@ class OpenReply(Message, tag="secure-fl.open-reply.v1"):
     next_keys: Signed | None
 
 
-class CloseRequest(Message, tag="secure-fl.close-request.v1"):
+class CloseRequest(Message, frozen=True, tag="secure-fl.close-request.v1"):
     """Request: the survivors, and the survivors' keys of the next round."""
 
     run_id: RunId
@@ -186,7 +186,7 @@ class CloseRequest(Message, tag="secure-fl.close-request.v1"):
     next_keys: tuple[Signed, ...]
 
 
-class CloseReply(Message, tag="secure-fl.close-reply.v1"):
+class CloseReply(Message, frozen=True, tag="secure-fl.close-reply.v1"):
     """Reply: the released shares; the next round's encrypted shares, or the ledger's extract."""
 
     released: Signed
@@ -206,7 +206,7 @@ class RefusalCode(Enum):
     RECORD = "record"
 
 
-class Refusal(Message, tag="secure-fl.refusal.v1"):
+class Refusal(Message, frozen=True, tag="secure-fl.refusal.v1"):
     """Reply: the site does not go on."""
 
     code: RefusalCode

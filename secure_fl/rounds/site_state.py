@@ -27,7 +27,7 @@ class Stage(Enum):
     """Next: nothing but a new attempt."""
 
 
-class SiteState(Message, tag="secure-fl.site-state.v1"):
+class SiteState(Message, frozen=True, tag="secure-fl.site-state.v1"):
     """Everything a site remembers of a run between two requests.
 
     Attributes:
