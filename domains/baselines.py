@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
 from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import cross_val_score
+from sklearn.preprocessing import normalize
 from transformers import AutoModel
 
+from crypto.errors import ConfigError
 from domains.classification import quiet_loading
 from domains.scores import ClassificationScores, classification_scores
 
@@ -18,6 +22,16 @@ if TYPE_CHECKING:
     from domains.classification import EncodedRecords, SentenceClassification
 
 _MOST_ITERATIONS: Final = 2000
+_FOLDS: Final = 5
+_INVERSE_PENALTIES: Final = (0.3, 1.0, 3.0, 10.0, 30.0)
+
+
+@dataclass(frozen=True, slots=True)
+class LinearHead:
+    """The floor of a linear head, and the inverse penalty (scikit-learn's C) it was fitted at."""
+
+    scores: ClassificationScores
+    inverse_penalty: float
 
 
 def majority(
@@ -71,16 +85,50 @@ def linear_head(
     train: EncodedRecords,
     evaluation: EncodedRecords,
     *,
-    inverse_penalty: float = 1.0,
     micro_batch: int = 64,
-) -> ClassificationScores:
+) -> LinearHead:
     """Return the scores of logistic regression on frozen features of all training records.
 
-    Not private and not federated: it sees every site's records at once. The penalty is
-    scikit-learn's default and is not chosen on the evaluation set.
+    Not private and not federated: it sees every site's records at once. Features are scaled to
+    unit length, as sentence encoders are trained to be compared. The penalty is the one with
+    the best cross-validated accuracy on the training records, never on the evaluation set.
+
+    Raises:
+        ConfigError: the training records hold fewer than two classes.
     """
-    head = LogisticRegression(C=inverse_penalty, max_iter=_MOST_ITERATIONS)
-    head.fit(frozen_features(task, train, micro_batch=micro_batch), train.labels)
-    features = frozen_features(task, evaluation, micro_batch=micro_batch)
-    predictions = head.predict(features).astype(np.int64)
-    return classification_scores(evaluation.labels, predictions, len(task.labels))
+    if np.unique(train.labels).size < 2:  # noqa: PLR2004 - one class is no choice
+        raise ConfigError(
+            "All training records have one label: a linear head has nothing to tell apart. "
+            "Use training records of two or more classes."
+        )
+    features = _unit_length(frozen_features(task, train, micro_batch=micro_batch))
+    penalty = _cross_validated_penalty(features, train.labels)
+    head = _regression(penalty).fit(features, train.labels)
+    unseen = _unit_length(frozen_features(task, evaluation, micro_batch=micro_batch))
+    predictions = head.predict(unseen).astype(np.int64)
+    scores = classification_scores(evaluation.labels, predictions, len(task.labels))
+    return LinearHead(scores, penalty)
+
+
+def _cross_validated_penalty(features: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
+    """Return the inverse penalty with the best mean accuracy over stratified folds.
+
+    A class with fewer than two records cannot be in two folds: then the middle of the grid.
+    """
+    folds = min(_FOLDS, int(np.unique(labels, return_counts=True)[1].min()))
+    if folds < 2:  # noqa: PLR2004 - one fold leaves nothing to train on
+        return _INVERSE_PENALTIES[len(_INVERSE_PENALTIES) // 2]
+    means = [
+        cross_val_score(_regression(penalty), features, labels, cv=folds).mean()
+        for penalty in _INVERSE_PENALTIES
+    ]
+    return _INVERSE_PENALTIES[int(np.argmax(means))]
+
+
+def _regression(inverse_penalty: float) -> LogisticRegression:
+    return LogisticRegression(C=inverse_penalty, max_iter=_MOST_ITERATIONS)
+
+
+def _unit_length(features: NDArray[np.float32]) -> NDArray[np.float32]:
+    scaled: NDArray[np.float32] = normalize(features)
+    return scaled
