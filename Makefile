@@ -73,7 +73,8 @@ tests: $(READY)
 	$(PY) tests/run_offline.py $(PYTEST_ARGS)
 
 bench: $(READY)
-	@set -e; for name in $$(grep -l '^def main' benchmarks/*.py | xargs -n1 basename -s .py); do \
+	@set -e; for file in benchmarks/*.py; do \
+		grep -qs '^def main' "$$file" || continue; name=$$(basename "$$file" .py); \
 		echo "python -m benchmarks.$$name"; $(PY) -m benchmarks.$$name; \
 	done
 

@@ -6,7 +6,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from flwr.cli.build import build_fab_from_disk
+from flwr.cli.build import build_fab_from_disk, build_fab_from_files
 
 from crypto.errors import BudgetError, PeerError
 from secure_fl.transport.bundle import (
@@ -50,6 +50,17 @@ def test_our_own_bundle_passes_as_a_folder_and_as_flower_packs_it(
     packed.write_bytes(build_fab_from_disk(folder))
     assert zipfile.ZipFile(packed).namelist() == [METADATA, ".info/CONTENT"]
     assert check_bundle(packed, [digest]) == digest
+
+
+@packs_with_flower
+def test_what_flower_packs_of_the_checkout_is_metadata_only(tmp_path: Path) -> None:
+    project = Path(__file__).resolve().parents[2] / METADATA
+    files = {METADATA: project, "crypto/__init__.py": b"", "README.md": b"", "LICENSE": b""}
+    packed = tmp_path / "run.fab"
+    packed.write_bytes(build_fab_from_files(files)[0])
+    assert zipfile.ZipFile(packed).namelist() == [METADATA, ".info/CONTENT"]
+    with pytest.raises(BudgetError, match="does not list"):
+        check_bundle(packed, [])
 
 
 def test_the_digest_covers_the_settings_and_not_the_archive(bundle: Bundle, tmp_path: Path) -> None:
