@@ -14,33 +14,30 @@ from crypto.errors import ConfigError
 from domains.finance import generator, phrasebank
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
     from pathlib import Path
 
     from domains.records import Dataset
 
 
 @dataclass(frozen=True, slots=True)
-class DatasetRequest:
-    """Which data set a run asks for.
+class DatasetOptions:
+    """What a run may choose within a data set; each data set reads its own part.
 
     Attributes:
-        name: as in `ENTRIES`.
-        data: the folder with the published files; None for a data set that is generated.
-        seed: of a generated data set; published files do not depend on it.
         train: number of generated training records, over all sites.
         evaluation: number of generated evaluation records.
         agreement: which file of the Financial PhraseBank.
         split: which of its rows are the evaluation set.
     """
 
-    name: str
-    data: Path | None = None
-    seed: int = 0
     train: int = 2400
     evaluation: int = 600
     agreement: phrasebank.Agreement = phrasebank.Agreement.HALF
     split: phrasebank.Split = phrasebank.Split.FINGPT
+
+
+DEFAULT_OPTIONS: Final = DatasetOptions()
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,42 +82,42 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
 )
 
 
-def load_dataset(request: DatasetRequest) -> Dataset:
-    """Return the data set that `request` names, validated.
+def load_dataset(
+    name: str, *, data: Path | None, seed: int, options: DatasetOptions = DEFAULT_OPTIONS
+) -> Dataset:
+    """Return the data set called `name`, validated.
+
+    Args:
+        name: as in `ENTRIES`.
+        data: the folder with the published files; None for a data set that is generated.
+        seed: of a generated data set; published files do not depend on it.
+        options: sizes, file and split, where the usual ones are not wanted.
 
     Raises:
         ConfigError: the name is unknown (the message lists those that exist), a folder is given
             to a generated data set or missing for a published one, or its files do not load.
     """
-    entry = ENTRIES.get(request.name)
+    entry = ENTRIES.get(name)
     if entry is None:
         raise ConfigError(
-            f"No data set is called {request.name!r}: nothing was loaded. "
+            f"No data set is called {name!r}: nothing was loaded. "
             f"Known data sets: {', '.join(sorted(ENTRIES))}."
         )
-    return _LOADERS[entry.name](request)
-
-
-def _generated(request: DatasetRequest) -> Dataset:
-    if request.data is not None:
+    if data is not None and not entry.files:
         raise ConfigError(
-            f"{generator.NAME} is generated and reads no files, yet the folder {request.data} "
-            "was named: training on invented text instead would not be what was asked for. "
-            f"Leave the folder out, or ask for {phrasebank.NAME}."
+            f"{name} is generated and reads no files, yet the folder {data} was named: training "
+            "on invented text instead would not be what was asked for. Leave the folder out, or "
+            f"ask for {_with_files()}."
         )
-    return generator.generate(request.seed, train=request.train, evaluation=request.evaluation)
-
-
-def _phrasebank(request: DatasetRequest) -> Dataset:
-    if request.data is None:
+    if data is None and entry.files:
         raise ConfigError(
-            f"{phrasebank.NAME} needs the folder with its published files, and none was named: "
-            f"nothing was loaded. Pass --data FOLDER; it holds "
-            f"{', '.join(phrasebank.EXPECTED_FILES)}."
+            f"{name} needs the folder with its published files, and none was named: nothing was "
+            f"loaded. Pass --data FOLDER; it holds {', '.join(entry.files)}."
         )
-    return phrasebank.load(request.data, agreement=request.agreement, split=request.split)
+    if data is None:
+        return generator.generate(seed, train=options.train, evaluation=options.evaluation)
+    return phrasebank.load(data, agreement=options.agreement, split=options.split)
 
 
-_LOADERS: Final[Mapping[str, Callable[[DatasetRequest], Dataset]]] = MappingProxyType(
-    {generator.NAME: _generated, phrasebank.NAME: _phrasebank}
-)
+def _with_files() -> str:
+    return " or ".join(entry.name for entry in ENTRIES.values() if entry.files)
