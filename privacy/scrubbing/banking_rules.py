@@ -77,7 +77,9 @@ def _find_card(text: str) -> Iterator[Span]:
     for run in runs(text, _CARD_SEPARATOR):
         done = 0
         for first, part in parts(run, shortest=12, longest=19):
-            if first < done or not stands_alone(text, part.start, part.end):
+            # Nobody mixes spaces and hyphens in one card: that is a number beside another.
+            mixed = len({text[end] for _, end in part.groups[:-1]}) > 1
+            if first < done or mixed or not stands_alone(text, part.start, part.end):
                 continue
             score = _card_score("".join(text[start:end] for start, end in part.groups))
             if score:

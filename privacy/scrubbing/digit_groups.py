@@ -11,8 +11,11 @@ if TYPE_CHECKING:
 
 _GROUP = re.compile(r"\d+")
 _YEAR = r"(?:19|20)\d\d"
+_DAY_OR_MONTH = r"(?:0?[1-9]|[12]\d|3[01])"
+# Two digits for the year only beside dots and slashes: 12-10-11 is how a sort code is written.
 _DATES = re.compile(
-    rf"\d{{1,2}}([-./])\d{{1,2}}\1(?:{_YEAR}|\d\d)|{_YEAR}([-./])\d{{1,2}}\2\d{{1,2}}|"
+    rf"{_DAY_OR_MONTH}([-./]){_DAY_OR_MONTH}\1{_YEAR}|{_DAY_OR_MONTH}([./]){_DAY_OR_MONTH}\2\d\d|"
+    rf"{_YEAR}([-./]){_DAY_OR_MONTH}\3{_DAY_OR_MONTH}|"
     rf"{_YEAR}(?: ?[-/] ?(?:{_YEAR}|\d\d)| {_YEAR})+"
 )
 

@@ -38,6 +38,7 @@ from privacy.scrubbing.recognizers import (
     LEAST_WITH_CONTEXT,
     Recognizer,
     RecognizerFailedError,
+    with_context,
 )
 from privacy.scrubbing.spans import Span
 
@@ -163,8 +164,7 @@ class NearbyWords(ContextAwareEnhancer):
             near = words[max(0, first - self.context_prefix_count) : first]
             near += words[after : after + self.context_suffix_count]
             if not set(near).isdisjoint(wanted):
-                raised = max(result.score + CONTEXT_BOOST, LEAST_WITH_CONTEXT)
-                result.score = min(raised, self.MAX_SCORE)
+                result.score = with_context(result.score)
         return raw_results
 
 

@@ -20,6 +20,11 @@ LEAST_WITH_CONTEXT = 0.4
 """The least score of a finding beside a context word."""
 
 
+def with_context(score: float) -> float:
+    """Return what a score becomes beside a context word, to two places so that 0.1 gives 0.45."""
+    return min(1.0, max(round(score + CONTEXT_BOOST, 2), LEAST_WITH_CONTEXT))
+
+
 class RecognizerFailedError(Exception):
     """A recogniser raised or returned what is no finding; names it and holds no text."""
 
@@ -40,7 +45,7 @@ class Trigger(enum.Enum):
     AT_SIGN = re.compile("@")
     DOT_OR_SCHEME = re.compile(r"\w\.\w|://")
     DIGIT = re.compile(r"\d")
-    SIX_DIGITS = re.compile(r"\d(?:[^\w]{0,4}\d){5}")
+    SIX_DIGITS = re.compile(r"\d(?:\W{0,4}\d){5}")
     COUNTRY_AND_CHECK = re.compile(r"[A-Za-z]{2}[ -]?\d\d")
     SIX_CAPITALS = re.compile("[A-Z]{6}")
     ADDRESS_PUNCTUATION = re.compile(r"\d\.\d|:[0-9A-Fa-f]{0,4}:")
@@ -72,4 +77,4 @@ class Recognizer:
         """The highest score that a finding can have, with context where it counts."""
         if not self.context:
             return self.best_score
-        return min(1.0, max(self.best_score + CONTEXT_BOOST, LEAST_WITH_CONTEXT))
+        return with_context(self.best_score)
