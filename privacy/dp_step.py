@@ -83,7 +83,8 @@ def check_examples_do_not_mix(
 
     Also checks that the per-example gradients add up to the gradient that autograd gives. Run it
     once before training, in the mode the training uses, on generated or public records: a refusal
-    is visible from outside.
+    is visible from outside. Torch's global generator is seeded meanwhile and then restored, so no
+    other thread may train at the same time.
 
     Args:
         clipper: the clipper of the model that `losses` runs.
