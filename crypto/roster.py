@@ -18,7 +18,7 @@ import msgspec
 
 from crypto.codec import Name, require_name
 from crypto.digests import JsonValue, canonical_json, sha256
-from crypto.dsse import sign_envelope, verify_envelope
+from crypto.dsse import Envelope, sign_envelope, verify_envelope
 from crypto.errors import ConfigError, PeerError
 from crypto.signatures import SigningKey, VerifyKey
 
@@ -175,6 +175,18 @@ def open_roster(data: bytes, trust: VerifyKey, now: datetime) -> Roster:
     _check_root_apart(roster, trust)
     _check_valid(roster, now)
     return roster
+
+
+def read_unverified_roster(data: bytes) -> Roster:
+    """Return the roster in `data` without checking who signed it.
+
+    Only to learn which key to check something against whose signer is unknown, and to say so.
+
+    Raises:
+        IntegrityError: the file is damaged.
+        ConfigError: it says something impossible.
+    """
+    return _from_payload(Envelope.parse(data).unverified_payload)
 
 
 class _MemberJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -43,8 +43,6 @@ class DataSection(Section):
 
     dataset: str
     """A name of the catalogue, for example `finance.generated`."""
-    drop_duplicates: bool = True
-    """Drop training records whose text also stands in the evaluation set."""
     scrub: tuple[str, ...] = ()
     """PII entities that every site must remove; a site without a provider for one refuses."""
 
@@ -85,7 +83,8 @@ class RecordPrivacy(Section):
 
     mode: Literal["record"]
     unit: Unit
-    relation: Relation = Relation.ADD_REMOVE
+    relation: Literal[Relation.ADD_REMOVE] = Relation.ADD_REMOVE
+    """Poisson sampling is accounted for under add/remove; no other relation is claimed."""
     delta: Probability
     epsilon: Positive | None = None
     """The target that sigma is calibrated to; this or `sigma` must be given."""

@@ -99,7 +99,7 @@ def resume_run(path: Path, places: EmbeddedPlaces, observer: RunObserver) -> Run
                 "sites would refuse to go on. Give the --state folder that it was begun with."
             )
         run = _Embedded(config, consortium, places, observer)
-        run.preflight()
+        run.preflight(progress.run_id)
         return run.run(folder, progress)
     finally:
         consortium.close()
@@ -139,13 +139,17 @@ class _Embedded:
             for home, share in zip(self._consortium.sites, shares, strict=True)
         }
 
-    def preflight(self) -> None:
-        """Let every site say no before anything is written or spent, in words for its operator."""
+    def preflight(self, run: str | None = None) -> None:
+        """Let every site say no before anything is written or spent, in words for its operator.
+
+        Args:
+            run: the run's id where it may have reserved its plan already.
+        """
         mechanism = self._config.mechanism
         for home in self._consortium.sites:
             home.policy.check(mechanism)
             dataset, budget = home.policy.budget_for(mechanism)
-            home.ledger.afford(dataset, planned_event(mechanism), budget)
+            home.ledger.afford(dataset, planned_event(mechanism), budget, run=run)
         for home in self._consortium.sites:
             self._observer.preparing(f"{home.name}: scrubbing and encoding its records")
             self._workbenches[home.name].prepare(mechanism)

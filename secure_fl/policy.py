@@ -44,7 +44,7 @@ class DatasetBudget(Section):
     epsilon: Positive
     delta: Probability
     unit: Unit
-    relation: Relation = Relation.ADD_REMOVE
+    relation: Literal[Relation.ADD_REMOVE] = Relation.ADD_REMOVE
 
 
 class SitePolicy(Section):

@@ -1,0 +1,189 @@
+"""Re-reads a stored transcript: every signature, the root, and the order of the rounds."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+from crypto.checkpoint import Checkpoint
+from crypto.codec import Message, decode
+from crypto.digests import canonical_json
+from crypto.errors import IntegrityError, PeerError
+from crypto.masked_sum import SiteKeys
+from crypto.merkle import MerkleLog
+from crypto.signatures import Signed, schema_of
+from privacy.events import to_json as event_to_json
+from secure_fl.guarantee import planned_event, round_event
+from secure_fl.rounds.messages import (
+    STATEMENT_LIMIT_BYTES,
+    ExtractSent,
+    Hello,
+    Joined,
+    Released,
+    RoundClose,
+    RoundHeader,
+    SharesSent,
+    Uploaded,
+)
+from secure_fl.rounds.reading import read_statement, session_of, statement_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from crypto.roster import Roster
+    from secure_fl.config import Mechanism
+    from secure_fl.manifest import RunPredicate
+    from secure_fl.runfolder import RunFolder
+
+_COORDINATORS = (Hello, RoundHeader, RoundClose)
+_SITES = (Joined, SiteKeys, SharesSent, Uploaded, Released, ExtractSent)
+_KINDS: dict[str, type[Message]] = {schema_of(kind): kind for kind in (*_COORDINATORS, *_SITES)}
+
+
+@dataclass
+class CheckedTranscript:
+    """What a transcript that checked out shows.
+
+    Attributes:
+        extracts: each site's last signed ledger extract.
+        uploads: per site, the (round, attempt) pairs in which it sent an update.
+    """
+
+    extracts: dict[str, ExtractSent] = field(default_factory=dict)
+    uploads: dict[str, set[tuple[int, int]]] = field(default_factory=lambda: defaultdict(set))
+
+
+@dataclass
+class _Open:
+    """One opened round while its statements are read."""
+
+    header: RoundHeader
+    uploaded: set[str] = field(default_factory=set)
+    close: RoundClose | None = None
+    released: set[str] = field(default_factory=set)
+
+
+def check_transcript(
+    folder: RunFolder, roster: Roster, mechanism: Mechanism, predicate: RunPredicate
+) -> CheckedTranscript:
+    """Return what the transcript in `folder` shows.
+
+    Raises:
+        IntegrityError: a leaf is damaged or of unknown kind, the root is not the signed one, or
+            the statements do not make up the run's rounds.
+        PeerError: a statement is not by the party that it names.
+    """
+    leaves = folder.leaves()
+    root = MerkleLog(leaves).root()
+    coordinator = roster.coordinator().name
+    checkpoint = read_statement(folder.checkpoint(), Checkpoint, coordinator, roster)
+    if (
+        checkpoint.root != root
+        or checkpoint.size != len(leaves)
+        or checkpoint.run_id.hex() != predicate.run_id
+        or root.hex() != predicate.transcript_root
+        or len(leaves) != predicate.transcript_size
+    ):
+        raise IntegrityError(
+            "The transcript does not have the signed Merkle root: a statement was changed, "
+            "removed, added or moved."
+        )
+    reader = _Reader(roster, mechanism, predicate)
+    reader.read(leaves)
+    return reader.checked
+
+
+class _Reader:
+    """Follows the statements of a transcript in order."""
+
+    def __init__(self, roster: Roster, mechanism: Mechanism, predicate: RunPredicate) -> None:
+        self.checked = CheckedTranscript()
+        self._roster = roster
+        self._mechanism = mechanism
+        self._predicate = predicate
+        self._attempts: dict[bytes, int] = {}
+        self._open: dict[bytes, _Open] = {}
+        self._plan = canonical_json(event_to_json(planned_event(mechanism)))
+        self._per_round = canonical_json(event_to_json(round_event(mechanism)))
+
+    def read(self, leaves: Iterable[bytes]) -> None:
+        """Read every statement, then check that each planned round was opened."""
+        for index, leaf in enumerate(leaves):
+            try:
+                self._take(decode(Signed, leaf, limit_bytes=2 * STATEMENT_LIMIT_BYTES))
+            except PeerError as error:
+                raise IntegrityError(f"Transcript, statement {index}: {error}") from error
+        done = {opened.header.round for opened in self._open.values() if self._is_complete(opened)}
+        missing = sorted(set(range(self._mechanism.training.rounds)) - done)
+        if missing:
+            raise IntegrityError(
+                f"The transcript does not show that round {missing[0] + 1} was opened by enough "
+                "sites."
+            )
+
+    def _is_complete(self, opened: _Open) -> bool:
+        close, needed = opened.close, self._mechanism.needed_survivors()
+        return (
+            close is not None
+            and len(close.survivors) >= needed
+            and set(close.survivors) <= opened.uploaded
+            and len(opened.released & set(close.survivors)) >= needed
+        )
+
+    def _take(self, signed: Signed) -> None:
+        kind = _KINDS.get(signed.label)
+        if kind is None:
+            raise PeerError(f"a statement of unknown kind {signed.label!r} stands in the log.")
+        by = self._roster.coordinator().name if kind in _COORDINATORS else signed.signer
+        statement = read_statement(signed, kind, by, self._roster)
+        if isinstance(statement, Hello):
+            self._hello(statement)
+            return
+        self._check_party(statement, signed.signer)
+        if isinstance(statement, RoundHeader):
+            self._open[statement_digest(signed)] = _Open(statement)
+        elif isinstance(statement, Joined):
+            _require(statement.event == self._plan, "a site reserved another plan.")
+        elif isinstance(statement, ExtractSent):
+            self.checked.extracts[statement.site] = statement
+        elif isinstance(statement, (Uploaded, RoundClose, Released)):
+            self._of_round(statement)
+
+    def _hello(self, hello: Hello) -> None:
+        _require(
+            hello.run_id.hex() == self._predicate.run_id
+            and hello.config_digest.hex() == self._predicate.config_digest
+            and hello.roster_digest.hex() == self._predicate.roster_digest,
+            "a session of another run, configuration or roster stands in the log.",
+        )
+        self._attempts[session_of(hello).digest()] = hello.attempt
+
+    def _check_party(self, statement: Message, signer: str) -> None:
+        session = getattr(statement, "session", b"")
+        _require(session in self._attempts, "a statement of a session that was never opened.")
+        site = getattr(statement, "site", signer)
+        _require(site == signer, "a party spoke in the name of another.")
+
+    def _of_round(self, statement: Uploaded | RoundClose | Released) -> None:
+        opened = self._open.get(statement.header_digest)
+        if opened is None or opened.header.round != statement.round:
+            raise PeerError("a statement of a round whose header is not in the log.")
+        if isinstance(statement, RoundClose):
+            _require(opened.close is None, "a round was closed twice.")
+            opened.close = statement
+        elif isinstance(statement, Uploaded):
+            _require(statement.site in opened.header.cohort, "an update from outside the cohort.")
+            _require(statement.event == self._per_round, "a site charged another event.")
+            opened.uploaded.add(statement.site)
+            attempt = self._attempts[statement.session]
+            self.checked.uploads[statement.site].add((statement.round, attempt))
+        else:
+            survivors = opened.close.survivors if opened.close is not None else ()
+            _require(statement.survivors == survivors, "shares released for other survivors.")
+            opened.released.add(statement.site)
+
+
+def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - reads as a sentence
+    if not condition:
+        raise PeerError(message)

@@ -1,0 +1,212 @@
+"""Re-checks everything that a run folder claims, offline.
+
+`verify_run` returns None or raises with the first thing that does not check out. The order goes
+from who signed, over what the bytes are, to what they mean: signature, files, roster, transcript,
+rounds, ledgers, report.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from audits.facts import NoPrivacyFacts, RecordPrivacyFacts, ReportFacts
+from audits.report import render_report
+from crypto.digests import canonical_json, digest_file, sha256
+from crypto.errors import ConfigError, IntegrityError, PeerError, SecureFLError
+from crypto.roster import open_roster, read_unverified_roster
+from privacy import accounting
+from privacy.events import to_json as event_to_json
+from secure_fl.config import Mechanism, RecordPrivacy, RunConfig
+from secure_fl.guarantee import claimed_epsilon, planned_event, round_event
+from secure_fl.manifest import Manifest, open_manifest
+from secure_fl.reporting import extract_entries, settings_of, site_charge
+from secure_fl.runfolder import RunFolder
+from secure_fl.transcript_check import CheckedTranscript, check_transcript
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from crypto.roster import Roster
+    from crypto.signatures import VerifyKey
+    from privacy.ledger_entries import ExtractEntry
+
+
+class SignerUnknownError(SecureFLError):
+    """The folder is consistent, and nobody said whose signature to trust."""
+
+
+def verify_run(path: Path, trust: VerifyKey | None) -> None:
+    """Return if everything in the run folder `path` checks out under the root key `trust`.
+
+    Formal guarantee: every file is the one that the coordinator of a roster under `trust`
+    signed; the transcript's statements are signed by the parties that the roster pins and stand
+    under the signed root; each site's ledger extract is the one that the site signed, and the
+    epsilons of the report follow from it. Not shown: that a site's ledger is complete beyond
+    this run, or that parties did what they signed.
+
+    Raises:
+        IntegrityError: something does not check out; the message names it.
+        ConfigError: the folder holds no finished run.
+        SignerUnknownError: all is consistent, and `trust` is None.
+    """
+    folder = RunFolder(path)
+    if not (path / "manifest.json").exists():
+        raise ConfigError(
+            f"{path} holds no finished run (there is no manifest.json): nothing can be "
+            "verified. Name the folder of a finished run, or resume this one."
+        )
+    try:
+        _verify(folder, trust)
+    except PeerError as error:
+        # Whoever made the folder is the party that broke the protocol; the record is at fault.
+        raise IntegrityError(str(error)) from error
+    if trust is None:
+        raise SignerUnknownError(
+            "The run folder is consistent, and its signer is unknown: anybody could have made "
+            "it. Give the consortium's root key, which you have from elsewhere, with --trust."
+        )
+
+
+def _verify(folder: RunFolder, trust: VerifyKey | None) -> None:
+    roster_file = folder.read("transcript/roster.json")
+    claimed = read_unverified_roster(roster_file)
+    key = claimed.coordinator().verify_key
+    manifest = open_manifest(folder.read("manifest.json"), key)
+    _check_files(folder, manifest)
+    roster = claimed
+    if trust is not None:
+        # The roster has to hold when the run was signed; today it may have expired.
+        roster = open_roster(roster_file, trust, _moment(manifest.predicate.signed_at))
+    if roster.digest().hex() != manifest.predicate.roster_digest:
+        raise IntegrityError("transcript/roster.json is not the roster that the manifest names.")
+    config = folder.config()
+    if config.mechanism.digest().hex() != manifest.predicate.config_digest:
+        raise IntegrityError("config.toml is not the configuration that the manifest names.")
+    checked = check_transcript(folder, roster, config.mechanism, manifest.predicate)
+    facts = ReportFacts.from_json(folder.read("facts.json"))
+    _check_ledgers(folder, checked, config.mechanism, facts)
+    _check_report(folder, manifest, config, roster, facts)
+
+
+def _check_files(folder: RunFolder, manifest: Manifest) -> None:
+    found = set(folder.files())
+    for name in sorted(set(manifest.files) - found):
+        raise IntegrityError(f"{name} is missing: it was there when the run was signed.")
+    for name in sorted(found - set(manifest.files)):
+        raise IntegrityError(f"{name} was added after the run was signed.")
+    for name, digest in sorted(manifest.files.items()):
+        if digest_file(folder.path / name).hex() != digest:
+            raise IntegrityError(f"{name} was changed after the run was signed.")
+
+
+def _check_ledgers(
+    folder: RunFolder, checked: CheckedTranscript, mechanism: Mechanism, facts: ReportFacts
+) -> None:
+    """Check each site's extract against its signature, the transcript, and the report."""
+    extracts = folder.ledger()
+    if set(extracts) != set(checked.extracts):
+        raise IntegrityError("ledger.json does not hold the extracts that the sites signed.")
+    plan, per_round = planned_event(mechanism), round_event(mechanism)
+    for site, extract in sorted(extracts.items()):
+        sent = checked.extracts[site]
+        if sha256(extract) != sent.extract_digest:
+            raise IntegrityError(f"ledger.json: the extract of {site} is not what it signed.")
+        entries = extract_entries(extract)
+        _check_entries(site, entries, checked, plan_json=_json(plan), round_json=_json(per_round))
+        privacy = mechanism.privacy
+        if isinstance(privacy, RecordPrivacy) and isinstance(facts.privacy, RecordPrivacyFacts):
+            charge = site_charge(site, entries, privacy.delta, sent.ledger_head.hex())
+            if charge not in facts.privacy.sites:
+                raise IntegrityError(
+                    f"facts.json: what {site} was charged does not follow from its ledger."
+                )
+
+
+def _check_entries(
+    site: str,
+    entries: tuple[ExtractEntry, ...],
+    checked: CheckedTranscript,
+    *,
+    plan_json: bytes,
+    round_json: bytes,
+) -> None:
+    reserved = [entry for entry in entries if entry.draw is None]
+    if [_json(entry.event) for entry in reserved] != [plan_json]:
+        raise IntegrityError(f"ledger.json: {site} did not reserve exactly the run's plan.")
+    drawn = set()
+    for entry in entries:
+        if entry.draw is None:
+            continue
+        if _json(entry.event) != round_json:
+            raise IntegrityError(
+                f"ledger.json: {site} drew something else in round {entry.draw.round + 1} than "
+                "the configuration says."
+            )
+        drawn.add((entry.draw.round, entry.draw.attempt))
+    missing = sorted(checked.uploads[site] - drawn)
+    if missing:
+        raise IntegrityError(
+            f"ledger.json: {site} sent an update in round {missing[0][0] + 1}, attempt "
+            f"{missing[0][1]}, that its ledger never charged."
+        )
+
+
+def _check_report(
+    folder: RunFolder, manifest: Manifest, config: RunConfig, roster: Roster, facts: ReportFacts
+) -> None:
+    """Check that the report says what the rest of the folder shows."""
+    mechanism, predicate = config.mechanism, manifest.predicate
+    if (
+        facts.digests.config != predicate.config_digest
+        or facts.digests.roster != predicate.roster_digest
+        or facts.digests.transcript_root != predicate.transcript_root
+        or facts.digests.transcript_size != predicate.transcript_size
+        or facts.run.run_id != predicate.run_id
+    ):
+        raise IntegrityError("facts.json speaks of another run, roster or transcript.")
+    if facts.settings != settings_of(config):
+        raise IntegrityError("facts.json states other settings than config.toml.")
+    if [party.name for party in facts.federation.sites] != [m.name for m in roster.sites()]:
+        raise IntegrityError("facts.json names other sites than the roster.")
+    rows = folder.metrics()
+    said = [
+        (row.round, row.scores.accuracy, row.scores.macro_f1, row.epsilon) for row in facts.rounds
+    ]
+    if said != [(row.round, row.accuracy, row.macro_f1, row.epsilon) for row in rows]:
+        raise IntegrityError("facts.json states other rounds than metrics.jsonl.")
+    _check_claim(mechanism, facts)
+    if render_report(facts).encode() != folder.read("report.html"):
+        raise IntegrityError("report.html does not say what facts.json holds.")
+
+
+def _check_claim(mechanism: Mechanism, facts: ReportFacts) -> None:
+    """Recompute every epsilon that the report claims."""
+    privacy = mechanism.privacy
+    if not isinstance(privacy, RecordPrivacy):
+        if not isinstance(facts.privacy, NoPrivacyFacts):
+            raise IntegrityError("The report claims privacy and the run had mode none.")
+        return
+    if not isinstance(facts.privacy, RecordPrivacyFacts):
+        raise IntegrityError("The report states no privacy and the run had a guarantee.")
+    claimed = accounting.epsilon((planned_event(mechanism),), privacy.delta)
+    stated = (facts.privacy.epsilon, facts.privacy.delta, facts.privacy.noise_multiplier)
+    if stated != (claimed, privacy.delta, privacy.sigma):
+        raise IntegrityError(
+            f"The report claims epsilon {facts.privacy.epsilon:.6g} and the configuration gives "
+            f"{claimed:.6g}."
+        )
+    for row in facts.rounds:
+        if row.epsilon != claimed_epsilon(mechanism, row.round):
+            raise IntegrityError(f"The report's epsilon after round {row.round} does not follow.")
+
+
+def _json(event: object) -> bytes:
+    return canonical_json(event_to_json(event))  # type: ignore[arg-type] # narrowed by callers
+
+
+def _moment(text: str) -> datetime:
+    try:
+        return datetime.fromisoformat(text)
+    except ValueError as error:
+        raise IntegrityError("The manifest was signed at no time that can be read.") from error
