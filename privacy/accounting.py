@@ -202,8 +202,8 @@ def _composed_epsilon(
 def _composed(event: SubsampledGaussian, interval: float, relation: Relation) -> _LossDistribution:
     """Return the privacy loss distribution of all steps of `event` (some ten megabytes)."""
     # Heavy: dp-accounting takes over a second to import.
-    from dp_accounting.pld import privacy_loss_distribution  # noqa: PLC0415
-    from dp_accounting.privacy_accountant import NeighboringRelation  # noqa: PLC0415
+    from dp_accounting.pld import privacy_loss_distribution  # noqa: PLC0415 - heavy
+    from dp_accounting.privacy_accountant import NeighboringRelation  # noqa: PLC0415 - heavy
 
     single = privacy_loss_distribution.from_gaussian_mechanism(
         standard_deviation=event.noise_multiplier,
@@ -237,8 +237,8 @@ def _interval(merged: tuple[SubsampledGaussian, ...], delta: float, relation: Re
 def _renyi(merged: tuple[SubsampledGaussian, ...], delta: float) -> float:
     """Return the Renyi bound on the epsilon of at least one event, under add/remove."""
     # Heavy: dp-accounting takes over a second to import.
-    from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent  # noqa: PLC0415
-    from dp_accounting.rdp import RdpAccountant  # noqa: PLC0415
+    from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent  # noqa: PLC0415 - heavy
+    from dp_accounting.rdp import RdpAccountant  # noqa: PLC0415 - heavy
 
     # Whole orders only: they have a closed form, and the fractional series can fail to converge.
     accountant = RdpAccountant(orders=_RENYI_ORDERS)

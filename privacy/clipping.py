@@ -288,7 +288,7 @@ def _sum_dtype(tensor: Tensor) -> torch.dtype:
 
 def _flattened(row: Tensor) -> tuple[Tensor, bool]:
     """Return `row` (B, *shape) as (B, n) in the order of its memory, and if that is transposed."""
-    turned = row.dim() == 3 and not row.is_contiguous() and row.mT.is_contiguous()  # noqa: PLR2004
+    turned = row.dim() == 3 and not row.is_contiguous() and row.mT.is_contiguous()  # noqa: PLR2004 - (B, T, width)
     return (row.mT if turned else row).flatten(1), turned
 
 

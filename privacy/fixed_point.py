@@ -105,7 +105,7 @@ class Grid:
     def step(self) -> float:
         """Gamma, the distance of two grid points: a power of two, in the values' own unit."""
         mantissa, exponent = math.frexp(self.clip_range / (self.largest - 1))
-        step = math.ldexp(1.0, exponent if mantissa > 0.5 else exponent - 1)  # noqa: PLR2004
+        step = math.ldexp(1.0, exponent if mantissa > 0.5 else exponent - 1)  # noqa: PLR2004 - the least mantissa
         # The quotient was rounded: one exact comparison makes the bound certain.
         return step if self.clip_range / step <= self.largest - 1 else 2 * step
 

@@ -30,7 +30,7 @@ def resolve_sigma(mechanism: Mechanism) -> Mechanism:
         ConfigError: both are given, and sigma does not reach the target.
     """
     # dp_accounting takes a second to import, and mode none needs none of it.
-    from privacy import accounting  # noqa: PLC0415
+    from privacy import accounting  # noqa: PLC0415 - dp_accounting is heavy
 
     privacy = mechanism.privacy
     if not isinstance(privacy, RecordPrivacy):

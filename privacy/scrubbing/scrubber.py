@@ -50,7 +50,7 @@ class Scrubber:
 
     def __init__(self, profile: ScrubProfile, recognizers: Sequence[Recognizer] = ()) -> None:
         # Presidio brings spaCy and torch, seconds of import, so only a site that scrubs pays.
-        from privacy.scrubbing.engine import BUILT_IN, Engine  # noqa: PLC0415
+        from privacy.scrubbing.engine import BUILT_IN, Engine  # noqa: PLC0415 - presidio is heavy
 
         loaded = (*BUILT_IN, *recognizers)
         _refuse_what_cannot_be_honoured(profile, loaded)
