@@ -28,8 +28,8 @@ ALLOWED = {
     },
     "audits": {"jinja2", "matplotlib", "numpy", "pydantic", "scipy", "torch"},
     "secure_fl": {
-        *{"flwr", "msgspec", "numpy", "peft", "platformdirs", "pydantic", "pydantic_core"},
-        *{"rich", "safetensors", "tomli_w", "torch", "transformers", "typer"},
+        *{"click", "flwr", "msgspec", "numpy", "peft", "platformdirs", "pydantic"},
+        *{"pydantic_core", "rich", "safetensors", "tomli_w", "torch", "transformers", "typer"},
     },
 }
 LOWER = {
