@@ -12,7 +12,7 @@ import tomllib
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from crypto.digests import canonical_json, sha256
 from crypto.errors import ConfigError
@@ -30,6 +30,18 @@ Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 Probability = Annotated[float, Field(gt=0, lt=1)]
 Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
+
+
+def _accounted(relation: Relation) -> Relation:
+    if relation is not Relation.ADD_REMOVE:
+        raise ValueError(
+            f"a Poisson sample is accounted for under add-remove, and {relation.value} would be "
+            "a stronger claim than is computed: ask for add-remove"
+        )
+    return relation
+
+
+AccountedRelation = Annotated[Relation, AfterValidator(_accounted)]
 
 
 class Section(BaseModel):
@@ -83,7 +95,7 @@ class RecordPrivacy(Section):
 
     mode: Literal["record"]
     unit: Unit
-    relation: Literal[Relation.ADD_REMOVE] = Relation.ADD_REMOVE
+    relation: AccountedRelation = Relation.ADD_REMOVE
     """Poisson sampling is accounted for under add/remove; no other relation is claimed."""
     delta: Probability
     epsilon: Positive | None = None

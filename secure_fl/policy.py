@@ -17,6 +17,7 @@ from crypto.errors import BudgetError, ConfigError
 from privacy.events import Relation, Unit
 from privacy.ledger import Budget
 from secure_fl.config import (
+    AccountedRelation,
     Count,
     Hex32,
     NoPrivacy,
@@ -44,7 +45,7 @@ class DatasetBudget(Section):
     epsilon: Positive
     delta: Probability
     unit: Unit
-    relation: Literal[Relation.ADD_REMOVE] = Relation.ADD_REMOVE
+    relation: AccountedRelation = Relation.ADD_REMOVE
 
 
 class SitePolicy(Section):
