@@ -125,7 +125,7 @@ def run_facts(sources: ReportSources) -> ReportFacts:
             RoundFacts(
                 round=row.round,
                 sites_in_sum=len(row.survivors),
-                attempts=1,
+                attempts=row.attempts,
                 scores=_scores(row),
                 epsilon=row.epsilon,
                 seconds=row.seconds,

@@ -51,12 +51,13 @@ class Line(BaseModel):
 class RoundMetrics(Line):
     """One finished round: scores on the common evaluation set, and what the plan had spent.
 
-    `epsilon` is None in mode none; `round` counts from 1.
+    `epsilon` is None in mode none; `round` counts from 1; `attempts` is more than 1 for a round
+    that was begun again.
     """
 
     schema_: Literal["secure-fl.round-metrics.v1"] = Field(alias="schema")
     round: int
-    attempt: int
+    attempts: int
     survivors: tuple[str, ...]
     accuracy: float
     macro_f1: float
@@ -68,14 +69,16 @@ class RoundMetrics(Line):
 class Progress(Line):
     """Where an unfinished run stands.
 
+    `attempt` is the last one that was begun, `tries` how many of them began with the next round;
     `rounds_done` rounds are finished; their parameters are in `progress/round-N.f32`, of which
-    the SHA-256 is here. `attempt` is the last one that was begun.
+    the SHA-256 is here.
     """
 
     schema_: Literal["secure-fl.progress.v1"] = Field(alias="schema")
     run_id: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")]
     started: str
     attempt: int
+    tries: int
     rounds_done: int
     parameters_sha256: str | None
     before: RoundMetrics | None

@@ -123,7 +123,8 @@ class Runner:
 
     def _rounds(self) -> None:
         attempt = self._progress.attempt + 1
-        self._progress = self._progress.model_copy(update={"attempt": attempt})
+        tries = self._progress.tries + 1
+        self._progress = self._progress.model_copy(update={"attempt": attempt, "tries": tries})
         self._parts.folder.write_progress(self._progress, None)
         coordinator = Coordinator(
             Proposal(
@@ -172,7 +173,7 @@ class Runner:
         scores = self._parts.evaluator.score(opened.parameters)
         private = self._mechanism.privacy.mode != "none"
         epsilon = claimed_epsilon(self._mechanism, done) if private else None
-        metrics = _metrics(done, self._progress.attempt, opened.survivors, scores, epsilon, seconds)
+        metrics = _metrics(done, self._progress.tries, opened.survivors, scores, epsilon, seconds)
         self._parts.folder.append_metrics(metrics)
         extracts = {
             site: base64.b64encode(extract).decode()
@@ -181,6 +182,7 @@ class Runner:
         self._progress = self._progress.model_copy(
             update={
                 "rounds_done": done,
+                "tries": 1,
                 "parameters_sha256": _sha256(opened.parameters),
                 "extracts": extracts,
             }
@@ -227,6 +229,7 @@ def first_progress(run_id: bytes, started: datetime, *, budget_carried: bool) ->
         run_id=run_id.hex(),
         started=started.strftime("%Y-%m-%dT%H:%M:%SZ"),
         attempt=0,
+        tries=0,
         rounds_done=0,
         parameters_sha256=None,
         before=None,
@@ -237,7 +240,7 @@ def first_progress(run_id: bytes, started: datetime, *, budget_carried: bool) ->
 
 def _metrics(  # noqa: PLR0913, PLR0917 - one argument per column
     round_: int,
-    attempt: int,
+    attempts: int,
     survivors: tuple[str, ...],
     scores: ClassificationScores,
     epsilon: float | None,
@@ -246,7 +249,7 @@ def _metrics(  # noqa: PLR0913, PLR0917 - one argument per column
     return RoundMetrics(
         schema="secure-fl.round-metrics.v1",
         round=round_,
-        attempt=attempt,
+        attempts=attempts,
         survivors=survivors,
         accuracy=scores.accuracy,
         macro_f1=scores.macro_f1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -101,7 +102,12 @@ def _adapt(base: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
         modules_to_save=[head],
     )
     try:
-        model: PeftModel = get_peft_model(base, config)
+        with warnings.catch_warnings():
+            # peft asks transformers by a name that transformers has replaced.
+            warnings.filterwarnings(
+                "ignore", "`is_gradient_checkpointing` is deprecated", FutureWarning
+            )
+            model: PeftModel = get_peft_model(base, config)
     except ValueError as error:
         raise ConfigError(
             f"No layer of this model is called {', '.join(adapter.target_modules)}: there is "

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
     from numpy.typing import NDArray
-    from torch import Tensor, nn
+    from torch import Tensor
 
     from crypto.keystream import KeyStream
     from domains.classification import SentenceClassification
@@ -63,7 +63,8 @@ class LocalTrainer:
     def __init__(self, parts: TrainingParts, mechanism: Mechanism) -> None:
         self._parts = parts
         self._mechanism = mechanism
-        self._checked = False
+        if isinstance(mechanism.privacy, RecordPrivacy):
+            check_examples_stay_apart(parts, mechanism.privacy.clip)
 
     def train(self, shared: NDArray[np.float32], round_: int) -> Update:
         """Return how local training moved the parameters from `shared`, shape (d,).
@@ -98,9 +99,6 @@ class LocalTrainer:
         touched: set[str] = set()
         clipper = PerExampleClipper(model, clip=privacy.clip)
         try:
-            if not self._checked:
-                check_examples_stay_apart(parts.task, clipper, model)
-                self._checked = True
             for step in range(self._mechanism.training.local_steps):
                 self._set_rate(optimizer, round_, step)
                 sampled = poisson_sample(len(parts.encoded), privacy.sampling_rate, parts.streams())
@@ -185,23 +183,26 @@ class LocalTrainer:
                     return
 
 
-def check_examples_stay_apart(
-    task: SentenceClassification, clipper: PerExampleClipper, model: nn.Module
-) -> None:
+def check_examples_stay_apart(parts: TrainingParts, clip: float) -> None:
     """Prove, on public sentences, that one record's gradient does not depend on its neighbours.
 
     Raises:
         ConfigError: the model mixes the records of a batch, so that clipping bounds nothing.
     """
+    task, model = parts.task, parts.adapted.model
     encoded = task.encode([Record(f"probe-{i}", text, 0) for i, text in enumerate(_PROBES)])
     length = min(row.size for row in encoded.token_ids)
     first, second, third = (row[:length] for row in encoded.token_ids)
     labels = encoded.labels[:2]
-    everything = np.arange(2, dtype=np.int64)
+    both = np.arange(2, dtype=np.int64)
     batch, perturbed = (
-        next(task.micro_batches(EncodedRecords(rows, labels), everything, 2))
+        next(task.micro_batches(EncodedRecords(rows, labels), both, 2))
         for rows in ((first, second), (first, third))
     )
-    check_examples_do_not_mix(
-        clipper, lambda examples: task.losses(model, examples), batch, perturbed, row=1
-    )
+    clipper = PerExampleClipper(model, clip=clip)
+    try:
+        check_examples_do_not_mix(
+            clipper, lambda examples: task.losses(model, examples), batch, perturbed, row=1
+        )
+    finally:
+        clipper.detach()

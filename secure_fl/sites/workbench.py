@@ -10,6 +10,7 @@ from crypto.errors import ConfigError
 from domains.base_models import PRESETS, BaseModelRef, ResolvedModel, resolve
 from domains.classification import SentenceClassification
 from domains.records import Record, content_digest
+from privacy.noise import require_system_noise
 from privacy.scrubbing import Coverage, Scrubber, ScrubProfile, ScrubTally
 from privacy.streams import fresh_stream
 from secure_fl.methods import find_method
@@ -83,6 +84,7 @@ class SiteWorkbench:
     def __init__(
         self, site: str, records: SiteRecords, runtime: Runtime, noise: NoiseSource
     ) -> None:
+        require_system_noise(noise)
         self._site = site
         self.records = records
         self._runtime = runtime
