@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
@@ -327,7 +328,7 @@ def quiet_loading(resolved: ResolvedModel) -> Iterator[None]:
     transformers_logging.disable_progress_bar()  # type: ignore[no-untyped-call] # untyped there
     try:
         yield
-    except (OSError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError, SafetensorError) as error:
         raise ConfigError(_not_loadable(resolved)) from error
     finally:
         logger.removeFilter(_is_no_load_report)

@@ -1,0 +1,61 @@
+"""Scores against their definitions, written out."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from crypto.errors import ConfigError
+from domains.scores import classification_scores
+
+CLASSES = 3
+
+
+def naive_f1(labels: list[int], predictions: list[int], name: int) -> float:
+    pairs = list(zip(labels, predictions, strict=True))
+    hits = sum(1 for label, said in pairs if label == said == name)
+    missed = sum(1 for label, said in pairs if label == name != said)
+    wrong = sum(1 for label, said in pairs if said == name != label)
+    return 0.0 if hits == 0 else 2 * hits / (2 * hits + missed + wrong)
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, CLASSES - 1), st.integers(0, CLASSES - 1)),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_scores_are_their_definitions(pairs: list[tuple[int, int]]) -> None:
+    labels, predictions = (list(column) for column in zip(*pairs, strict=True))
+    scores = classification_scores(np.array(labels), np.array(predictions), CLASSES)
+    each = [naive_f1(labels, predictions, name) for name in range(CLASSES)]
+    counts = [labels.count(name) for name in range(CLASSES)]
+    assert scores.n == len(pairs)
+    assert scores.accuracy == pytest.approx(sum(a == b for a, b in pairs) / len(pairs))
+    assert scores.macro_f1 == pytest.approx(sum(each) / CLASSES)
+    assert scores.weighted_f1 == pytest.approx(
+        sum(count * f1 for count, f1 in zip(counts, each, strict=True)) / len(pairs)
+    )
+    assert scores.majority_accuracy == pytest.approx(max(counts) / len(pairs))
+
+
+def test_scores_can_be_written_as_json() -> None:
+    scores = classification_scores(np.array([0, 1, 1, 2]), np.array([0, 1, 2, 2]), CLASSES)
+    assert json.loads(json.dumps(asdict(scores)))["accuracy"] == 0.75
+
+
+@pytest.mark.parametrize(
+    ("labels", "predictions"),
+    [([], []), ([0, 1], [0]), ([[0, 1]], [[0, 1]]), ([0, 3], [0, 1]), ([0, 1], [0, -1])],
+)
+def test_what_has_no_score_is_refused(labels: list[int], predictions: list[int]) -> None:
+    with pytest.raises(ConfigError):
+        classification_scores(
+            np.array(labels, dtype=np.int64), np.array(predictions, dtype=np.int64), CLASSES
+        )
