@@ -19,6 +19,7 @@ import click
 import typer
 
 from crypto.errors import SecureFLError
+from secure_fl.attempt import Attempt, StopRequestedError
 from secure_fl.failures import ExitCode, Failure
 
 if TYPE_CHECKING:
@@ -34,34 +35,33 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
-_ABOUT: Final = """Hospitals and banks tune one language model together without showing anyone
-their records.
-
-Each site trains on its own records, and what leaves it is clipped, noised and masked. A run ends
-with a signed folder that says what happened and that anybody can check.
-"""
-_RUN: Final = """Run a configuration, with every site in this process.
-
-The run's folder is written to --out. Keys and ledgers live in --state and outlive the run: what
-it spent of a data set's privacy budget stays spent. Ctrl-C keeps the run, and --resume goes on
-with it.
-"""
-_VERIFY: Final = """Check a run's folder: silent if everything in it is as it was signed.
-
-Otherwise the first thing that does not check out is named. Nothing but the folder and the key is
-read, and no network is used. The key comes from the consortium, never from the folder: without
---trust the most that can be said is that the folder is consistent (exit code 3).
-"""
-_INIT: Final = """Write a commented configuration and a site policy to begin with.
-
-They are called run.toml and policy.toml, and they work as they are. A file that is there already
-is never overwritten.
-"""
-_DOCTOR: Final = """Say whether this machine can run a configuration, and what to mend if not.
-
-Looks at libraries, base model, scrubbing, clock, disk, keys and ledgers, and asks nobody else:
-no request leaves the machine. Exit code 0 if it can run, 2 if not.
-"""
+_ABOUT: Final = (
+    "Hospitals and banks tune one language model together without showing anyone their records."
+    "\n\nEach site trains on its own records, and what leaves it is clipped, noised and masked. "
+    "A run ends with a signed folder that says what happened and that anybody can check."
+)
+_RUN: Final = (
+    "Run CONFIG.toml, with every site in this process."
+    "\n\nKeys and ledgers live in --state and outlive the run: what it spent of a data set's "
+    "privacy budget stays spent. Ctrl-C keeps the run, and --resume goes on with it."
+)
+_VERIFY: Final = (
+    "Check the run folder RUN: silent if all of it is as it was signed."
+    "\n\nOtherwise the first thing that does not check out is named. Nothing but the folder and "
+    "the key is read, and no network is used. The key comes from the consortium, never from the "
+    "folder: without --trust the most that can be said is that the folder is consistent (exit "
+    "code 3)."
+)
+_INIT: Final = (
+    "Write a commented configuration and a site policy to begin with."
+    "\n\nThey are called run.toml and policy.toml, and they work as they are. They go into DIR, "
+    "or into this folder; a file that is there already is never overwritten."
+)
+_DOCTOR: Final = (
+    "Say whether this machine can run CONFIG.toml, and what to mend."
+    "\n\nWithout CONFIG.toml, whether it can run the examples. Looks at libraries, base model, scrubbing, clock, disk, keys and ledgers. No request "
+    "leaves the machine. The exit code is 0 if it can run, 2 if not."
+)
 
 
 def _example(*lines: str) -> str:
@@ -88,9 +88,7 @@ def _begin(
     *,
     version: Annotated[
         bool,
-        typer.Option(
-            "--version", is_eager=True, callback=_show_version, help="Print the version."
-        ),
+        typer.Option("--version", is_eager=True, callback=_show_version, help="Print the version."),
     ] = False,
 ) -> None:
     del version
@@ -108,7 +106,7 @@ def _begin(
 def run(  # noqa: PLR0913 - one parameter per option
     context: typer.Context,
     config: Annotated[
-        Path | None, typer.Argument(metavar="CONFIG.toml", help="The run to start.")
+        Path | None, typer.Argument(metavar="CONFIG.toml")
     ] = None,
     *,
     resume: Annotated[
@@ -172,7 +170,7 @@ def run(  # noqa: PLR0913 - one parameter per option
         )
     if fresh_state and state is not None:
         raise click.UsageError("--fresh-state makes a new folder, so --state cannot name one")
-    attempt = context.find_object(launch.Attempt) or launch.Attempt()
+    attempt = context.find_object(Attempt) or Attempt()
     display = _display(as_json=as_json)
     if config is not None:
         options = launch.StartOptions(config, overrides, out, state, fresh_state, data, policy)
@@ -191,7 +189,7 @@ def run(  # noqa: PLR0913 - one parameter per option
     epilog=_example("secure-fl verify runs/demo --trust runs/demo.state/consortium/root.pub"),
 )
 def verify(
-    folder: Annotated[Path, typer.Argument(metavar="RUN", help="The run folder.")],
+    folder: Annotated[Path, typer.Argument(metavar="RUN")],
     *,
     trust: Annotated[
         Path | None,
@@ -216,7 +214,7 @@ def verify(
 @app.command(help=_INIT, epilog=_example("secure-fl init trial"))
 def init(
     folder: Annotated[
-        Path, typer.Argument(metavar="DIR", help="Where to write; made if it is not there.")
+        Path, typer.Argument(metavar="DIR")
     ] = Path(),
 ) -> None:
     from secure_fl.initialise import initialise  # noqa: PLC0415 - see the module's docstring
@@ -232,7 +230,7 @@ def init(
 def doctor(
     config: Annotated[
         Path | None,
-        typer.Argument(metavar="CONFIG.toml", help="Also check what this run needs."),
+        typer.Argument(metavar="CONFIG.toml"),
     ] = None,
     *,
     state: Annotated[
@@ -243,7 +241,8 @@ def doctor(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
-    from secure_fl.doctor import examine, write_findings  # noqa: PLC0415 - as above
+    from secure_fl.doctor import examine  # noqa: PLC0415 - see the module's docstring
+    from secure_fl.findings import write_findings  # noqa: PLC0415 - likewise
 
     findings = examine(config, state)
     healthy = write_findings(findings, sys.stdout, as_json=as_json)
@@ -259,10 +258,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if arguments is None else arguments)
     # Read here, since a command line that cannot be parsed must be answered too.
     as_json = "--json" in words
-    from secure_fl.launch import Attempt, StopRequestedError  # noqa: PLC0415 - light, but not free
-
     attempt = Attempt()
-    with _stoppable(StopRequestedError):
+    with _stoppable():
         try:
             code = typer.main.get_command(app).main(
                 words, prog_name="secure-fl", standalone_mode=False, obj=attempt
@@ -312,12 +309,12 @@ def _failure_of_the_system(error: OSError, resume: str | None) -> Failure:
 
 
 @contextmanager
-def _stoppable(kind: type[BaseException]) -> Iterator[None]:
-    """Within the block, let Ctrl-C and a request to terminate raise `kind`."""
+def _stoppable() -> Iterator[None]:
+    """Within the block, let Ctrl-C and a request to terminate raise StopRequestedError."""
 
     def stop(number: int, frame: FrameType | None) -> None:
         del number, frame
-        raise kind
+        raise StopRequestedError
 
     kept = {number: signal.signal(number, stop) for number in (signal.SIGINT, signal.SIGTERM)}
     try:

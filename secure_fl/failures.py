@@ -45,7 +45,7 @@ _CODES: tuple[tuple[type[SecureFLError], ExitCode], ...] = (
 
 _DEFECT = (
     "This is a defect of secure-fl and not of your files ({kind}). Nothing that was finished is "
-    "lost. Please report it with the traceback{where} and what `secure-fl doctor` prints; look "
+    "lost. Please report it with its traceback and what `secure-fl doctor` prints; look "
     "through the traceback first, in case it quotes a record."
 )
 
@@ -75,14 +75,14 @@ class Failure:
             if isinstance(error, kind):
                 return cls(kind.__name__, code, str(error), resume)
         # An error that nobody has given a code is a defect, whatever it says.
-        return cls.defect(error)
+        return cls.defect(error, resume)
 
     @classmethod
-    def defect(cls, error: BaseException) -> Failure:
+    def defect(cls, error: Exception, resume: str | None = None) -> Failure:
         """Return the failure that an unforeseen exception stands for."""
         trace = "".join(traceback.format_exception(error))
-        message = _DEFECT.format(kind=type(error).__name__, where=" above")
-        return cls("InternalError", ExitCode.INTERNAL, message, trace=trace)
+        message = _DEFECT.format(kind=type(error).__name__)
+        return cls("InternalError", ExitCode.INTERNAL, message, resume, trace)
 
     @classmethod
     def usage(cls, message: str) -> Failure:
@@ -96,9 +96,8 @@ class Failure:
         else:
             if self.trace is not None:
                 stream.write(self.trace)
-            stream.write(self.message + "\n")
-            if self.resume is not None:
-                stream.write(f"The run is kept. Go on with it by:\n  {self.resume}\n")
+            kept = "" if self.resume is None else f" The run is kept. Go on with: {self.resume}"
+            stream.write(f"{self.message}{kept}\n")
         stream.flush()
 
     def _json(self) -> dict[str, object]:
@@ -107,6 +106,6 @@ class Failure:
             "schema": "secure-fl.failure.v1",
             "kind": self.kind,
             "exit_code": int(self.code),
-            "message": self.message.replace(" above", " below" if self.trace else " above"),
+            "message": self.message,
             **{key: value for key, value in optional.items() if value is not None},
         }

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import shlex
-import shutil
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import platformdirs
 from pydantic import ValidationError
 
-from crypto.errors import ConfigError, SecureFLError
+from crypto.errors import ConfigError
 from secure_fl.config import RunConfig, explain, load_config
 from secure_fl.consortium import now, site_names
 from secure_fl.policy import load_policy
 from secure_fl.runfolder import RunFolder
 
 if TYPE_CHECKING:
+    from secure_fl.attempt import Attempt
     from secure_fl.embedded import EmbeddedPlaces
     from secure_fl.plain_display import Display
 
 POLICY_NAME: Final = "policy.toml"
-
-
-class StopRequestedError(BaseException):
-    """Somebody asked this process to end; no handler of errors may take it for one."""
 
 
 @dataclass(frozen=True)
@@ -83,52 +79,6 @@ class ResumeOptions:
     run: Path
     state: Path | None
     data: Path | None
-
-
-@dataclass
-class Attempt:
-    """What this process is in the middle of, for whoever has to tell how it ended.
-
-    Attributes:
-        folder: the run's folder, once it is known.
-        resume_command: goes on with that run.
-        made_state: a state folder that was made for this run by this process.
-    """
-
-    folder: Path | None = None
-    resume_command: str = ""
-    made_state: Path | None = field(default=None)
-
-    def resume(self) -> str | None:
-        """Return the command that goes on with the run, or None where there is none to go on."""
-        return self.resume_command if self._rounds_done() is not None else None
-
-    def stopped(self) -> str:
-        """Return the sentence for a run that somebody stopped."""
-        if self.folder is None:
-            return "Stopped."
-        done = self._rounds_done()
-        if done is not None:
-            return f"Stopped after {done} finished rounds; the run in {self.folder} is kept."
-        if not self.folder.exists():
-            return "Stopped before the run began: nothing was written and nothing was spent."
-        return f"Stopped; {self.folder} holds no run that could be gone on with."
-
-    def clean(self) -> None:
-        """Remove the state folder that was made for a run which never began.
-
-        Nothing was spent from its ledgers: a run's folder is there before its first charge.
-        """
-        if self.made_state is not None and self.folder is not None and not self.folder.exists():
-            shutil.rmtree(self.made_state, ignore_errors=True)
-
-    def _rounds_done(self) -> int | None:
-        if self.folder is None:
-            return None
-        try:
-            return RunFolder(self.folder).progress().rounds_done
-        except SecureFLError:
-            return None
 
 
 def default_state() -> Path:

@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Protocol
 
 from audits.facts import RecordPrivacyFacts
-from audits.numerals import bound, decimal, duration, percent, thousands
+from audits.numerals import GAP, bound, decimal, duration, percent, thousands
 from secure_fl.observing import RunObserver
 
 if TYPE_CHECKING:
@@ -97,7 +97,8 @@ class PlainDisplay:
         self._line(f"  {verify_command(run.folder, run.trust)}")
 
     def _line(self, line: str) -> None:
-        self._stream.write(line + "\n")
+        # A log is searched and copied from, so its spaces are plain ones.
+        self._stream.write(line.replace(GAP, " ") + "\n")
         self._stream.flush()
 
 
@@ -198,14 +199,18 @@ def finished_line(run: RunEnded) -> str:
     """Return the sentence that a finished run ends with."""
     facts = run.facts
     took = (facts.run.ended - facts.run.started).total_seconds()
-    return f"{facts.run.name} is finished: {counted(len(facts.rounds), 'round')} in {duration(took)}."
+    return (
+        f"{facts.run.name} is finished: {counted(len(facts.rounds), 'round')} in {duration(took)}."
+    )
 
 
 def result_rows(run: RunEnded) -> tuple[tuple[str, str], ...]:
     """Return the result as names and values."""
     utility, privacy = run.facts.utility, run.facts.privacy
     before = utility.before
-    start = "" if before is None else f", {decimal(before.accuracy, places=3)} before the first round"
+    start = (
+        "" if before is None else f", {decimal(before.accuracy, places=3)} before the first round"
+    )
     rows = [
         (
             "accuracy",

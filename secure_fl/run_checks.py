@@ -1,0 +1,141 @@
+"""What `secure-fl doctor` looks at for one run: model, scrubbing, data, policy and budget."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from privacy.scrubbing import KNOWN_ENTITIES, Scrubber, ScrubProfile
+from secure_fl.findings import bad, note, ok
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import datetime
+    from pathlib import Path
+
+    from secure_fl.config import Mechanism, ModelSection, RunConfig, Runtime
+    from secure_fl.findings import Finding
+
+_SPECIMEN: Final = "Please write to anna.berg@example.org about GB29 NWBK 6016 1331 9268 19."
+"""Invented; the IBAN is the one of the standard's own example."""
+_FOUND_IN_SPECIMEN: Final = ("EMAIL_ADDRESS", "IBAN_CODE")
+
+
+def base_model(model: ModelSection, runtime: Runtime) -> Iterator[Finding]:
+    """Yield whether the base model is here with the pinned weights; nothing is downloaded.
+
+    Raises:
+        ConfigError: it is not, and may not be downloaded either.
+    """
+    from crypto.errors import ConfigError  # noqa: PLC0415 - with its one use
+    from secure_fl.sites.workbench import resolve_model  # noqa: PLC0415 - imports transformers
+
+    offline = runtime.model_copy(update={"allow_hub": False})
+    try:
+        found = resolve_model(model, offline)
+    except ConfigError as error:
+        # What is here and wrong stays wrong; only what is nowhere would be downloaded.
+        if not runtime.allow_hub or "is not on this machine" not in str(error):
+            raise
+        yield note("base model", f"{model.name} is not here; the run may download it.")
+        return
+    yield ok(
+        "base model",
+        f"{found.name}, weights {found.weights_sha256[:16]}... as pinned ({found.source.value})",
+    )
+
+
+def scrubbing(required: tuple[str, ...]) -> Iterator[Finding]:
+    """Yield which PII entities can be looked for, and which of `required` cannot.
+
+    Raises:
+        ConfigError: an entity that must be scrubbed has no provider.
+    """
+    able = Scrubber(ScrubProfile(required=(), optional=KNOWN_ENTITIES))
+    found = {span.entity for span in able.scrub(_SPECIMEN).spans}
+    missed = sorted(set(_FOUND_IN_SPECIMEN) - found)
+    if missed:
+        yield bad(
+            "scrubbing",
+            f"An invented text with {' and '.join(missed)} in it passed as clean: the providers "
+            "do not work. Install presidio-analyzer again.",
+        )
+        return
+    if required:
+        Scrubber(ScrubProfile(required=required))
+        yield ok("scrubbing", f"A provider is loaded for each of {', '.join(sorted(required))}")
+    coverage = able.coverage
+    yield ok("scrubbing", f"Can be looked for: {', '.join(coverage.looked_for)}")
+    yield note("scrubbing", f"Cannot be looked for: {', '.join(coverage.not_looked_for)}")
+
+
+def method(mechanism: Mechanism) -> Iterator[Finding]:
+    """Yield whether the method can run under the protection.
+
+    Raises:
+        ConfigError: it needs more than is revealed.
+    """
+    from secure_fl.methods import find_method  # noqa: PLC0415 - imports numpy
+
+    found = find_method(mechanism.method, mechanism.protection)
+    yield ok(
+        "method",
+        f"{found.name} needs the {found.needs.name.lower()}, which the protection "
+        f"`{mechanism.protection.value}` reveals",
+    )
+
+
+def data(mechanism: Mechanism) -> Iterator[Finding]:
+    """Yield what the run needs of a data folder."""
+    from domains.catalogue import ENTRIES  # noqa: PLC0415 - imports numpy
+
+    entry = ENTRIES.get(mechanism.data.dataset)
+    if entry is None:
+        known = ", ".join(sorted(ENTRIES))
+        yield bad("data", f"No data set is called {mechanism.data.dataset!r}. Known: {known}.")
+    elif entry.files:
+        yield note("data", f"{entry.name} needs --data with {', '.join(entry.files)} in it.")
+    else:
+        yield ok("data", f"{entry.name} is generated and needs no files.")
+
+
+def permission(
+    config: RunConfig, config_path: Path, state: Path, now: datetime
+) -> Iterator[Finding]:
+    """Yield whether every site's policy and ledger allow the run.
+
+    Raises:
+        BudgetError: one does not; the message says on which points.
+        ConfigError: a policy cannot be read, or sigma contradicts epsilon.
+        IntegrityError: a ledger does not verify.
+    """
+    from privacy.ledger import Ledger  # noqa: PLC0415 - with the accountant, seconds
+    from secure_fl.consortium import site_names  # noqa: PLC0415 - likewise
+    from secure_fl.guarantee import planned_event, resolve_sigma  # noqa: PLC0415 - likewise
+    from secure_fl.policy import load_policy  # noqa: PLC0415 - likewise
+
+    mechanism = resolve_sigma(config.mechanism)
+    begun = [state / "sites" / name for name in site_names(mechanism.sites)]
+    homes = [home for home in begun if (home / "policy.toml").is_file()]
+    beside = config_path.parent / "policy.toml"
+    paths = [home / "policy.toml" for home in homes]
+    if len(homes) < len(begun):
+        paths.append(beside)
+    for path in paths:
+        policy = load_policy(path)
+        policy.check(mechanism)
+        policy.budget_for(mechanism)
+    yield ok("policy", f"Allowed by {' and '.join(_shortened(paths))}")
+    for home in homes:
+        ledger_path = home / "ledger.sqlite"
+        if not ledger_path.is_file():
+            continue
+        name, budget = load_policy(home / "policy.toml").budget_for(mechanism)
+        with Ledger.open(ledger_path, clock=lambda: now) as ledger:
+            ledger.afford(name, planned_event(mechanism), budget)
+    yield ok("budget", "Every site can still afford this run" if homes else "Nothing spent yet")
+
+
+def _shortened(paths: list[Path]) -> list[str]:
+    """Return the first and the last of more than two paths."""
+    shown = [str(path) for path in paths]
+    return shown if len(shown) <= 2 else [shown[0], f"{len(shown) - 1} more"]  # noqa: PLR2004 - as said
