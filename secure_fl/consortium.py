@@ -1,19 +1,18 @@
-"""A consortium on this machine: keys, roster, policies and ledgers of an embedded run.
+"""A consortium on this machine: makes keys, roster and policies of an embedded run.
 
     STATE/
       consortium/         root.key, root.pub, roster.json
-      coordinator/        identity.key
-      sites/NAME/         identity.key, policy.toml, ledger.sqlite, runs/, site.log, report.html
+      coordinator/        identity.key, root.pub, roster.json
+      sites/NAME/         as in `site_home`
 
 One process holds every key here, and the run's report says so. In a real deployment each of
-these folders stands at another party.
+these folders stands at another party, and the root key at none of them.
 """
 
 from __future__ import annotations
 
-import shutil
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from crypto.errors import ConfigError
@@ -21,9 +20,9 @@ from crypto.keyfiles import read_public, read_secret, write_public, write_secret
 from crypto.roster import Member, Role, Roster, open_roster, sign_roster
 from crypto.secrets import system_entropy
 from crypto.signatures import SigningKey
-from privacy.ledger import Ledger
-from secure_fl.policy import SitePolicy, load_policy
-from secure_fl.storage import append_durably, refused, write_atomically
+from secure_fl.policy import load_policy
+from secure_fl.site_home import SiteHome, now, open_site_home, stamp
+from secure_fl.storage import refused, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,30 +33,9 @@ COORDINATOR = "coordinator"
 _VALID_DAYS = 365
 
 
-def now() -> datetime:
-    """Return the present time in UTC: the clock of a deployed party."""
-    return datetime.now(UTC)
-
-
-def _stamp(moment: datetime) -> str:
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def site_names(count: int) -> tuple[str, ...]:
     """Return the names of an embedded run's sites, in the roster's order."""
     return tuple(f"site-{number:0{len(str(count))}d}" for number in range(1, count + 1))
-
-
-@dataclass(frozen=True)
-class SiteHome:
-    """One site's own folder, and what was read from it."""
-
-    name: str
-    folder: Path
-    key: SigningKey
-    policy: SitePolicy
-    ledger: Ledger
-    log: SiteLog
 
 
 @dataclass(frozen=True)
@@ -100,7 +78,6 @@ def open_consortium(folder: Path, sites: int, policy: Path) -> Consortium:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     except OSError as error:
         raise refused(folder, error) from error
-    names = site_names(sites)
     root = _key(folder / "consortium" / "root.key")
     public = folder / "consortium" / "root.pub"
     if not public.exists():
@@ -112,16 +89,20 @@ def open_consortium(folder: Path, sites: int, policy: Path) -> Consortium:
             "fail. Restore both from one backup."
         )
     coordinator = _key(folder / COORDINATOR / "identity.key")
-    keys = {name: _key(folder / "sites" / name / "identity.key") for name in names}
+    homes = {name: folder / "sites" / name for name in site_names(sites)}
+    keys = {name: _key(home / "identity.key") for name, home in homes.items()}
     signed = _roster(folder / "consortium" / "roster.json", root, coordinator, keys)
-    homes = tuple(_open_site(folder / "sites" / name, name, keys[name], policy) for name in names)
+    for home in (folder / COORDINATOR, *homes.values()):
+        _distribute(home, signed, trusted)
+    for home in homes.values():
+        _begin_policy(home / "policy.toml", policy)
     return Consortium(
         folder=folder,
         root=trusted,
         roster=open_roster(signed, trusted, now()),
         signed_roster=signed,
         coordinator_key=coordinator,
-        sites=homes,
+        sites=tuple(open_site_home(home) for home in homes.values()),
     )
 
 
@@ -149,8 +130,8 @@ def _roster(
     roster = Roster(
         consortium="embedded",
         members=members,
-        not_before=_stamp(now() - timedelta(minutes=5)),
-        not_after=_stamp(now() + timedelta(days=_VALID_DAYS)),
+        not_before=stamp(now() - timedelta(minutes=5)),
+        not_after=stamp(now() + timedelta(days=_VALID_DAYS)),
         serial=int(now().timestamp()),  # rises with every roster without being remembered
     )
     signed = sign_roster(root, roster)
@@ -158,32 +139,22 @@ def _roster(
     return signed
 
 
-def _open_site(folder: Path, name: str, key: SigningKey, policy: Path) -> SiteHome:
-    own = folder / "policy.toml"
-    if not own.exists():
-        load_policy(policy)
-        try:
-            shutil.copyfile(policy, own)
-        except OSError as error:
-            raise refused(own, error) from error
-    return SiteHome(
-        name=name,
-        folder=folder,
-        key=key,
-        policy=load_policy(own),
-        ledger=Ledger.open(folder / "ledger.sqlite", clock=now),
-        log=SiteLog(folder / "site.log"),
-    )
+def _distribute(home: Path, roster: bytes, root: VerifyKey) -> None:
+    """Put the roster and the key that it is checked against into one party's folder."""
+    if not (home / "root.pub").exists():
+        write_public(home / "root.pub", root)
+    path = home / "roster.json"
+    if not path.exists() or path.read_bytes() != roster:
+        write_atomically(path, roster)
 
 
-class SiteLog:
-    """A site's own log: what went wrong, in words. No record text or tensor ever goes there."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.last = ""
-
-    def note(self, line: str) -> None:
-        """Append one line with the time."""
-        self.last = line
-        append_durably(self._path, f"{_stamp(now())} {line}\n".encode())
+def _begin_policy(path: Path, policy: Path) -> None:
+    """Give a new site the policy it begins with; one that is there stays its officer's."""
+    if path.exists():
+        return
+    load_policy(policy)
+    try:
+        text = policy.read_bytes()
+    except OSError as error:
+        raise refused(policy, error) from error
+    write_atomically(path, text)

@@ -12,15 +12,15 @@ from crypto.secrets import system_entropy
 from domains.catalogue import load_dataset
 from domains.partition import equal
 from privacy.noise import SystemNoise
-from secure_fl.consortium import Consortium, now, open_consortium
+from secure_fl.consortium import Consortium, open_consortium
 from secure_fl.finish import finish_run
 from secure_fl.guarantee import planned_event, resolve_sigma
 from secure_fl.methods import find_method
 from secure_fl.observing import RunEnded
-from secure_fl.rounds.site import Site, SiteParts
 from secure_fl.runfolder import RunFolder
 from secure_fl.runner import CoordinatorParts, Evaluator, Runner, first_progress
-from secure_fl.sites.store import FileSiteStore
+from secure_fl.site_home import now
+from secure_fl.site_reporting import write_site_report
 from secure_fl.sites.workbench import SiteRecords, SiteWorkbench, build_task
 from secure_fl.transport.in_process import InProcessTransport
 
@@ -167,14 +167,18 @@ class _Embedded:
             folder=folder,
             transport=InProcessTransport(self._handlers(), workers=self._config.runtime.workers),
             observer=self._observer,
-            data_given=self._data_given,
+            dataset=self._dataset,
+            published=self._data_given,
+            one_process=True,
         )
         try:
             result = Runner(parts, progress).run()
         except PeerError as error:
             raise PeerError(f"{error} {self._said_by_sites()}".strip()) from error
         self._observer.preparing("writing and signing the run folder")
-        facts = finish_run(parts, result, self._consortium, self._dataset, self._workbenches)
+        facts = finish_run(parts, result, self._consortium.root)
+        for home in self._consortium.sites:
+            write_site_report(home, self._workbenches[home.name], facts, mechanism)
         last = folder.metrics()[-1]
         self._observer.ended(
             RunEnded(
@@ -191,19 +195,7 @@ class _Embedded:
 
     def _handler(self, name: str) -> Handler:
         home = next(site for site in self._consortium.sites if site.name == name)
-        site = Site(
-            SiteParts(
-                name=name,
-                key=home.key,
-                roster=self._consortium.roster,
-                policy=home.policy,
-                ledger=home.ledger,
-                workbench=self._workbenches[name],
-                store=FileSiteStore(home.folder / "runs", home.key, system_entropy),
-                entropy=system_entropy,
-                note=home.log.note,
-            )
-        )
+        site = home.machine(self._workbenches[name])
 
         def handle(request: bytes) -> bytes:
             reply = site.handle(request)

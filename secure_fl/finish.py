@@ -8,21 +8,16 @@ from typing import TYPE_CHECKING
 
 from audits.report import render_report
 from crypto.digests import sha256
-from secure_fl.consortium import now
 from secure_fl.manifest import RunPredicate, sign_manifest, signed_at
 from secure_fl.reporting import ReportSources, run_facts
-from secure_fl.site_reporting import write_site_report
+from secure_fl.site_home import now
 from secure_fl.sites.workbench import resolve_model
 from secure_fl.storage import refused, write_atomically
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from audits.facts import ReportFacts
-    from domains.records import Dataset
-    from secure_fl.consortium import Consortium
+    from crypto.signatures import VerifyKey
     from secure_fl.runner import CoordinatorParts, RunResult
-    from secure_fl.sites.workbench import SiteWorkbench
 
 _CARD = """# Adapter of the run `{name}`
 
@@ -41,17 +36,17 @@ BASE is {base}, weights SHA-256 `{digest}`.
 """
 
 
-def finish_run(
-    parts: CoordinatorParts,
-    result: RunResult,
-    consortium: Consortium,
-    dataset: Dataset,
-    workbenches: Mapping[str, SiteWorkbench],
-) -> ReportFacts:
-    """Write what a finished run leaves, sign it, and return the report's facts."""
+def finish_run(parts: CoordinatorParts, result: RunResult, root: VerifyKey) -> ReportFacts:
+    """Write what a finished run leaves, sign it, and return the report's facts.
+
+    Args:
+        parts: the coordinator's.
+        result: what the rounds came to.
+        root: the consortium's root key, whose fingerprint the report shows.
+    """
     folder, config = parts.folder, parts.config
     resolved = resolve_model(config.mechanism.model, config.runtime)
-    _save_adapter(parts, result, dataset, resolved.weights_sha256)
+    _save_adapter(parts, result, resolved.weights_sha256)
     extracts = {
         site: base64.b64decode(extract) for site, extract in result.progress.extracts.items()
     }
@@ -61,20 +56,19 @@ def finish_run(
         ReportSources(
             config=config,
             roster=parts.roster,
-            root_fingerprint=sha256(consortium.root.raw).hex(),
+            root_fingerprint=sha256(root.raw).hex(),
             resolved=resolved,
-            dataset=dataset,
+            dataset=parts.dataset,
             result=result,
             metrics=folder.metrics(),
             started=datetime.fromisoformat(result.progress.started),
             ended=now().replace(microsecond=0),
-            data_given=parts.data_given,
+            published=parts.published,
+            one_process=parts.one_process,
         )
     )
     folder.write_report(facts.to_json(), render_report(facts))
     folder.clear_progress()
-    for home in consortium.sites:
-        write_site_report(home, consortium, workbenches[home.name], facts, config.mechanism)
     predicate = RunPredicate(
         run_id=result.progress.run_id,
         config_digest=config.mechanism.digest().hex(),
@@ -87,10 +81,8 @@ def finish_run(
     return facts
 
 
-def _save_adapter(
-    parts: CoordinatorParts, result: RunResult, dataset: Dataset, digest: str
-) -> None:
-    adapted = parts.evaluator.adapted
+def _save_adapter(parts: CoordinatorParts, result: RunResult, digest: str) -> None:
+    dataset, adapted = parts.dataset, parts.evaluator.adapted
     adapted.load(result.parameters)
     target = parts.folder.path / "adapter"
     try:

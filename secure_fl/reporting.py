@@ -86,13 +86,14 @@ class ReportSources:
     metrics: tuple[RoundMetrics, ...]
     started: datetime
     ended: datetime
-    data_given: bool
+    published: bool
+    one_process: bool
 
 
 def run_facts(sources: ReportSources) -> ReportFacts:
     """Return everything that the released report of a finished run says."""
     mechanism = sources.config.mechanism
-    warnings = [ReportWarning.ONE_PROCESS_HELD_ALL_KEYS]
+    warnings = [ReportWarning.ONE_PROCESS_HELD_ALL_KEYS] if sources.one_process else []
     if not sources.result.progress.budget_carried:
         warnings.append(ReportWarning.BUDGET_NOT_CARRIED)
     before = sources.result.progress.before
@@ -109,7 +110,7 @@ def run_facts(sources: ReportSources) -> ReportFacts:
         data=DataFacts(
             name=sources.dataset.name,
             licence=sources.dataset.licence,
-            source=Source.PUBLISHED if sources.data_given else Source.GENERATED,
+            source=Source.PUBLISHED if sources.published else Source.GENERATED,
             labels=sources.dataset.labels,
             evaluation_records=len(sources.dataset.evaluation),
         ),

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from crypto.roster import Roster
     from crypto.signatures import SigningKey
     from domains.classification import EncodedRecords, SentenceClassification
+    from domains.records import Dataset
     from domains.scores import ClassificationScores
     from secure_fl.config import RunConfig
     from secure_fl.observing import RunObserver
@@ -67,8 +68,11 @@ class CoordinatorParts:
     folder: RunFolder
     transport: Transport
     observer: RunObserver
-    data_given: bool
+    dataset: Dataset
+    published: bool
     """Whether the records are a published data set's, or generated ones."""
+    one_process: bool
+    """Whether this process holds the sites' keys too, as an embedded run does."""
 
 
 @dataclass(frozen=True)

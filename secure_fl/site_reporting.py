@@ -25,26 +25,24 @@ if TYPE_CHECKING:
     from audits.facts import ReportFacts, SiteCharge
     from privacy.events import Event
     from secure_fl.config import Mechanism
-    from secure_fl.consortium import Consortium, SiteHome
+    from secure_fl.site_home import SiteHome
     from secure_fl.sites.workbench import SiteWorkbench
 
 
 def write_site_report(
     home: SiteHome,
-    consortium: Consortium,
     workbench: SiteWorkbench,
     facts: ReportFacts,
     mechanism: Mechanism,
 ) -> None:
     """Write `report.html` and `facts.json` into the site's own folder, readable by it alone."""
-    own = _facts(home, consortium, workbench, facts, mechanism)
+    own = _facts(home, workbench, facts, mechanism)
     write_atomically(home.folder / "facts.json", own.to_json())
     write_atomically(home.folder / "report.html", render_site_report(own).encode())
 
 
 def _facts(
     home: SiteHome,
-    consortium: Consortium,
     workbench: SiteWorkbench,
     facts: ReportFacts,
     mechanism: Mechanism,
@@ -58,7 +56,7 @@ def _facts(
     return SiteFacts(
         schema="secure-fl.site-facts.v1",
         site=home.name,
-        consortium=consortium.roster.consortium,
+        consortium=home.roster.consortium,
         run=facts.run,
         dataset=name,
         dataset_version=workbench.records.version().hex(),

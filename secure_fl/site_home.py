@@ -1,0 +1,130 @@
+"""One site's own folder: its key, policy, ledger, log, and the roster it has pinned.
+
+SITE/
+identity.key        0600
+policy.toml         the compliance officer's
+ledger.sqlite       outlives every run
+roster.json         the consortium's signed list of parties
+root.pub            the key that the roster is checked against
+site.toml           which records are this site's (real deployments)
+runs/               sealed state, one file per run
+site.log            what went wrong, in words; never sent
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+from crypto.errors import ConfigError, IntegrityError
+from crypto.keyfiles import read_public, read_secret
+from crypto.roster import Roster, open_roster
+from crypto.secrets import system_entropy
+from crypto.signatures import SigningKey
+from privacy.ledger import Ledger
+from secure_fl.policy import SitePolicy, load_policy
+from secure_fl.rounds.site import Site, SiteParts, Workbench
+from secure_fl.sites.store import FileSiteStore
+from secure_fl.storage import append_durably
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LEDGER = "ledger.sqlite"
+
+
+def now() -> datetime:
+    """Return the present time in UTC: the clock of a deployed party."""
+    return datetime.now(UTC)
+
+
+def stamp(moment: datetime) -> str:
+    """Return `moment` as RFC 3339 in UTC with seconds."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class SiteLog:
+    """A site's own log: what went wrong, in words. No record text or tensor ever goes there."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.last = ""
+
+    def note(self, line: str) -> None:
+        """Append one line with the time."""
+        self.last = line
+        append_durably(self._path, f"{stamp(now())} {line}\n".encode())
+
+
+@dataclass(frozen=True)
+class SiteHome:
+    """One site's own folder, and what was read from it."""
+
+    name: str
+    folder: Path
+    key: SigningKey
+    roster: Roster
+    policy: SitePolicy
+    ledger: Ledger
+    log: SiteLog
+
+    def machine(self, workbench: Workbench) -> Site:
+        """Return the site's machine over its records."""
+        return Site(
+            SiteParts(
+                name=self.name,
+                key=self.key,
+                roster=self.roster,
+                policy=self.policy,
+                ledger=self.ledger,
+                workbench=workbench,
+                store=FileSiteStore(self.folder / "runs", self.key, system_entropy),
+                entropy=system_entropy,
+                note=self.log.note,
+            )
+        )
+
+
+def pinned_roster(folder: Path) -> Roster:
+    """Return the roster that a party's folder pins, under the root key beside it.
+
+    Raises:
+        ConfigError: a file is missing, or the roster does not hold today.
+        IntegrityError: the root key did not sign it.
+    """
+    path = folder / "roster.json"
+    try:
+        data = path.read_bytes()
+    except OSError:
+        raise ConfigError(
+            f"{path} is missing: without the consortium's roster no message can be checked. Put "
+            "the roster and root.pub that the consortium distributes into this folder."
+        ) from None
+    return open_roster(data, read_public(folder / "root.pub"), now())
+
+
+def open_site_home(folder: Path) -> SiteHome:
+    """Return what a site's folder holds.
+
+    Raises:
+        ConfigError: a file is missing or cannot be used; the message says which.
+        IntegrityError: roster or ledger do not verify, or the key is nobody's on the roster.
+    """
+    key = SigningKey.from_seed(read_secret(folder / "identity.key"))
+    roster = pinned_roster(folder)
+    names = [member.name for member in roster.sites() if member.verify_key == key.public]
+    if not names:
+        raise IntegrityError(
+            f"The key in {folder} is no site's on the consortium's roster: every message would "
+            "be refused. Have this key put on the roster, or restore the right one."
+        )
+    return SiteHome(
+        name=names[0],
+        folder=folder,
+        key=key,
+        roster=roster,
+        policy=load_policy(folder / "policy.toml"),
+        ledger=Ledger.open(folder / LEDGER, clock=now),
+        log=SiteLog(folder / "site.log"),
+    )
