@@ -11,17 +11,17 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 import numpy as np
 
-from crypto.codec import decode, decode_one_of, encode
-from crypto.digests import sha256
-from crypto.errors import PeerError
+from crypto.codec import decode_one_of, encode
+from crypto.errors import ConfigError, PeerError
 from crypto.masked_sum import CipherSuite, MaskingCoordinator, Release, RoundBinding, SiteKeys
 from crypto.signatures import Signed, SigningKey, sign_message
 from privacy.fixed_point import Grid
+from secure_fl.config import NoPrivacy
 from secure_fl.methods import SeenUpdates, find_method
 from secure_fl.parameters import parameter_digest, vector_to_bytes
+from secure_fl.rounds.earlier_close import repeatable_cohort
 from secure_fl.rounds.messages import (
     REPLY_LIMIT_BYTES,
-    STATEMENT_LIMIT_BYTES,
     CloseReply,
     CloseRequest,
     ExtractSent,
@@ -47,8 +47,17 @@ from secure_fl.rounds.reading import (
     leaf_of,
     read_statement,
     session_of,
-    shares_digest,
     statement_digest,
+)
+from secure_fl.rounds.reply_checks import (
+    Awaited,
+    Plan,
+    check_extract,
+    check_joined,
+    check_released,
+    check_shares,
+    check_upload,
+    open_release,
 )
 from secure_fl.rounds.steps import Exchange, OpenedRound, Phase, Proposal, Step
 from secure_fl.views import Protection
@@ -75,11 +84,19 @@ class _Round:
     next_keys: dict[str, Signed] = field(default_factory=dict)
     survivors: tuple[str, ...] = ()
 
+    def awaited(self) -> Awaited:
+        """Return what replies must be about."""
+        return Awaited(self.header.round, self.header_digest, self.survivors)
+
 
 class Coordinator:
     """Runs the rounds of one run; learns the sum of each and nothing else under masks.
 
+    A reply that breaks the protocol drops its sender, and nobody else: no single site can stop a
+    round by what it sends.
+
     Raises:
+        ConfigError: the roster has fewer sites than the run needs.
         PeerError: from `advance`, when too few sites remain to open a sum. What was opened
             before stands, and the run can be resumed.
     """
@@ -104,6 +121,12 @@ class Coordinator:
             self._mechanism.encoding.bits,
         )
         names = tuple(sorted(member.name for member in proposal.roster.sites()))
+        if len(names) < self._mechanism.sites:
+            raise ConfigError(
+                f"The run needs {self._mechanism.sites} sites and the roster has {len(names)}: "
+                "nothing was started. Lower `mechanism.sites`, or put more sites on the roster."
+            )
+        self._plan = Plan.of(self._mechanism)
         self._hello = Hello(
             run_id=proposal.run_id,
             attempt=proposal.attempt,
@@ -123,6 +146,8 @@ class Coordinator:
         )
         self._parameters = parameters
         self._phase = Phase.HELLO
+        self._asked: frozenset[str] = frozenset()
+        self._lost: PeerError | None = None
         self._round_number = proposal.first_round
         self._round: _Round | None = None
         self._cohort: tuple[str, ...] = ()
@@ -138,10 +163,23 @@ class Coordinator:
         hello = self._sign(self._hello)
         self._log(hello)
         request = encode(HelloRequest(hello=hello, mechanism=self._mechanism.to_json()))
+        self._asked = frozenset(self._hello.sites)
         return Step(Exchange(Phase.HELLO, dict.fromkeys(self._hello.sites, request), to_all=True))
 
     def advance(self, replies: Mapping[str, bytes]) -> Step:
-        """Return what follows from the replies to the last exchange; absent sites dropped out."""
+        """Return what follows from the replies to the last exchange; absent sites dropped out.
+
+        Raises:
+            PeerError: too few sites remain.
+        """
+        if self._lost is not None:
+            raise self._lost
+        step = self._follow(replies)
+        if step.exchange is not None:
+            self._asked = frozenset(step.exchange.requests)
+        return step
+
+    def _follow(self, replies: Mapping[str, bytes]) -> Step:
         follow = {
             Phase.HELLO: self._after_hello,
             Phase.SHARE: self._after_share,
@@ -158,7 +196,12 @@ class Coordinator:
             statement = self._accept(reply.joined, Joined, site)
             if statement is None:
                 continue
-            if self._masked and not self._take_keys(reply.keys, site):
+            try:
+                check_joined(statement, self._plan, self._transcript.size)
+            except PeerError:
+                self._refuse(site)
+                continue
+            if self._masked and not self._take_keys(reply.keys, site, self._round_number):
                 continue
             self._log_of(site, reply.joined)
             if reply.keys is not None:
@@ -183,25 +226,31 @@ class Coordinator:
             refused=dict(self._refused),
         )
 
-    def _take_keys(self, signed: Signed | None, site: str) -> bool:
-        """Return whether `signed` holds keys of `site` for the round to come."""
+    def _take_keys(self, signed: Signed | None, site: str, round_: int) -> bool:
+        """Return whether `signed` holds keys of `site` for round `round_`."""
         if signed is None or not isinstance(self._sums, MaskingCoordinator):
-            return False
+            return self._refuse(site)
         keys = self._accept(signed, SiteKeys, site)
         if keys is None:
             return False
         try:
+            expect(keys.round == round_, "The keys are for another round.")
             self._sums.accept_keys(keys)
         except PeerError:
-            self._refused[site] = RefusalCode.PROTOCOL
-            return False
+            return self._refuse(site)
         self._keys[site] = signed
         return True
 
     def _after_share(self, replies: Mapping[str, bytes]) -> Step:
         for site, reply in self._decoded(ShareReply, replies).items():
             self._take_shares(site, reply.sent, reply.shares, self._round_number)
-        self._cohort = _senders(self._inboxes)
+        senders = _senders(self._inboxes)
+        noiseless = isinstance(self._mechanism.privacy, NoPrivacy)
+        self._cohort = (
+            repeatable_cohort(self._transcript.leaves, self._round_number, senders)
+            if noiseless
+            else senders
+        )
         return self._open()
 
     def _take_shares(
@@ -210,8 +259,12 @@ class Coordinator:
         if signed is None:
             return
         sent = self._accept(signed, SharesSent, site)
-        if sent is None or sent.round != round_ or sent.shares_digest != shares_digest(shares):
-            self._refused[site] = RefusalCode.PROTOCOL
+        if sent is None:
+            return
+        try:
+            check_shares(sent, shares, round_, self._keys.keys() - {site})
+        except PeerError:
+            self._refuse(site)
             return
         self._log_of(site, signed)
         for addressee, share in shares.items():
@@ -299,39 +352,37 @@ class Coordinator:
         uploaded = self._accept(reply.uploaded, Uploaded, site)
         if uploaded is None:
             return
-        whole = (
-            uploaded.header_digest == current.header_digest
-            and uploaded.round == self._round_number
-            and uploaded.vector_digest == sha256(reply.vector)
-            and len(reply.vector) == 4 * self._proposal.spec.size
-        )
         more = self._masked and self._round_number + 1 < self._mechanism.training.rounds
-        # An upload is added only after its signature was verified, and freed once it is added.
-        if not whole or (more and not self._take_keys(reply.next_keys, site)):
-            self._refused[site] = RefusalCode.PROTOCOL
+        try:
+            check_upload(uploaded, reply, current.awaited(), self._plan)
+            if more and not self._take_keys(reply.next_keys, site, self._round_number + 1):
+                return
+            self._add(site, reply.vector)
+        except PeerError:
+            self._keys.pop(site, None)
+            self._refuse(site)
             return
-        self._sums.add(site, np.frombuffer(reply.vector, "<u4"))
         current.uploads[site] = uploaded
         self._log_of(site, reply.uploaded)
         if more and reply.next_keys is not None:
             self._log_of(site, reply.next_keys)
+
+    def _add(self, site: str, raw: bytes) -> None:
+        """Add an upload whose signature was verified; it is freed once it is added."""
+        expect(len(raw) == 4 * self._proposal.spec.size, "The vector has another length.")
+        vector = np.frombuffer(raw, "<u4")
+        if not self._masked:
+            # In clear, what no honest site sends can be traced to its sender.
+            self._grid.decode_sum(vector, 1)
+        self._sums.add(site, vector)
 
     def _after_close(self, replies: Mapping[str, bytes]) -> Step:
         current = self._current()
         releases: dict[str, Release] = {}
         closed: list[str] = []
         for site, reply in self._decoded(CloseReply, replies).items():
-            released = self._accept(reply.released, Released, site)
-            if (
-                released is None
-                or released.header_digest != current.header_digest
-                or released.survivors != current.survivors
-                or released.shares_digest != sha256(reply.release)
-            ):
-                self._refused[site] = RefusalCode.PROTOCOL
+            if not self._take_release(site, reply, current, releases):
                 continue
-            if self._masked:
-                releases[site] = decode(Release, reply.release, limit_bytes=STATEMENT_LIMIT_BYTES)
             closed.append(site)
             self._log_of(site, reply.released)
             self._take_shares(site, reply.next_sent, reply.next_shares, self._round_number + 1)
@@ -343,14 +394,40 @@ class Coordinator:
         if self._round_number >= self._mechanism.training.rounds:
             return Step(None, opened=opened, refused=dict(self._refused))
         self._cohort = _senders(self._inboxes) if self._masked else tuple(closed)
-        return self._open(opened=opened)
+        try:
+            return self._open(opened=opened)
+        except PeerError as error:
+            # The round that was opened is kept first; the next `advance` says what went wrong.
+            self._lost = error
+            return Step(Exchange(Phase.OPEN, {}), opened=opened, refused=dict(self._refused))
+
+    def _take_release(
+        self, site: str, reply: CloseReply, current: _Round, releases: dict[str, Release]
+    ) -> bool:
+        """Return whether `site` released what the close asks for; it is then in `releases`."""
+        released = self._accept(reply.released, Released, site)
+        if released is None:
+            return False
+        try:
+            check_released(released, reply, current.awaited())
+            if isinstance(self._sums, MaskingCoordinator):
+                release = open_release(reply, site)
+                self._sums.check_release(release)
+                releases[site] = release
+        except PeerError:
+            return self._refuse(site)
+        return True
 
     def _take_extract(self, site: str, signed: Signed | None, extract: bytes) -> None:
         if signed is None:
             return
         sent = self._accept(signed, ExtractSent, site)
-        if sent is None or sent.extract_digest != sha256(extract):
-            self._refused[site] = RefusalCode.PROTOCOL
+        if sent is None:
+            return
+        try:
+            check_extract(sent, extract)
+        except PeerError:
+            self._refuse(site)
             return
         self._log_of(site, signed)
         self._extracts[site] = extract
@@ -378,10 +455,13 @@ class Coordinator:
         return self._round
 
     def _decoded(self, kind: type[R], replies: Mapping[str, bytes]) -> dict[str, R]:
-        """Return the replies of the expected kind; refusals and nonsense drop their sender."""
+        """Return the replies of the expected kind; refusals and nonsense drop their sender.
+
+        What a site sent that was not asked is not looked at: it may belong to another cohort.
+        """
         good: dict[str, R] = {}
         for site, data in sorted(replies.items()):
-            if site not in self._hello.sites:
+            if site not in self._asked:
                 continue
             try:
                 reply: R | Refusal = cast(
@@ -389,7 +469,7 @@ class Coordinator:
                     decode_one_of((kind, Refusal), data, limit_bytes=REPLY_LIMIT_BYTES),
                 )
             except PeerError:
-                self._refused[site] = RefusalCode.PROTOCOL
+                self._refuse(site)
                 continue
             if isinstance(reply, Refusal):
                 self._refused[site] = reply.code
@@ -406,9 +486,14 @@ class Coordinator:
                 "The statement is of another session or speaks for another site.",
             )
         except PeerError:
-            self._refused[site] = RefusalCode.PROTOCOL
+            self._refuse(site)
             return None
         return statement
+
+    def _refuse(self, site: str) -> bool:
+        """Note that `site` broke the protocol; return False: what it sent is not used."""
+        self._refused[site] = RefusalCode.PROTOCOL
+        return False
 
     def _require(self, sites: tuple[str, ...], did: str) -> None:
         if len(sites) >= self._hello.threshold:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crypto.checkpoint import Checkpoint
+from crypto.errors import IntegrityError, PeerError
 from crypto.merkle import verify_consistency, verify_inclusion
 from secure_fl.rounds.reading import expect, read_statement
 
@@ -21,8 +22,8 @@ def verify(request: OpenRequest, header: RoundHeader, state: SiteState, roster: 
     is in the header, the header's digest in every mask, so their masks do not cancel.
 
     Raises:
-        PeerError: the checkpoint is not the coordinator's, or does not match the header.
-        IntegrityError: a statement of this site is missing, or the log was rewritten.
+        PeerError: the checkpoint is not the coordinator's, or does not match the header; a
+            statement of this site is missing; or the log was rewritten.
     """
     coordinator = roster.coordinator().name
     checkpoint = read_statement(request.checkpoint, Checkpoint, coordinator, roster)
@@ -32,17 +33,21 @@ def verify(request: OpenRequest, header: RoundHeader, state: SiteState, roster: 
         and checkpoint.root == header.checkpoint_root,
         "The signed checkpoint is not the one that the round's header names.",
     )
-    verify_consistency(
-        state.checkpoint_size,
-        state.checkpoint_root,
-        checkpoint.size,
-        checkpoint.root,
-        request.proof.consistency,
-    )
     expect(
         len(request.proof.inclusion) == len(state.pending),
         f"{len(state.pending)} statements of this site must be in the log, and "
         f"{len(request.proof.inclusion)} proofs came.",
     )
-    for leaf, (index, path) in zip(state.pending, request.proof.inclusion, strict=True):
-        verify_inclusion(leaf, index, checkpoint.size, path, checkpoint.root)
+    try:
+        verify_consistency(
+            state.checkpoint_size,
+            state.checkpoint_root,
+            checkpoint.size,
+            checkpoint.root,
+            request.proof.consistency,
+        )
+        for leaf, (index, path) in zip(state.pending, request.proof.inclusion, strict=True):
+            verify_inclusion(leaf, index, checkpoint.size, path, checkpoint.root)
+    except IntegrityError as error:
+        # The log is the coordinator's: no record of this site's own is broken.
+        raise PeerError(f"The coordinator's log does not check out. {error}") from error

@@ -11,10 +11,10 @@ from typing import Annotated
 
 import msgspec
 
+from crypto.checkpoint import RunId
 from crypto.codec import Digest, Message, Name
 from crypto.signatures import Signed
 
-RunId = Annotated[bytes, msgspec.Meta(min_length=16, max_length=16)]
 Entities = Annotated[
     tuple[Annotated[str, msgspec.Meta(pattern=r"^[A-Z][A-Z0-9_]{0,63}\Z")], ...],
     msgspec.Meta(max_length=200),

@@ -59,7 +59,7 @@ from secure_fl.rounds.reading import (
     shares_digest,
     statement_digest,
 )
-from secure_fl.rounds.site_state import SiteState, SiteStore, Stage
+from secure_fl.rounds.site_state import OpenedSum, SiteState, SiteStore, Stage
 from secure_fl.views import Protection
 
 if TYPE_CHECKING:
@@ -172,16 +172,7 @@ class Site:
         if before is not None:
             if before.request_digest == digest:
                 return before.reply
-            expect(
-                hello.attempt > before.hello.attempt,
-                f"Attempt {hello.attempt} of a run that is at attempt {before.hello.attempt}: an "
-                "old session was replayed, or the coordinator was restored from a backup.",
-            )
-            expect(
-                hello.config_digest == before.hello.config_digest,
-                "A later attempt of a run came with another configuration: it was refused. "
-                "A changed configuration is a new run.",
-            )
+            site_checks.check_attempt(hello, before)
         mechanism = site_checks.check_proposal(request.mechanism, hello, self._party)
         seen = 0 if before is None else before.checkpoint_size
         joined = self._reserve(mechanism, hello, seen)
@@ -198,6 +189,8 @@ class Site:
             round=hello.first_round,
             masking=masking,
             header_digest=NO_DIGEST,
+            parameter_digest=NO_DIGEST,
+            released=() if before is None else before.released,
             checkpoint_size=seen,
             checkpoint_root=EMPTY_ROOT if before is None else before.checkpoint_root,
             pending=tuple(leaf_of(signed) for signed in (joined, keys) if signed is not None),
@@ -244,6 +237,12 @@ class Site:
     def _make_shares(
         self, machine: MaskingSite, state: SiteState, signed: tuple[Signed, ...], round_: int
     ) -> tuple[Signed, dict[str, bytes]]:
+        smallest = self._parts.policy.smallest_cohort
+        expect(
+            len(signed) >= smallest,
+            f"Shares among {len(signed)} sites were asked for, and this site's smallest cohort is "
+            f"{smallest}: none were dealt.",
+        )
         keys: dict[str, SiteKeys] = {}
         for envelope in signed:
             expect(
@@ -274,6 +273,7 @@ class Site:
             parameter_digest(spec, request.parameters) == header.parameter_digest,
             "The parameters are not the ones that the header was signed for.",
         )
+        shared = vector_from_bytes(spec, request.parameters)
         log_check.verify(request, header, state, self._parts.roster)
         header_digest = statement_digest(request.header)
         machine = _machine(state) if state.masking else None
@@ -283,7 +283,7 @@ class Site:
                 request.inbox,
             )
         event, head = self._charge(mechanism, state)
-        vector = self._train_and_encode(mechanism, state, request.parameters)
+        vector = self._train_and_encode(mechanism, state, shared)
         protected = vector if machine is None else machine.mask(vector)
         raw = protected.astype("<u4", copy=False).tobytes()
         uploaded = self._sign(
@@ -304,6 +304,7 @@ class Site:
             stage=Stage.UPLOADED,
             masking=b"" if machine is None else machine.export_state().reveal(),
             header_digest=header_digest,
+            parameter_digest=header.parameter_digest,
             checkpoint_size=header.checkpoint_size,
             checkpoint_root=header.checkpoint_root,
             pending=tuple(own),
@@ -325,10 +326,9 @@ class Site:
         return canonical_json(event_to_json(event)), head
 
     def _train_and_encode(
-        self, mechanism: Mechanism, state: SiteState, parameters: bytes
+        self, mechanism: Mechanism, state: SiteState, shared: NDArray[np.float32]
     ) -> NDArray[np.uint32]:
         spec = self._parts.workbench.spec(mechanism)
-        shared = vector_from_bytes(spec, parameters)
         update = self._parts.workbench.train(mechanism, shared, state.round)
         if update.spec != spec:
             raise IntegrityError(
@@ -360,7 +360,7 @@ class Site:
     def _close(self, request: CloseRequest, state: SiteState) -> tuple[Reply, SiteState]:
         mechanism = parse_mechanism(state.mechanism)
         close = self._read(request.close, RoundClose)
-        site_checks.check_close(close, state, self._party)
+        site_checks.check_close(close, state, mechanism, self._party)
         machine = _machine(state) if state.masking else None
         release = b"" if machine is None else encode(machine.release(close.survivors))
         released = self._sign(
@@ -372,6 +372,9 @@ class Site:
                 survivors=close.survivors,
                 shares_digest=sha256(release),
             )
+        )
+        opened = OpenedSum(
+            round=close.round, parameter_digest=state.parameter_digest, survivors=close.survivors
         )
         last = state.round + 1 >= mechanism.training.rounds
         sent: Signed | None = None
@@ -386,6 +389,8 @@ class Site:
             round=state.round + 1,
             masking=b"" if machine is None or last else machine.export_state().reveal(),
             header_digest=NO_DIGEST,
+            parameter_digest=NO_DIGEST,
+            released=(*state.released, opened),
             pending=(*state.pending, *own),
         )
         reply = CloseReply(

@@ -6,17 +6,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from crypto.digests import sha256
-from secure_fl.config import parse_mechanism
+from secure_fl.config import NoPrivacy, parse_mechanism
 from secure_fl.guarantee import resolve_sigma
 from secure_fl.methods import find_method
 from secure_fl.rounds.reading import expect, session_of
+from secure_fl.views import Protection
 
 if TYPE_CHECKING:
     from crypto.roster import Roster
     from secure_fl.config import Mechanism
     from secure_fl.policy import SitePolicy
     from secure_fl.rounds.messages import Hello, RoundClose, RoundHeader
-    from secure_fl.rounds.site_state import SiteState
+    from secure_fl.rounds.site_state import OpenedSum, SiteState
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,9 @@ def check_header(header: RoundHeader, state: SiteState, mechanism: Mechanism, pa
 
     Raises:
         PeerError: it was replayed, is out of order, or its cohort would say too much.
+        BudgetError: the policy changed since the site joined, and refuses the run now.
     """
+    _check_pinned(state, mechanism, party)
     expect(
         header.session == session_of(state.hello).digest(),
         "The round's header belongs to another session: it was replayed.",
@@ -97,14 +100,50 @@ def check_header(header: RoundHeader, state: SiteState, mechanism: Mechanism, pa
         f"A cohort of {len(header.cohort)} sites is below this site's smallest cohort or the "
         "threshold: its sum would say too much about each of them.",
     )
+    if _hides_single_updates(mechanism):
+        for earlier in _sums_like(state, header.round, header.parameter_digest):
+            expect(
+                earlier.parameter_digest == header.parameter_digest
+                and set(earlier.survivors) <= set(header.cohort),
+                _DIFFERENCE.format(round=header.round),
+            )
 
 
-def check_close(close: RoundClose, state: SiteState, party: Party) -> None:
+def check_attempt(hello: Hello, before: SiteState) -> None:
+    """Return if `hello` may follow what this site has done in the run so far.
+
+    Raises:
+        PeerError: it is an old session, another configuration, or goes back behind a sum that
+            was opened.
+    """
+    expect(
+        hello.attempt > before.hello.attempt,
+        f"Attempt {hello.attempt} of a run that is at attempt {before.hello.attempt}: an "
+        "old session was replayed, or the coordinator was restored from a backup.",
+    )
+    expect(
+        hello.config_digest == before.hello.config_digest,
+        "A later attempt of a run came with another configuration: it was refused. "
+        "A changed configuration is a new run.",
+    )
+    last = max((opened.round for opened in before.released), default=0)
+    expect(
+        hello.first_round >= last,
+        f"The new attempt begins at round {hello.first_round}, and this site has released shares "
+        f"for round {last}: the coordinator was restored from an old backup, or asks twice for "
+        "what it has.",
+    )
+
+
+def check_close(close: RoundClose, state: SiteState, mechanism: Mechanism, party: Party) -> None:
     """Return if this site may release shares for the survivors that `close` names.
 
     Raises:
-        PeerError: it belongs to another round, or the sum would be over too few.
+        PeerError: it belongs to another round, or the sum would be over too few, or its
+            difference to an earlier one would be.
+        BudgetError: the policy changed since the site joined, and refuses the run now.
     """
+    _check_pinned(state, mechanism, party)
     expect(
         close.session == session_of(state.hello).digest()
         and close.round == state.round
@@ -116,7 +155,47 @@ def check_close(close: RoundClose, state: SiteState, party: Party) -> None:
         "The coordinator asks for shares at another threshold than the configured one.",
     )
     expect(
+        close.survivors == tuple(sorted(set(close.survivors)))
+        and set(close.survivors) <= set(state.hello.sites)
+        and party.name in close.survivors,
+        "The survivors are not a sorted set of the session's sites with this one in it.",
+    )
+    expect(
         len(close.survivors) >= max(party.policy.smallest_cohort, close.threshold),
         f"A sum over {len(close.survivors)} survivors is below the threshold or this site's "
         "smallest cohort: no share was released.",
+    )
+    if _hides_single_updates(mechanism):
+        for earlier in _sums_like(state, close.round, state.parameter_digest):
+            expect(earlier.survivors == close.survivors, _DIFFERENCE.format(round=close.round))
+
+
+_DIFFERENCE = (
+    "Round {round} was asked for again over other parameters or survivors than those this site "
+    "released shares for: without noise, the two sums differ by single updates. It was refused. "
+    "Go on when the sites of the first sum are all there, or start a new run."
+)
+
+
+def _check_pinned(state: SiteState, mechanism: Mechanism, party: Party) -> None:
+    """Return if roster and policy, which may have changed since, still allow the session."""
+    expect(
+        state.hello.roster_digest == party.roster.digest(),
+        "The session was opened under another roster than the one pinned here now: it is over. "
+        "The coordinator starts a new attempt under the current roster.",
+    )
+    party.policy.check(mechanism)
+
+
+def _hides_single_updates(mechanism: Mechanism) -> bool:
+    """Return whether only the masks hide an update: with noise, each attempt is charged instead."""
+    return mechanism.protection is Protection.MASKED and isinstance(mechanism.privacy, NoPrivacy)
+
+
+def _sums_like(state: SiteState, round_: int, parameter_digest: bytes) -> tuple[OpenedSum, ...]:
+    """Return the opened sums to which one of this round and these parameters can be compared."""
+    return tuple(
+        opened
+        for opened in state.released
+        if opened.round == round_ or opened.parameter_digest == parameter_digest
     )

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import msgspec
 
 from crypto.codec import Digest, Message
-from secure_fl.rounds.messages import Hello, Number, RunId
+from secure_fl.rounds.messages import Hello, Names, Number
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
+
+    from crypto.checkpoint import RunId
 
 
 class Stage(Enum):
@@ -27,6 +29,14 @@ class Stage(Enum):
     """Next: nothing but a new attempt."""
 
 
+class OpenedSum(Message, frozen=True, tag="secure-fl.opened-sum.v1"):
+    """A sum for which this site released shares."""
+
+    round: Number
+    parameter_digest: Digest
+    survivors: Names
+
+
 class SiteState(Message, frozen=True, tag="secure-fl.site-state.v1"):
     """Everything a site remembers of a run between two requests.
 
@@ -37,6 +47,8 @@ class SiteState(Message, frozen=True, tag="secure-fl.site-state.v1"):
         round: the round that the next `open` must name, or that is open.
         masking: the masked sum's state; empty under the plain protection.
         header_digest: of the open round's header; zeros outside a round.
+        parameter_digest: of the open round's parameters; zeros outside a round.
+        released: the sums of this run that this site released shares for, over all attempts.
         checkpoint_size: leaves under the last checkpoint that this site has seen.
         checkpoint_root: that checkpoint's Merkle root.
         pending: this site's own statements that the next checkpoint must include.
@@ -50,6 +62,8 @@ class SiteState(Message, frozen=True, tag="secure-fl.site-state.v1"):
     round: Number
     masking: bytes
     header_digest: Digest
+    parameter_digest: Digest
+    released: tuple[OpenedSum, ...]
     checkpoint_size: Number
     checkpoint_root: Digest
     pending: tuple[bytes, ...]

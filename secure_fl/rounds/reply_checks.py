@@ -1,0 +1,115 @@
+"""What a coordinator checks of a site's reply before it uses it; PeerError drops the sender."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from crypto.codec import decode
+from crypto.digests import canonical_json, sha256
+from crypto.masked_sum import Release
+from privacy.events import to_json as event_to_json
+from secure_fl.guarantee import planned_event, round_event
+from secure_fl.rounds.messages import STATEMENT_LIMIT_BYTES
+from secure_fl.rounds.reading import expect, shares_digest
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Mapping
+
+    from privacy.events import Event
+    from secure_fl.config import Mechanism
+    from secure_fl.rounds.messages import (
+        CloseReply,
+        ExtractSent,
+        Joined,
+        OpenReply,
+        Released,
+        SharesSent,
+        Uploaded,
+    )
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What every site has to charge: functions of the configuration alone, as canonical JSON."""
+
+    whole: bytes
+    round: bytes
+
+    @classmethod
+    def of(cls, mechanism: Mechanism) -> Plan:
+        """Return the plan of `mechanism`.
+
+        Raises:
+            ConfigError: it has no sigma yet.
+        """
+        return cls(_encoded(planned_event(mechanism)), _encoded(round_event(mechanism)))
+
+
+@dataclass(frozen=True)
+class Awaited:
+    """The open round that replies must be about.
+
+    Attributes:
+        round: its number.
+        header_digest: of its signed header.
+        survivors: the sites that the close names; empty before it.
+    """
+
+    round: int
+    header_digest: bytes
+    survivors: tuple[str, ...] = ()
+
+
+def check_joined(joined: Joined, plan: Plan, log_size: int) -> None:
+    """Return if the site reserved the run's plan, and saw no more of the log than there is."""
+    expect(joined.event == plan.whole, "The site reserved another plan.")
+    # A proof from beyond the log's end cannot be made: asking for one must not stop the run.
+    expect(joined.checkpoint_size <= log_size, "The site saw a longer log than this one.")
+
+
+def check_shares(
+    sent: SharesSent, shares: Mapping[str, bytes], round_: int, peers: Collection[str]
+) -> None:
+    """Return if `shares` are what was signed, one for each of `peers`, for round `round_`."""
+    expect(sent.round == round_, "The shares are for another round.")
+    expect(sent.shares_digest == shares_digest(shares), "The shares are not the signed ones.")
+    # A peer that was left out would have to refuse the round.
+    expect(set(shares) == set(peers), "The shares are not one for each peer.")
+
+
+def check_upload(uploaded: Uploaded, reply: OpenReply, awaited: Awaited, plan: Plan) -> None:
+    """Return if the upload is the signed one, of the open round, and was charged for."""
+    expect(
+        uploaded.header_digest == awaited.header_digest and uploaded.round == awaited.round,
+        "The upload is of another round.",
+    )
+    expect(uploaded.event == plan.round, "The site charged another event than the round's.")
+    expect(uploaded.vector_digest == sha256(reply.vector), "The vector is not the signed one.")
+
+
+def check_released(released: Released, reply: CloseReply, awaited: Awaited) -> None:
+    """Return if the release is the signed one, for the survivors of the open round."""
+    expect(
+        released.header_digest == awaited.header_digest
+        and released.round == awaited.round
+        and released.survivors == awaited.survivors,
+        "The shares were released for another round, or for other survivors.",
+    )
+    expect(released.shares_digest == sha256(reply.release), "The release is not the signed one.")
+
+
+def open_release(reply: CloseReply, site: str) -> Release:
+    """Return the masked sum's release of `site`."""
+    release = decode(Release, reply.release, limit_bytes=STATEMENT_LIMIT_BYTES)
+    expect(release.site == site, "The release is another site's.")
+    return release
+
+
+def check_extract(sent: ExtractSent, extract: bytes) -> None:
+    """Return if the ledger's extract is the signed one."""
+    expect(sent.extract_digest == sha256(extract), "The extract is not the signed one.")
+
+
+def _encoded(event: Event) -> bytes:
+    return canonical_json(event_to_json(event))
