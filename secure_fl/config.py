@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import tomllib
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Annotated, Literal, Self
+from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -20,6 +20,7 @@ from privacy.events import Relation, Unit
 from secure_fl.views import Protection
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
     from pydantic_core import ErrorDetails
@@ -27,9 +28,11 @@ if TYPE_CHECKING:
 SCHEMA = "secure-fl.run.v1"
 
 Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-Probability = Annotated[float, Field(gt=0, lt=1)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-Count = Annotated[int, Field(ge=1)]
+# Strict: "8" and true are not numbers. Counts stay whole in every JSON reader (RFC 8785).
+Probability = Annotated[float, Field(gt=0, lt=1, strict=True)]
+Rate = Annotated[float, Field(gt=0, le=1, strict=True)]
+Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
+Count = Annotated[int, Field(ge=1, lt=2**31, strict=True)]
 
 
 def _accounted(relation: Relation) -> Relation:
@@ -41,7 +44,17 @@ def _accounted(relation: Relation) -> Relation:
     return relation
 
 
+def _hidden(unit: Unit) -> Unit:
+    if unit is not Unit.RECORD:
+        raise ValueError(
+            f"this version samples and clips single records, and a guarantee per {unit.value} "
+            "would be claimed falsely: ask for record"
+        )
+    return unit
+
+
 AccountedRelation = Annotated[Relation, AfterValidator(_accounted)]
+HiddenUnit = Annotated[Unit, AfterValidator(_hidden)]
 
 
 class Section(BaseModel):
@@ -72,15 +85,15 @@ class ModelSection(Section):
 class AdapterSection(Section):
     """The low-rank adapter that is trained."""
 
-    rank: Annotated[int, Field(ge=1, le=256)] = 8
-    alpha: Annotated[int, Field(ge=1)] = 16
+    rank: Annotated[int, Field(ge=1, le=256, strict=True)] = 8
+    alpha: Count = 16
     target_modules: tuple[str, ...]
 
 
 class TrainingSection(Section):
     """How each site optimises between two sums."""
 
-    rounds: Annotated[int, Field(ge=1, le=10_000)]
+    rounds: Annotated[int, Field(ge=1, le=10_000, strict=True)]
     local_steps: Count
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: Positive
@@ -94,7 +107,7 @@ class RecordPrivacy(Section):
     """DP-SGD at each site on its own records; the guarantee holds against everyone."""
 
     mode: Literal["record"]
-    unit: Unit
+    unit: HiddenUnit
     relation: AccountedRelation = Relation.ADD_REMOVE
     """Poisson sampling is accounted for under add/remove; no other relation is claimed."""
     delta: Probability
@@ -102,7 +115,7 @@ class RecordPrivacy(Section):
     """The target that sigma is calibrated to; this or `sigma` must be given."""
     sigma: Positive | None = None
     """Noise multiplier: standard deviation of the noise over the clip."""
-    sampling_rate: Annotated[float, Field(gt=0, le=1)]
+    sampling_rate: Rate
     clip: Positive
     """Largest l2 norm of one record's gradient."""
     divisor: Positive
@@ -139,8 +152,8 @@ class Mechanism(Section):
     """Everything that can move the guarantee, the trust model or the result."""
 
     method: str
-    sites: Annotated[int, Field(ge=2, le=100)]
-    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    sites: Annotated[int, Field(ge=2, le=100, strict=True)]
+    seed: Annotated[int, Field(ge=0, lt=2**53, strict=True)] = 0
     """Initialisation and, in mode none, batches. Never the source of private randomness."""
     protection: Protection = Protection.MASKED
     adversary: Literal["semi-honest"]
@@ -218,7 +231,7 @@ def parse_mechanism(data: bytes) -> Mechanism:
     try:
         mechanism = Mechanism.model_validate_json(data)
     except ValidationError as error:
-        raise ConfigError(explain(error, "the proposed mechanism")) from None
+        raise ConfigError(explain(error, "the proposed mechanism", Mechanism)) from None
     if mechanism.to_json() != data:
         raise ConfigError(
             "The proposed mechanism is not in canonical form: its digest would not bind it. "
@@ -250,32 +263,53 @@ def load_config(path: Path) -> RunConfig:
         raise ConfigError(explain(error, str(path))) from None
 
 
-def explain(error: ValidationError, where: str) -> str:
-    """Return one clear sentence per problem that pydantic found in `where`."""
-    problems = [_sentence(detail) for detail in error.errors()]
-    return f"{where} cannot be run, nothing was started: " + "; ".join(problems) + "."
+def explain(error: ValidationError, where: str, kind: type[Section] = RunConfig) -> str:
+    """Return one clear sentence per problem that pydantic found in `where`, a file of `kind`."""
+    problems = [_sentence(detail, kind) for detail in error.errors()]
+    return f"{where} cannot be used, nothing was started: " + "; ".join(problems) + "."
 
 
-def _sentence(detail: ErrorDetails) -> str:
+def _sentence(detail: ErrorDetails, kind: type[Section]) -> str:
     # The discriminator's value stands in the path as if it were a key: leave it out.
     path = [str(part) for part in detail["loc"] if part not in {"record", "none"}]
     key = ".".join(path)
-    kind = detail["type"]
-    if kind == "extra_forbidden":
-        near = get_close_matches(path[-1], _known_keys(), n=1)
-        hint = f", did you mean `{near[0]}`?" if near else ", remove it"
-        return f"`{key}` is not a key of this file{hint}"
-    if kind == "missing":
+    problem = detail["type"]
+    if problem == "extra_forbidden":
+        table = ".".join(part for part in path[:-1] if not part.isdigit())
+        return f"`{key}` is not a key of this file{_hint(kind, table, path[-1])}"
+    if problem == "missing":
         return f"`{key}` is missing and has no default: add it"
-    if kind in {"union_tag_not_found", "union_tag_invalid"}:
+    if problem in {"union_tag_not_found", "union_tag_invalid"}:
         return f"`{key}.mode` must be one of 'record' or 'none' (no privacy guarantee)"
     message = detail["msg"].removeprefix("Value error, ")
     return f"`{key}`: {message}" if key else message
 
 
-def _known_keys() -> list[str]:
-    sections: list[type[Section]] = [
-        RunConfig, Mechanism, Runtime, DataSection, ModelSection, AdapterSection,
-        TrainingSection, RecordPrivacy, NoPrivacy, EncodingSection,
-    ]  # fmt: skip
-    return sorted({name for section in sections for name in section.model_fields})
+def _hint(kind: type[Section], table: str, key: str) -> str:
+    known = tuple(_keys(kind))
+    if (table, key) in known:
+        return " under this `mode`: remove it"
+    elsewhere = [place for place, name in known if name == key]
+    if elsewhere:
+        place = f"[{elsewhere[0]}]" if elsewhere[0] else "the first lines, before any table"
+        return f" at this place: it belongs into {place}"
+    own = [name for place, name in known if place == table]
+    near = get_close_matches(key, own, n=1) or get_close_matches(key, [n for _, n in known], n=1)
+    return f", did you mean `{near[0]}`?" if near else ", remove it"
+
+
+def _keys(kind: type[Section], table: str = "") -> Iterator[tuple[str, str]]:
+    """Yield every key of a file of `kind` with the table that it stands in."""
+    for name, field in kind.model_fields.items():
+        key = field.alias or name
+        yield table, key
+        for section in _sections_in(field.annotation):
+            yield from _keys(section, f"{table}.{key}" if table else key)
+
+
+def _sections_in(annotation: object) -> Iterator[type[Section]]:
+    if isinstance(annotation, type) and issubclass(annotation, Section):
+        yield annotation
+        return
+    for part in get_args(annotation):
+        yield from _sections_in(part)

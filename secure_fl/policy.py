@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import math
 import tomllib
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from crypto.errors import BudgetError, ConfigError
 from privacy.events import Relation, Unit
@@ -23,6 +23,7 @@ from secure_fl.config import (
     NoPrivacy,
     Positive,
     Probability,
+    Rate,
     RecordPrivacy,
     Section,
     explain,
@@ -35,10 +36,13 @@ if TYPE_CHECKING:
     from secure_fl.config import Mechanism
 
 
+Floor = Annotated[int, Field(ge=2, le=100, strict=True)]
+
+
 class DatasetBudget(Section):
     """The ceiling over all runs for one named data set of this site."""
 
-    name: str
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
     """The officer's name for these records; every version of the file spends from it."""
     dataset: str
     """The catalogue's name that a run asks for."""
@@ -52,8 +56,9 @@ class SitePolicy(Section):
     """Ceilings and floors of one site."""
 
     schema_: Literal["secure-fl.site-policy.v1"] = Field(alias="schema")
-    smallest_cohort: Annotated[int, Field(ge=2)]
-    smallest_threshold: Annotated[int, Field(ge=2)]
+    smallest_cohort: Floor
+    """Fewest sites whose sum may become known, whatever the coordinator does."""
+    smallest_threshold: Floor
     allowed_methods: tuple[str, ...]
     allowed_protections: tuple[Protection, ...] = (Protection.MASKED,)
     allow_no_privacy: bool = False
@@ -62,10 +67,29 @@ class SitePolicy(Section):
     """SHA-256 digests of base-model weights."""
     largest_rank: Count
     largest_clip: Positive
-    largest_sampling_rate: Annotated[float, Field(gt=0, le=1)] = 1.0
+    largest_sampling_rate: Rate = 1.0
     required_scrubbing: tuple[str, ...]
     """PII entities that must be removed from every record before training."""
     datasets: tuple[DatasetBudget, ...]
+
+    @model_validator(mode="after")
+    def _has_one_ceiling_each(self) -> Self:
+        asked = [entry.dataset for entry in self.datasets]
+        twice = sorted({name for name in asked if asked.count(name) > 1})
+        if twice:
+            raise ValueError(
+                f"two [[datasets]] entries are for `{twice[0]}`, and one of them would be ignored: "
+                "keep one"
+            )
+        for entry in self.datasets:
+            terms = entry.model_copy(update={"dataset": ""})
+            for other in self.datasets:
+                if other.name == entry.name and other.model_copy(update={"dataset": ""}) != terms:
+                    raise ValueError(
+                        f"`{entry.name}` has two different ceilings: records that spend from one "
+                        "budget need one ceiling, delta and unit"
+                    )
+        return self
 
     def budget_for(self, mechanism: Mechanism) -> tuple[str, Budget]:
         """Return the named data set that a run would spend from, and its ceiling.
@@ -89,8 +113,18 @@ class SitePolicy(Section):
         )
 
     def ceiling(self, name: str) -> float:
-        """Return the epsilon that the data set called `name` may spend over all private runs."""
-        return next(entry.epsilon for entry in self.datasets if entry.name == name)
+        """Return the epsilon that the data set called `name` may spend over all private runs.
+
+        Raises:
+            ConfigError: the policy names no such data set.
+        """
+        for entry in self.datasets:
+            if entry.name == name:
+                return entry.epsilon
+        raise ConfigError(
+            f"The site's policy names no data set `{name}` any more: its ceiling is unknown. The "
+            "compliance officer puts the entry back."
+        )
 
     def check(self, mechanism: Mechanism) -> None:
         """Return if the policy allows `mechanism`.
@@ -114,6 +148,8 @@ class SitePolicy(Section):
                 f"a sum over {mechanism.sites} sites, and the smallest cohort is "
                 f"{self.smallest_cohort}"
             )
+        elif mechanism.protection is Protection.MASKED:
+            problems += self._split_problems(mechanism.sites, mechanism.needed_survivors())
         if mechanism.needed_survivors() < self.smallest_threshold:
             problems.append(
                 f"{mechanism.needed_survivors()} survivors open a sum, and the smallest "
@@ -124,6 +160,17 @@ class SitePolicy(Section):
         if mechanism.method not in self.allowed_methods:
             problems.append(f"the method `{mechanism.method}` is not allowed")
         return problems
+
+    def _split_problems(self, sites: int, threshold: int) -> list[str]:
+        fewest = smallest_opened_sum(sites, threshold)
+        if fewest >= self.smallest_cohort:
+            return []
+        problem = (
+            f"at a threshold of {threshold} among {sites} sites, a coordinator that lies about "
+            f"who survived can open a sum over {fewest}, and the smallest cohort is "
+            f"{self.smallest_cohort} (raise `mechanism.threshold`)"
+        )
+        return [problem]
 
     def _training_problems(self, mechanism: Mechanism) -> list[str]:
         problems = []
@@ -156,11 +203,26 @@ class SitePolicy(Section):
                 f"{self.largest_sampling_rate}"
             )
         problems += [
+            f"the run's guarantee is per {privacy.unit.value}, and that of data set "
+            f"`{entry.name}` is per {entry.unit.value}"
+            for entry in self.datasets
+            if entry.dataset == mechanism.data.dataset and privacy.unit is not entry.unit
+        ]
+        problems += [
             f"the run's delta of {privacy.delta} exceeds {entry.delta} of data set `{entry.name}`"
             for entry in self.datasets
             if entry.dataset == mechanism.data.dataset and privacy.delta > entry.delta
         ]
         return problems
+
+
+def smallest_opened_sum(sites: int, threshold: int) -> int:
+    """Return the fewest sites whose masked sum can be opened by lying about the survivors.
+
+    A site outside of that sum needs `threshold` sites that were told it dropped out; each of the
+    `sites` is told of at most sites - threshold drop-outs: n - floor(n (n - t) / t).
+    """
+    return sites - sites * (sites - threshold) // threshold
 
 
 def load_policy(path: Path) -> SitePolicy:
@@ -179,4 +241,4 @@ def load_policy(path: Path) -> SitePolicy:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}.") from None
     except ValidationError as error:
-        raise ConfigError(explain(error, str(path))) from None
+        raise ConfigError(explain(error, str(path), SitePolicy)) from None

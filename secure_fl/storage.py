@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
 from typing import TYPE_CHECKING
@@ -16,7 +17,8 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     """Replace the content of `path` with `data`, durably.
 
     Raises:
-        ConfigError: the disk is full or refuses; the old file stands as it was.
+        ConfigError: the disk is full or refuses; the old file stands as it was, or, where only
+            the folder's entry could not be made durable, the new one.
     """
     part = path.with_name(f".{path.name}.part")
     try:
@@ -29,7 +31,8 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
         part.replace(path)
         _sync_folder(path.parent)
     except OSError as error:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            part.unlink()
         raise refused(path, error) from error
 
 
@@ -37,15 +40,18 @@ def append_durably(path: Path, lines: bytes, *, mode: int = 0o600) -> None:
     """Append `lines` to `path`, durably.
 
     Raises:
-        ConfigError: the disk is full or refuses.
+        ConfigError: the disk is full or refuses; a part of `lines` may stand at the end.
     """
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
+        new = not path.exists()
         handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, mode)
         with os.fdopen(handle, "ab") as stream:
             stream.write(lines)
             stream.flush()
             os.fsync(stream.fileno())
+        if new:
+            _sync_folder(path.parent)
     except OSError as error:
         raise refused(path, error) from error
 

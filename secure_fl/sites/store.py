@@ -12,7 +12,7 @@ from crypto.codec import decode, encode
 from crypto.errors import ConfigError, IntegrityError, PeerError
 from crypto.sealing import seal, unseal
 from secure_fl.rounds.site_state import SiteState
-from secure_fl.storage import write_atomically
+from secure_fl.storage import refused, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -42,10 +42,14 @@ class FileSiteStore:
         """Hold the one lock of this identity.
 
         Raises:
-            ConfigError: another process answers for this site at the moment.
+            ConfigError: another process answers for this site at the moment, or the disk refuses.
         """
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        handle = os.open(self._folder / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        lock = self._folder / "lock"
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            handle = os.open(lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise refused(lock, error) from error
         try:
             try:
                 fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -63,21 +67,23 @@ class FileSiteStore:
 
         Raises:
             IntegrityError: the file does not unseal, or holds something else.
+            ConfigError: the file cannot be read.
         """
         path = self._path(run_id)
         try:
             sealed = path.read_bytes()
         except FileNotFoundError:
             return None
-        try:
-            return decode(
-                SiteState, unseal(self._key, _label(run_id), sealed), limit_bytes=_LIMIT_BYTES
-            )
-        except PeerError as error:
-            raise IntegrityError(
-                f"{path} does not hold this site's state: going on could use mask keys twice. "
-                "Move the file away; the site then counts as dropped until a new attempt."
+        except OSError as error:
+            raise ConfigError(
+                f"{path} could not be read ({error.strerror}): the site cannot tell which keys it "
+                "has used, and answers nothing. Mend the file's permissions or the disk."
             ) from error
+        try:
+            plain = unseal(self._key, _label(run_id), sealed)
+            return decode(SiteState, plain, limit_bytes=_LIMIT_BYTES)
+        except (IntegrityError, PeerError) as error:
+            raise _useless(path) from error
 
     def save(self, run_id: bytes, state: SiteState) -> None:
         """Replace what was saved, atomically and durably."""
@@ -86,6 +92,15 @@ class FileSiteStore:
 
     def _path(self, run_id: bytes) -> Path:
         return self._folder / f"{run_id.hex()}.state"
+
+
+def _useless(path: Path) -> IntegrityError:
+    # A backup would be worse than nothing: its keys may have been used since.
+    return IntegrityError(
+        f"{path} does not hold this site's state: it was altered, cut short, or sealed by another "
+        "version or identity. Going on could use mask keys twice. Do not restore a backup: move "
+        "the file away, and the site counts as dropped until the run's next attempt."
+    )
 
 
 def _label(run_id: bytes) -> str:

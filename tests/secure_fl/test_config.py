@@ -1,0 +1,281 @@
+"""The configuration: what is refused, in which words, and what its digest binds."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+from round_simulator import RECORD_PRIVACY, WEIGHTS, mechanism_of, private_mechanism
+
+from crypto.digests import canonical_json, sha256
+from crypto.errors import ConfigError
+from secure_fl.config import (
+    NoPrivacy,
+    RecordPrivacy,
+    RunConfig,
+    explain,
+    load_config,
+    parse_mechanism,
+)
+from secure_fl.guarantee import planned_event, resolve_sigma
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+TOP = 'schema = "secure-fl.run.v1"\nname = "trial"\n'
+MECHANISM = f"""
+[mechanism]
+method = "fedit"
+sites = 4
+adversary = "semi-honest"
+[mechanism.data]
+dataset = "finance.generated"
+[mechanism.model]
+name = "tiny"
+weights_sha256 = "{WEIGHTS}"
+[mechanism.adapter]
+target_modules = ["query"]
+[mechanism.training]
+rounds = 3
+local_steps = 2
+learning_rate = 0.1
+"""
+PRIVATE = """
+[mechanism.privacy]
+mode = "record"
+unit = "record"
+epsilon = 8.0
+delta = 1e-5
+sampling_rate = 0.1
+clip = 1.0
+divisor = 10
+"""
+WHOLE = TOP + MECHANISM + PRIVATE
+
+
+def refusal(folder: Path, text: str) -> str:
+    path = folder / "run.toml"
+    path.write_text(text, "utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config(path)
+    assert str(caught.value).startswith(f"{path} ")
+    return str(caught.value)
+
+
+def test_a_whole_file_loads(tmp_path: Path) -> None:
+    path = tmp_path / "run.toml"
+    path.write_text(WHOLE, "utf-8")
+
+    config = load_config(path)
+
+    assert config.mechanism.needed_survivors() == 3
+    assert isinstance(config.mechanism.privacy, RecordPrivacy)
+    assert config.mechanism.privacy.sigma is None
+    with pytest.raises(ValidationError):
+        config.mechanism.sites = 5  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        ("divisor", "divisr", "divisr` is not a key of this file, did you mean `divisor`?"),
+        ("delta = 1e-5\n", "", "`mechanism.privacy.delta` is missing and has no default"),
+        ('unit = "record"\n', "", "`mechanism.privacy.unit` is missing and has no default"),
+        ('unit = "record"', 'unit = "patient"', "a guarantee per patient would be claimed falsely"),
+        ("epsilon = 8.0\n", "", "give `epsilon` (a target that sigma is calibrated to) or `sigma`"),
+        ('mode = "record"\n', "", "`mechanism.privacy.mode` must be one of 'record' or 'none'"),
+        ('mode = "record"', 'mode = "site"', "`mechanism.privacy.mode` must be one of"),
+        ('mode = "record"', 'mode = "none"', "epsilon` is not a key of this file under this `mode`: remove"),
+        ('adversary = "semi-honest"\n', "", "`mechanism.adversary` is missing and has no default"),
+        ('"semi-honest"', '"malicious"', "`mechanism.adversary`: Input should be 'semi-honest'"),
+        ("rounds = 3", "rounds = 3\nbatch_size = 8", "no meaning under Poisson sampling"),
+        ("sites = 4", "sites = 4\nthreshold = 2", "a threshold of 2 among 4 sites lets a split"),
+        ("sites = 4", "sites = 4\nthreshold = 5", "choose 3 to 4, or leave it out"),
+        ("sites = 4", "sites = 1", "`mechanism.sites`: Input should be greater than or equal"),
+        ("sites = 4", 'sites = "4"', "`mechanism.sites`: Input should be a valid integer"),
+        ("sites = 4", "sites = true", "`mechanism.sites`: Input should be a valid integer"),
+        ("sites = 4", "sites = 4\nrounds = 2", "it belongs into [mechanism.training]"),
+        ("sites = 4", "sites = 4\nseed = 9007199254740992", "`mechanism.seed`: Input should be"),
+        ("local_steps = 2", "local_steps = 0", "`mechanism.training.local_steps`: Input should"),
+        ("delta = 1e-5", "delta = 1.0", "`mechanism.privacy.delta`: Input should be less than 1"),
+        ("epsilon = 8.0", "epsilon = inf", "`mechanism.privacy.epsilon`: Input should be a finite"),
+        ("epsilon = 8.0", "epsilon = nan", "`mechanism.privacy.epsilon`: Input should be"),
+        ("clip = 1.0", "clip = 0.0", "`mechanism.privacy.clip`: Input should be greater than 0"),
+        ("sampling_rate = 0.1", "sampling_rate = 1.1", "sampling_rate`: Input should be less"),
+        ("sampling_rate = 0.1", "sampling_rate = nan", "sampling_rate`: Input should be"),
+        ("clip = 1.0", 'clip = 1.0\nrelation = "replace-one"', "a stronger claim than is computed"),
+        (WEIGHTS, WEIGHTS[:-1], "`mechanism.model.weights_sha256`"),
+        ('name = "trial"', 'name = "Trial Run"', "`name`"),
+        ("secure-fl.run.v1", "secure-fl.run.v9", "`schema`"),
+        ("[mechanism.privacy]", "[mechanism.privcy]", "privcy` is not a key of this file, did you mean"),
+        ("[mechanism]", "frobnicate = 1\n[mechanism]", "`frobnicate` is not a key of this file, remove"),
+    ],
+)  # fmt: skip
+def test_what_a_run_cannot_be(tmp_path: Path, old: str, new: str, said: str) -> None:
+    assert WHOLE.count(old) == 1 or old in {"sites = 4", "clip = 1.0"}
+
+    assert said in refusal(tmp_path, WHOLE.replace(old, new, 1))
+
+
+def test_every_problem_is_said_at_once(tmp_path: Path) -> None:
+    said = refusal(tmp_path, WHOLE.replace("delta = 1e-5\n", "").replace("sites = 4", "sites = 0"))
+
+    assert "`mechanism.privacy.delta` is missing" in said
+    assert "`mechanism.sites`" in said
+
+
+def test_mode_none_has_to_say_its_batch_size(tmp_path: Path) -> None:
+    plain = TOP + MECHANISM + '[mechanism.privacy]\nmode = "none"\n'
+
+    assert "give `mechanism.training.batch_size`" in refusal(tmp_path, plain)
+
+
+def test_what_is_no_configuration_at_all(tmp_path: Path) -> None:
+    assert "is not TOML" in refusal(tmp_path, "sites = ")
+    path = tmp_path / "latin.toml"
+    path.write_bytes(b"name = '\xe9'")
+    with pytest.raises(ConfigError, match="cannot be read as UTF-8"):
+        load_config(path)
+    with pytest.raises(ConfigError, match="`secure-fl init` writes one"):
+        load_config(tmp_path / "absent.toml")
+
+
+def test_a_message_does_not_repeat_a_value(tmp_path: Path) -> None:
+    said = refusal(tmp_path, WHOLE.replace('dataset = "finance.generated"', "dataset = 123456789"))
+
+    assert "123456789" not in said
+
+
+def test_with_epsilon_and_sigma_the_sigma_has_to_reach_the_epsilon() -> None:
+    both = private_mechanism(privacy__epsilon=8.0)
+    assert resolve_sigma(both) == both
+
+    weak = private_mechanism(privacy__epsilon=0.1)
+    with pytest.raises(ConfigError, match=r"sigma 4\.0 gives epsilon .* above the epsilon of 0\.1"):
+        resolve_sigma(weak)
+
+
+def test_without_sigma_nothing_is_charged() -> None:
+    aimed = mechanism_of(
+        privacy={**RECORD_PRIVACY, "sigma": None, "epsilon": 8.0}, training__batch_size=None
+    )
+
+    with pytest.raises(ConfigError, match="no sigma yet"):
+        planned_event(aimed)
+
+
+# -- the digest ------------------------------------------------------------------------------
+
+
+def test_the_digest_is_stable() -> None:
+    # A change here is a new schema: runs under way could not go on.
+    assert mechanism_of().digest().hex() == (
+        "a55e2ce88ac62b2dec65140b61c445c769499db9b64572041a05effd6fed4640"
+    )
+
+
+def test_the_digest_does_not_depend_on_the_order_of_the_file_or_on_defaults() -> None:
+    table = json.loads(mechanism_of().to_json())
+    backwards = dict(reversed(table.items()))
+    bare = {key: value for key, value in backwards.items() if key not in {"seed", "encoding"}}
+
+    assert type(mechanism_of()).model_validate(bare).digest() == mechanism_of().digest()
+
+
+@given(
+    changes=st.fixed_dictionaries(
+        {},
+        optional={
+            "seed": st.integers(0, 2**53 - 1),
+            "sites": st.integers(2, 100),
+            "training__rounds": st.integers(1, 10_000),
+            "training__learning_rate": st.floats(1e-300, 1e300),
+            "encoding__clip_range": st.floats(1e-6, 1e6),
+            "adapter__rank": st.integers(1, 256),
+            "data__dataset": st.text(min_size=1, max_size=20),
+        },
+    )
+)
+def test_what_is_signed_is_read_back_the_same(changes: dict[str, Any]) -> None:
+    mechanism = mechanism_of(**changes)
+
+    again = parse_mechanism(mechanism.to_json())
+
+    assert again == mechanism
+    assert again.digest() == mechanism.digest() == sha256(mechanism.to_json())
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"method": "ffa-lora"},
+        {"sites": 5},
+        {"seed": 1},
+        {"protection": "plain"},
+        {"threshold": 4},
+        {"data__scrub": ["IBAN_CODE"]},
+        {"model__max_length": 64},
+        {"adapter__rank": 4},
+        {"training__rounds": 4},
+        {"training__schedule": "linear"},
+        {"encoding__clip_range": 2.0},
+        {"privacy": RECORD_PRIVACY, "training__batch_size": None},
+    ],
+)
+def test_every_part_moves_the_digest(change: dict[str, Any]) -> None:
+    assert mechanism_of(**change).digest() != mechanism_of().digest()
+
+
+def test_the_runtime_does_not_move_the_digest() -> None:
+    table = {"schema": "secure-fl.run.v1", "name": "trial", "mechanism": mechanism_of()}
+
+    slow = RunConfig.model_validate(table | {"runtime": {"workers": 1, "threads": 4}})
+
+    assert slow.mechanism.digest() == RunConfig.model_validate(table).mechanism.digest()
+
+
+# -- a proposal ------------------------------------------------------------------------------
+
+
+def _altered(change: dict[str, Any]) -> bytes:
+    return canonical_json(json.loads(mechanism_of().to_json()) | change)
+
+
+@pytest.mark.parametrize(
+    ("proposed", "said"),
+    [
+        (b" " + mechanism_of().to_json(), "not in canonical form"),
+        (mechanism_of().to_json().replace(b":8", b":8.0", 1), "Input should be|not in canonical"),
+        (json.dumps(json.loads(mechanism_of().to_json())).encode(), "not in canonical form"),
+        (_altered({"seed": 0.0}).replace(b'"seed":0', b'"seed":0.0'), "canonical|valid integer"),
+        (mechanism_of().to_json().replace(b'"seed":0', b'"seed":0,"seed":0'), "canonical"),
+        (_altered({"frobnicate": 1}), "`frobnicate` is not a key"),
+        (_altered({"sites": "4"}), "`sites`"),
+        (_altered({"encoding": {"bits": 32}}), "not in canonical form"),
+        (mechanism_of().to_json().replace(b'"seed":0', b'"seed":9007199254740993'), "`seed`"),
+        (b"", "Invalid JSON"),
+        (b"\xff", "Invalid JSON|JSON"),
+        (b"[" * 10_000, "JSON"),
+        (b'{"seed":' + b"9" * 5000 + b"}", "out of range"),
+        (mechanism_of().to_json()[:-1], "Invalid JSON"),
+    ],
+)
+def test_a_proposal_that_is_not_the_one_encoding_is_refused(proposed: bytes, said: str) -> None:
+    with pytest.raises(ConfigError, match=said):
+        parse_mechanism(proposed)
+
+
+def test_each_mode_is_its_own_type() -> None:
+    assert isinstance(parse_mechanism(mechanism_of().to_json()).privacy, NoPrivacy)
+    assert isinstance(parse_mechanism(private_mechanism().to_json()).privacy, RecordPrivacy)
+
+
+def test_explain_without_a_hint_still_names_the_key() -> None:
+    with pytest.raises(ValidationError) as caught:
+        RunConfig.model_validate({"schema": "secure-fl.run.v1", "name": "x"})
+
+    assert "`mechanism` is missing" in explain(caught.value, "it")
