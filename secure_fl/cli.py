@@ -105,9 +105,7 @@ def _begin(
 )
 def run(  # noqa: PLR0913 - one parameter per option
     context: typer.Context,
-    config: Annotated[
-        Path | None, typer.Argument(metavar="CONFIG.toml")
-    ] = None,
+    config: Annotated[Path | None, typer.Argument(metavar="CONFIG.toml")] = None,
     *,
     resume: Annotated[
         Path | None,
@@ -213,9 +211,7 @@ def verify(
 
 @app.command(help=_INIT, epilog=_example("secure-fl init trial"))
 def init(
-    folder: Annotated[
-        Path, typer.Argument(metavar="DIR")
-    ] = Path(),
+    folder: Annotated[Path, typer.Argument(metavar="DIR")] = Path(),
 ) -> None:
     from secure_fl.initialise import initialise  # noqa: PLC0415 - see the module's docstring
 

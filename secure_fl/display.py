@@ -68,12 +68,16 @@ def choose_display(stream: TextIO, console: Console, *, as_json: bool) -> Displa
 class LiveDisplay:
     """Rounds, sites, evaluation score and epsilon spent, as they come.
 
-    Sites answer from threads of their own, so a lock stands around what they change.
+    Sites answer from threads of their own, so a lock stands around what they change. A second one
+    makes each drawing whole: rich computes and writes in two steps, and a line that is kept
+    between them would be drawn over.
     """
 
     def __init__(self, console: Console) -> None:
         self._console = console
         self._lock = threading.Lock()
+        self._drawing = threading.Lock()
+        self._over = threading.Event()
         self._began = time.monotonic()
         self._doing = "starting"
         self._run: RunBegan | None = None
@@ -84,18 +88,21 @@ class LiveDisplay:
         self._live = Live(
             get_renderable=self._now,
             console=console,
-            refresh_per_second=_REDRAWS_PER_SECOND,
+            auto_refresh=False,
             transient=True,
         )
 
     def __enter__(self) -> Self:
         """Begin to draw."""
         self._live.start()
+        threading.Thread(target=self._redraw, name="display", daemon=True).start()
         return self
 
     def __exit__(self, *_: object) -> None:
         """Take away what moves and give the cursor back."""
-        self._live.stop()
+        self._over.set()
+        with self._drawing:
+            self._live.stop()
 
     def note(self, line: str) -> None:
         """Keep a line above what moves."""
@@ -157,7 +164,7 @@ class LiveDisplay:
 
     def ended(self, run: RunEnded) -> None:
         """Replace what moves by the result, and how to check it."""
-        self._live.stop()
+        self.__exit__()
         self._keep(Text())
         self._keep(_indented(Text(finished_line(run), style="bold green")))
         self._keep(Text())
@@ -174,7 +181,14 @@ class LiveDisplay:
         )
 
     def _keep(self, line: RenderableType) -> None:
-        self._console.print(line, highlight=False)
+        with self._drawing:
+            self._console.print(line, highlight=False)
+
+    def _redraw(self) -> None:
+        while not self._over.wait(1 / _REDRAWS_PER_SECOND):
+            with self._drawing:
+                if not self._over.is_set():
+                    self._live.refresh()
 
     def _now(self) -> RenderableType:
         """Return the part that moves."""

@@ -232,4 +232,3 @@ def _default_route(routes: Path) -> bool:
 
 def _lines(path: Path) -> list[str]:
     return path.read_text("ascii").splitlines() if path.is_file() else []
-

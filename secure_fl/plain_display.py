@@ -8,7 +8,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Protocol
 
 from audits.facts import RecordPrivacyFacts
-from audits.numerals import GAP, bound, decimal, duration, percent, thousands
+from audits.numerals import GAP, bound, decimal, duration, thousands
 from secure_fl.observing import RunObserver
 
 if TYPE_CHECKING:
@@ -172,7 +172,7 @@ def opening_lines(run: RunBegan) -> tuple[str, ...]:
     """Return what somebody should know before the first round, a sentence or two per line."""
     lines = [
         f"{run.name}: {counted(len(run.sites), 'site')} tune {thousands(run.shared_parameters)} "
-        f"shared parameters by {run.method}, {counted(run.rounds, 'round')}.",
+        f"shared parameters by {run.method} in {counted(run.rounds, 'round')}.",
     ]
     if run.rounds_done:
         lines.append(f"It goes on after round {run.rounds_done} of {run.rounds}.")
@@ -184,13 +184,10 @@ def opening_lines(run: RunBegan) -> tuple[str, ...]:
             f"{exponent(run.delta)}, at every site."
         )
     if not run.budget_carried:
-        lines.append(
-            "The budget is not carried: this run keeps a ledger of its own, which no other "
-            "run looks at."
-        )
+        lines.append("The budget is not carried: this run's ledgers are its own alone.")
     lines.append(
-        f"Scored on {thousands(run.evaluation_records)} records held in common; always giving "
-        f"the most frequent answer is right for {percent(run.majority_accuracy)}."
+        f"Scored on {thousands(run.evaluation_records)} records held in common; the majority "
+        f"class alone has {decimal(run.majority_accuracy, places=3)}."
     )
     return tuple(lines)
 

@@ -18,6 +18,7 @@ from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers.utils import logging
 
 NAME = "tests/tiny-bert"
 LONGEST = 64
@@ -58,6 +59,7 @@ def build_tiny_model(folder: Path, seed: int = 0) -> TinyModel:
                 pad_token_id=vocabulary["[PAD]"],
             )
         )
+    logging.disable_progress_bar()
     model.save_pretrained(folder)
     return TinyModel(folder, _digest(folder / "model.safetensors"))
 
