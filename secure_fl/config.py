@@ -201,7 +201,7 @@ class Mechanism(Section):
 class Runtime(Section):
     """What provably cannot move the guarantee: speed and place."""
 
-    micro_batch: Count = 32
+    micro_batch: Count = 8
     """Records in one forward pass."""
     threads: Count = 1
     """Arithmetic threads of one site."""
