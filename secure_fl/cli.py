@@ -59,8 +59,9 @@ _INIT: Final = (
 )
 _DOCTOR: Final = (
     "Say whether this machine can run CONFIG.toml, and what to mend."
-    "\n\nWithout CONFIG.toml, whether it can run the examples. Looks at libraries, base model, scrubbing, clock, disk, keys and ledgers. No request "
-    "leaves the machine. The exit code is 0 if it can run, 2 if not."
+    "\n\nWithout CONFIG.toml, whether it can run the examples. Looks at libraries, base model, "
+    "scrubbing, clock, disk, keys and ledgers. No request leaves the machine. The exit code is 0 "
+    "if it can run, 2 if not."
 )
 
 
@@ -158,6 +159,7 @@ def run(  # noqa: PLR0913 - one parameter per option
         ),
     ] = False,
 ) -> None:
+    """Start a run, or go on with one."""
     from secure_fl import launch  # noqa: PLC0415 - see the module's docstring
 
     overrides = launch.Overrides(rounds=rounds, sites=sites, seed=seed)
@@ -194,6 +196,7 @@ def verify(
         typer.Option(metavar="ROOT.pub", help="The consortium's public root key."),
     ] = None,
 ) -> None:
+    """Check a run folder."""
     from crypto.keyfiles import read_public  # noqa: PLC0415 - see the module's docstring
     from secure_fl.verification import (  # noqa: PLC0415 - see the module's docstring
         SignerUnknownError,
@@ -213,6 +216,7 @@ def verify(
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR")] = Path(),
 ) -> None:
+    """Write a configuration and a policy."""
     from secure_fl.initialise import initialise  # noqa: PLC0415 - see the module's docstring
 
     for line in initialise(folder):
@@ -237,6 +241,7 @@ def doctor(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
+    """Examine this machine."""
     from secure_fl.doctor import examine  # noqa: PLC0415 - see the module's docstring
     from secure_fl.findings import write_findings  # noqa: PLC0415 - likewise
 

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
     from secure_fl.observing import RoundScored, RunBegan, RunEnded
     from secure_fl.plain_display import Display
-    from secure_fl.rounds.coordinator import Phase
+    from secure_fl.rounds.steps import Phase
 
 _REDRAWS_PER_SECOND: Final = 4
 _BAR_COLUMNS: Final = 32

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Final
 from crypto.errors import ConfigError
 from secure_fl import machine_checks, run_checks
 from secure_fl.config import ModelSection, Runtime, load_config
-from secure_fl.consortium import now
 from secure_fl.findings import Finding, bad, checked, ok
 from secure_fl.launch import default_state
+from secure_fl.site_home import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

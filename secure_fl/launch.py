@@ -14,9 +14,10 @@ from pydantic import ValidationError
 
 from crypto.errors import ConfigError
 from secure_fl.config import RunConfig, explain, load_config
-from secure_fl.consortium import now, site_names
+from secure_fl.consortium import site_names
 from secure_fl.policy import load_policy
 from secure_fl.runfolder import RunFolder
+from secure_fl.site_home import now
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Self, TextIO
 
     from secure_fl.observing import RoundScored, RunBegan, RunEnded
-    from secure_fl.rounds.coordinator import Phase
+    from secure_fl.rounds.steps import Phase
 
 EVENT_SCHEMA = "secure-fl.run-event.v1"
 
@@ -142,7 +142,7 @@ class JsonDisplay:
     def ended(self, run: RunEnded) -> None:
         """Write the result, and how to check it."""
         privacy = run.facts.privacy
-        guaranteed = isinstance(privacy, RecordPrivacyFacts)
+        guarantee = privacy if isinstance(privacy, RecordPrivacyFacts) else None
         self._event(
             "ended",
             folder=str(run.folder),
@@ -153,8 +153,8 @@ class JsonDisplay:
             macro_f1=run.last.macro_f1,
             weighted_f1=run.last.weighted_f1,
             majority_accuracy=run.facts.utility.majority_accuracy,
-            epsilon=privacy.highest_charge if guaranteed else None,
-            delta=privacy.delta if guaranteed else None,
+            epsilon=None if guarantee is None else guarantee.highest_charge,
+            delta=None if guarantee is None else guarantee.delta,
             warnings=[warning.value for warning in run.facts.warnings],
             verify=verify_command(run.folder, run.trust),
         )
@@ -170,9 +170,12 @@ class JsonDisplay:
 
 def opening_lines(run: RunBegan) -> tuple[str, ...]:
     """Return what somebody should know before the first round, a sentence or two per line."""
+    size = thousands(run.shared_parameters)
     lines = [
-        f"{run.name}: {counted(len(run.sites), 'site')} tune {thousands(run.shared_parameters)} "
-        f"shared parameters by {run.method} in {counted(run.rounds, 'round')}.",
+        (
+            f"{run.name}: {counted(len(run.sites), 'site')} tune {size} shared parameters by "
+            f"{run.method} in {counted(run.rounds, 'round')}."
+        )
     ]
     if run.rounds_done:
         lines.append(f"It goes on after round {run.rounds_done} of {run.rounds}.")
@@ -204,32 +207,20 @@ def finished_line(run: RunEnded) -> str:
 def result_rows(run: RunEnded) -> tuple[tuple[str, str], ...]:
     """Return the result as names and values."""
     utility, privacy = run.facts.utility, run.facts.privacy
-    before = utility.before
-    start = (
-        "" if before is None else f", {decimal(before.accuracy, places=3)} before the first round"
-    )
-    rows = [
-        (
-            "accuracy",
-            f"{decimal(run.last.accuracy, places=3)} (majority class "
-            f"{decimal(utility.majority_accuracy, places=3)}{start})",
-        )
-    ]
+    compared = f"majority class {decimal(utility.majority_accuracy, places=3)}"
+    if utility.before is not None:
+        compared += f", {decimal(utility.before.accuracy, places=3)} before the first round"
     if isinstance(privacy, RecordPrivacyFacts):
-        rows.append(
-            (
-                "epsilon",
-                f"{bound(privacy.highest_charge)} at delta {exponent(privacy.delta)} per "
-                f"{privacy.unit.value}, claimed for every site",
-            )
-        )
+        spent = f"{bound(privacy.highest_charge)} at delta {exponent(privacy.delta)}"
+        claimed = f"{spent} per {privacy.unit.value}, claimed for every site"
     else:
-        rows.append(("epsilon", "none: NO PRIVACY GUARANTEE"))
-    rows += [
+        claimed = "none: NO PRIVACY GUARANTEE"
+    return (
+        ("accuracy", f"{decimal(run.last.accuracy, places=3)} ({compared})"),
+        ("epsilon", claimed),
         ("report", str(run.folder / "report.html")),
         ("adapter", str(run.folder / "adapter")),
-    ]
-    return tuple(rows)
+    )
 
 
 def run_warnings(run: RunEnded) -> tuple[str, ...]:

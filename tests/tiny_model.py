@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import string
 from dataclasses import dataclass
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import torch
 from tokenizers import Tokenizer
@@ -20,15 +20,18 @@ from tokenizers.processors import TemplateProcessing
 from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
 from transformers.utils import logging
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 NAME = "tests/tiny-bert"
 LONGEST = 64
 SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-WORDS = (
-    "the a of to in and for on by with its was is from at said will year quarter profit loss net "  # noqa: SIM905 - quoted words read worse
-    "sales fell rose increased decreased declined grew cut up down higher lower company operating "
-    "million eur usd mn percent unit order contract agreement compared period same week month "
-    "results shares no change unchanged expects warned record strong weak"
-).split()
+WORDS = """
+the a of to in and for on by with its was is from at said will year quarter profit loss net sales
+fell rose increased decreased declined grew cut up down higher lower company operating million eur
+usd mn percent unit order contract agreement compared period same week month results shares no
+change unchanged expects warned record strong weak
+"""
 
 
 @dataclass(frozen=True)
@@ -43,7 +46,7 @@ def build_tiny_model(folder: Path, seed: int = 0) -> TinyModel:
     """Write a BERT (hidden 32, 2 layers) with a WordPiece tokenizer into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     letters = string.ascii_lowercase + string.digits
-    pieces = [*SPECIAL, *string.punctuation, *letters, *(f"##{c}" for c in letters), *WORDS]
+    pieces = [*SPECIAL, *string.punctuation, *letters, *(f"##{c}" for c in letters), *WORDS.split()]
     vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
     _save_tokenizer(folder, vocabulary)
     with torch.random.fork_rng(devices=[]):

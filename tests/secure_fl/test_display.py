@@ -209,8 +209,7 @@ def test_many_sites_are_counted() -> None:
 
 def test_the_cursor_comes_back_when_a_run_is_stopped() -> None:
     console, stream = terminal()
-    with pytest.raises(KeyboardInterrupt), LiveDisplay(console) as display:
-        display.began(began())
+    with pytest.raises(KeyboardInterrupt), LiveDisplay(console):
         raise KeyboardInterrupt
     assert stream.getvalue().rfind("\x1b[?25h") > stream.getvalue().rfind("\x1b[?25l") >= 0
 
@@ -229,21 +228,30 @@ def test_lines_kept_from_many_threads_are_all_there() -> None:
     assert all(f"line {number}." in shown(stream) for number in range(50))
 
 
+def test_a_line_is_kept_only_while_nothing_else_is_drawn() -> None:
+    """Rich computes and writes in two steps: a line kept between them would be drawn over."""
+    console, _ = terminal()
+    display = LiveDisplay(console)
+    with display._drawing:
+        keeping = threading.Thread(target=display.note, args=("kept",))
+        keeping.start()
+        keeping.join(timeout=0.2)
+        assert keeping.is_alive()
+    keeping.join(timeout=5)
+    assert not keeping.is_alive()
+
+
 @pytest.mark.parametrize(
-    ("options", "as_json", "kind"),
-    [
-        ({"force_terminal": True}, False, LiveDisplay),
-        ({"force_terminal": False}, False, PlainDisplay),
-        ({"force_terminal": True}, True, JsonDisplay),
-    ],
+    ("seen", "asked", "kind"),
+    [("terminal", "", LiveDisplay), ("file", "", PlainDisplay), ("terminal", "json", JsonDisplay)],
 )
 def test_nothing_moves_where_nobody_watches(
-    options: dict[str, bool], as_json: bool, kind: type, monkeypatch: pytest.MonkeyPatch
+    seen: str, asked: str, kind: type, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("TERM", "xterm")
     stream = io.StringIO()
-    console = Console(file=stream, **options)
-    assert type(choose_display(stream, console, as_json=as_json)) is kind
+    console = Console(file=stream, force_terminal=seen == "terminal")
+    assert type(choose_display(stream, console, as_json=asked == "json")) is kind
 
 
 def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> None:
