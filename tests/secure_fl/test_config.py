@@ -89,7 +89,11 @@ def test_a_whole_file_loads(tmp_path: Path) -> None:
         ("epsilon = 8.0\n", "", "give `epsilon` (a target that sigma is calibrated to) or `sigma`"),
         ('mode = "record"\n', "", "`mechanism.privacy.mode` must be one of 'record' or 'none'"),
         ('mode = "record"', 'mode = "site"', "`mechanism.privacy.mode` must be one of"),
-        ('mode = "record"', 'mode = "none"', "epsilon` is not a key of this file under this `mode`: remove"),
+        (
+            'mode = "record"',
+            'mode = "none"',
+            "is not a key of this file under this `mode`: remove it",
+        ),
         ('adversary = "semi-honest"\n', "", "`mechanism.adversary` is missing and has no default"),
         ('"semi-honest"', '"malicious"', "`mechanism.adversary`: Input should be 'semi-honest'"),
         ("rounds = 3", "rounds = 3\nbatch_size = 8", "no meaning under Poisson sampling"),
@@ -111,10 +115,14 @@ def test_a_whole_file_loads(tmp_path: Path) -> None:
         (WEIGHTS, WEIGHTS[:-1], "`mechanism.model.weights_sha256`"),
         ('name = "trial"', 'name = "Trial Run"', "`name`"),
         ("secure-fl.run.v1", "secure-fl.run.v9", "`schema`"),
-        ("[mechanism.privacy]", "[mechanism.privcy]", "privcy` is not a key of this file, did you mean"),
-        ("[mechanism]", "frobnicate = 1\n[mechanism]", "`frobnicate` is not a key of this file, remove"),
+        (
+            "[mechanism.privacy]",
+            "[mechanism.privcy]",
+            "not a key of this file, did you mean `privacy`",
+        ),
+        ("[mechanism]", "frobnicate = 1\n[mechanism]", "is not a key of this file, remove it"),
     ],
-)  # fmt: skip
+)
 def test_what_a_run_cannot_be(tmp_path: Path, old: str, new: str, said: str) -> None:
     assert WHOLE.count(old) == 1 or old in {"sites = 4", "clip = 1.0"}
 
