@@ -97,6 +97,9 @@ class TrainingSection(Section):
     local_steps: Count
     optimizer: Literal["adam", "sgd"] = "adam"
     learning_rate: Positive
+    head_learning_rate: Positive | None = None
+    """For the classifier, which starts from nothing where the adapter starts from the identity;
+    `learning_rate` when absent."""
     schedule: Literal["constant", "linear"] = "constant"
     """Whether the learning rate falls to zero over the run's steps."""
     batch_size: Count | None = None

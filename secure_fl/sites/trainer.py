@@ -22,6 +22,7 @@ from privacy.dp_step import check_examples_do_not_mix, noised_mean
 from privacy.sampling import poisson_sample, shuffled_batches
 from privacy.update import Update
 from secure_fl.config import RecordPrivacy
+from secure_fl.methods.method import is_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -149,19 +150,30 @@ class LocalTrainer:
 
     def _optimizer(self) -> torch.optim.Optimizer:
         """Return a fresh optimiser: its moments would otherwise be state of raw records."""
-        parameters = list(self._parts.adapted.parameters.values())
-        rate = self._mechanism.training.learning_rate
-        if self._mechanism.training.optimizer == "sgd":
-            return torch.optim.SGD(parameters, lr=rate)
-        return torch.optim.Adam(parameters, lr=rate)
+        training = self._mechanism.training
+        named = self._parts.adapted.parameters.items()
+        groups = [
+            {"params": [p for name, p in named if not is_head(name)], "lr": training.learning_rate},
+            {"params": [p for name, p in named if is_head(name)], "lr": self._head_rate()},
+        ]
+        filled = [group for group in groups if group["params"]]
+        if training.optimizer == "sgd":
+            return torch.optim.SGD(filled)
+        return torch.optim.Adam(filled)
+
+    def _head_rate(self) -> float:
+        training = self._mechanism.training
+        given = training.head_learning_rate
+        return training.learning_rate if given is None else given
 
     def _set_rate(self, optimizer: torch.optim.Optimizer, round_: int, step: int) -> None:
+        """Lower every group's rate by the share of the run's steps that are done."""
         training = self._mechanism.training
         if training.schedule == "constant":
             return
         done = (round_ * training.local_steps + step) / (training.rounds * training.local_steps)
         for group in optimizer.param_groups:
-            group["lr"] = training.learning_rate * (1.0 - done)
+            group["lr"] = group.setdefault("first_lr", group["lr"]) * (1.0 - done)
 
     def _batches(self, round_: int) -> Iterator[NDArray[np.int64]]:
         """Yield this round's batches, a function of seed, site and round alone."""
