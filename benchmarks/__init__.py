@@ -1,0 +1,1 @@
+"""Measurements of the platform: `python -m benchmarks.NAME` prints a table, `--json` one object."""
