@@ -109,6 +109,12 @@ class Grid:
         # The quotient was rounded: one exact comparison makes the bound certain.
         return step if self.clip_range / step <= self.largest - 1 else 2 * step
 
+    @property
+    def outermost(self) -> int:
+        """The largest absolute integer that any rounding gives an honest site; at most M."""
+        # Exact: the step is a power of two.
+        return math.ceil(self.clip_range / self.step)
+
     def rounding_l2(self, size: int) -> float:
         """Return step * sqrt(size): no rounding moves a vector of `size` values further in L2."""
         return self.step * math.sqrt(size)
@@ -167,12 +173,13 @@ class Grid:
         unused = _LARGEST_BITS - self.bits
         # Shifting left drops what lies above the ring, shifting right restores value and sign.
         integers = (total << np.uint32(unused)).view(np.int32) >> np.int32(unused)
-        limit = parties * self.largest
+        # Not parties x M: with all parties that is nearly the whole ring, and finds nothing.
+        limit = parties * self.outermost
         beyond = int(np.count_nonzero((integers > limit) | (integers < -limit)))
         if beyond:
             raise PeerError(
                 f"{beyond} of {total.size} summed values lie beyond {parties} sites x "
-                f"{self.largest} steps, which honest sites cannot reach: a site sent garbage or "
+                f"{self.outermost} steps, which honest sites cannot reach: a site sent garbage or "
                 "did not unmask what it masked. The round is discarded."
             )
         decoded: NDArray[np.float64] = integers.astype(np.float64) * self.step

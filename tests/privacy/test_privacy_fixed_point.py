@@ -36,6 +36,7 @@ def test_a_sum_can_never_wrap_and_the_step_is_the_finest_that_can_be_promised(gr
     half = 2 ** (grid.bits - 1) - 1
     outermost = math.floor(Fraction(grid.clip_range) / Fraction(grid.step)) + 1
     assert grid.parties * outermost <= grid.parties * grid.largest <= half
+    assert grid.outermost == math.ceil(Fraction(grid.clip_range) / Fraction(grid.step))
     assert math.frexp(grid.step)[0] == 0.5
     assert Fraction(grid.clip_range) > Fraction(grid.step) / 2 * (grid.largest - 1)
 
@@ -124,8 +125,11 @@ def test_a_value_beyond_the_range_raises_or_is_clamped_and_counted() -> None:
 
 def test_a_sum_that_honest_sites_cannot_reach_is_a_peers_fault() -> None:
     grid = Grid(clip_range=1.0, parties=4)
-    total = np.array([grid.largest * 2, 2**32 - grid.largest * 2], np.uint32)
+    total = np.array([grid.outermost * 2, 2**32 - grid.outermost * 2], np.uint32)
     assert np.abs(grid.decode_sum(total, 2)).min() >= 2.0
+    for one_more in (total + np.array([1, 0], np.uint32), total - np.array([0, 1], np.uint32)):
+        with pytest.raises(PeerError, match="1 of 2 summed values"):
+            grid.decode_sum(one_more, 2)
     with pytest.raises(PeerError, match="2 of 2 summed values"):
         grid.decode_sum(total, 1)
     with pytest.raises(PeerError):
@@ -136,10 +140,11 @@ def test_a_sum_that_honest_sites_cannot_reach_is_a_peers_fault() -> None:
 
 def test_masked_garbage_is_nearly_always_found() -> None:
     """The range check has power: a vector still under its mask is uniform in the ring."""
-    grid = Grid(clip_range=1.0, parties=10)
     total = KeyStream(SecretBytes(bytes(32))).uint32(1000)
-    with pytest.raises(PeerError):
-        grid.decode_sum(total, 5)
+    for parties in (2, 3, 4, 10, 100):
+        for survivors in (parties, parties // 2):
+            with pytest.raises(PeerError):
+                Grid(clip_range=1.0, parties=parties).decode_sum(total, survivors)
 
 
 def test_only_flat_vectors_are_encoded() -> None:
