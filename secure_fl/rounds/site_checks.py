@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from crypto.digests import sha256
 from secure_fl.config import NoPrivacy, parse_mechanism
-from secure_fl.guarantee import resolve_sigma
+from secure_fl.guarantee import planned_event, resolve_sigma
 from secure_fl.methods import find_method
 from secure_fl.rounds.reading import expect, session_of
 from secure_fl.views import Protection
@@ -60,6 +60,7 @@ def check_proposal(proposed: bytes, hello: Hello, party: Party) -> Mechanism:
     )
     find_method(mechanism.method, mechanism.protection)
     party.policy.check(mechanism)
+    planned_event(mechanism)  # without a sigma nothing can be reserved: no search for one here
     resolve_sigma(mechanism)
     return mechanism
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from typing import TYPE_CHECKING, Any
 
@@ -179,11 +180,20 @@ def test_without_sigma_nothing_is_charged() -> None:
 # -- the digest ------------------------------------------------------------------------------
 
 
-def test_the_digest_is_stable() -> None:
-    # A change here is a new schema: runs under way could not go on.
-    assert mechanism_of().digest().hex() == (
-        "a55e2ce88ac62b2dec65140b61c445c769499db9b64572041a05effd6fed4640"
-    )
+def test_what_is_signed_is_exactly_this() -> None:
+    # One more key is another encoding: parties of two versions refuse each other.
+    written = (
+        '{"adapter":{"alpha":16,"rank":8,"target_modules":["query"]},"adversary":"semi-honest",'
+        '"data":{"dataset":"finance.generated","scrub":[]},"encoding":{"bits":32,"clip_range":4},'
+        f'"method":"fedit","model":{{"max_length":128,"name":"tiny","revision":null,'
+        f'"weights_sha256":"{WEIGHTS}"}},"privacy":{{"mode":"none"}},"protection":"masked",'
+        '"seed":0,"sites":4,"threshold":null,"training":{"batch_size":8,'
+        '"head_learning_rate":null,"learning_rate":0.1,"local_steps":2,"optimizer":"adam",'
+        '"rounds":3,"schedule":"constant"}}'
+    ).encode()
+
+    assert mechanism_of().to_json() == written
+    assert mechanism_of().digest() == hashlib.sha256(written).digest()
 
 
 def test_the_digest_does_not_depend_on_the_order_of_the_file_or_on_defaults() -> None:

@@ -1,0 +1,730 @@
+"""A coordinator that lies: every site refuses by a code, spends nothing and masks nothing."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from msgspec.structs import replace
+from round_simulator import (
+    RUN_ID,
+    SPEC,
+    code_of,
+    expected_parameters,
+    key_of,
+    mechanism_of,
+    opened_as,
+    policy_of,
+    private_mechanism,
+    roster_of,
+)
+
+from crypto.codec import decode, encode
+from crypto.errors import ConfigError, PeerError
+from crypto.masked_sum import Release, SiteKeys
+from crypto.merkle import EMPTY_ROOT
+from crypto.signatures import Signed, sign_message
+from privacy.fixed_point import Grid
+from secure_fl.parameters import parameter_digest, vector_to_bytes
+from secure_fl.rounds.messages import (
+    CloseReply,
+    CloseRequest,
+    Hello,
+    HelloRequest,
+    OpenReply,
+    OpenRequest,
+    Refusal,
+    RefusalCode,
+    RoundClose,
+    RoundHeader,
+    ShareRequest,
+)
+from secure_fl.rounds.reading import statement_digest
+from secure_fl.rounds.site_state import Stage
+from secure_fl.rounds.steps import Phase
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from round_simulator import Consortium, Run
+
+    from crypto.codec import Message
+    from secure_fl.config import Mechanism
+
+    Make = Callable[..., Consortium]
+
+ZEROS = bytes(32)
+LIMIT = 1 << 24
+
+
+def by_coordinator(message: Message) -> Signed:
+    return sign_message(key_of("coordinator"), "coordinator", message)
+
+
+def changed_hello(request: bytes, **changes: Any) -> bytes:  # noqa: ANN401 - a field's value
+    whole = opened_as(HelloRequest, request)
+    hello = replace(decode(Hello, whole.hello.body, limit_bytes=LIMIT), **changes)
+    return encode(replace(whole, hello=by_coordinator(hello)))
+
+
+def changed_header(request: bytes, **changes: Any) -> bytes:  # noqa: ANN401 - a field's value
+    whole = opened_as(OpenRequest, request)
+    header = replace(decode(RoundHeader, whole.header.body, limit_bytes=LIMIT), **changes)
+    return encode(replace(whole, header=by_coordinator(header)))
+
+
+def changed_close(request: bytes, **changes: Any) -> bytes:  # noqa: ANN401 - a field's value
+    whole = opened_as(CloseRequest, request)
+    close = replace(decode(RoundClose, whole.close.body, limit_bytes=LIMIT), **changes)
+    return encode(replace(whole, close=by_coordinator(close)))
+
+
+def other_parameters(request: bytes, parameters: bytes) -> bytes:
+    """The same round over other parameters, with everything signed as it must be."""
+    digest = parameter_digest(SPEC, parameters)
+    whole = opened_as(OpenRequest, changed_header(request, parameter_digest=digest))
+    return encode(replace(whole, parameters=parameters))
+
+
+def request_for(run: Run, site: str = "site-1") -> bytes:
+    assert run.step.exchange is not None
+    return run.step.exchange.requests[site]
+
+
+class Watched:
+    """One site, and that nothing about it changes but its log."""
+
+    def __init__(self, consortium: Consortium, site: str = "site-1") -> None:
+        self.party = consortium.parties[site]
+        self.head = self.party.parts.ledger.head()
+        self.saves = self.party.store.saves
+        self.trained = list(self.party.workbench.trained)
+
+    def refuses(self, request: bytes, words: str, code: str = "protocol") -> None:
+        reply = self.party.site.handle(request)
+
+        assert reply == encode(Refusal(code=RefusalCode(code)))
+        assert words in self.party.notes[-1]
+        assert self.party.notes[-1].startswith("refused: ")
+        assert self.party.parts.ledger.head() == self.head
+        assert self.party.store.saves == self.saves
+        assert self.party.workbench.trained == self.trained
+
+
+# -- the proposal ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"roster_digest": ZEROS}, "another roster than the one pinned here"),
+        ({"config_digest": ZEROS}, "does not have the digest that the coordinator signed"),
+        ({"sites": ("site-1", "site-2", "site-3", "stranger")}, "may be one that the coordinator"),
+        ({"sites": ("site-1", "site-1", "site-2", "site-3")}, "not a sorted set"),
+        ({"sites": ("site-2", "site-1", "site-3", "site-4")}, "not a sorted set"),
+        ({"sites": ("coordinator", "site-1", "site-2", "site-3")}, "not a sorted set"),
+        ({"sites": ("site-2", "site-3", "site-4")}, "not in the proposed cohort"),
+        ({"sites": ("site-1", "site-2", "site-3")}, "differ from the signed configuration"),
+        ({"threshold": 2}, "differ from the signed configuration"),
+        ({"threshold": 4}, "differ from the signed configuration"),
+        ({"suite": "rot13"}, "the session was refused"),
+        ({"first_round": 2**32}, "Keys for round 4294967296 were refused"),
+    ],
+)
+def test_a_proposal_that_is_not_the_consortiums(
+    consortium: Consortium, changes: dict[str, Any], words: str
+) -> None:
+    watched = Watched(consortium)
+    request = changed_hello(request_for(consortium.run()), **changes)
+
+    if "first_round" in changes or "suite" in changes:
+        # Found after the plan was reserved: what was reserved stays so, nothing is joined.
+        assert code_of(watched.party.site.handle(request)) == "protocol"
+        assert words in watched.party.notes[-1]
+        assert watched.party.store.saves == 0
+    else:
+        watched.refuses(request, words)
+
+
+def test_an_attempt_that_no_session_can_count(consortium: Consortium) -> None:
+    party = consortium.parties["site-1"]
+
+    reply = party.site.handle(changed_hello(request_for(consortium.run()), attempt=2**32))
+
+    assert code_of(reply) == "config"
+    assert party.store.saves == 0
+
+
+def test_a_proposal_signed_by_a_site(consortium: Consortium) -> None:
+    whole = opened_as(HelloRequest, request_for(consortium.run()))
+    hello = decode(Hello, whole.hello.body, limit_bytes=LIMIT)
+    watched = Watched(consortium)
+
+    openly = replace(whole, hello=sign_message(key_of("site-2"), "site-2", hello))
+    watched.refuses(encode(openly), "came signed by site-2")
+    in_disguise = replace(whole, hello=sign_message(key_of("site-2"), "coordinator", hello))
+    watched.refuses(encode(in_disguise), "does not verify")
+    stranger = replace(whole, hello=sign_message(key_of("nobody"), "nobody", hello))
+    watched.refuses(encode(stranger), "came signed by nobody")
+
+
+def test_a_configuration_that_differs_from_the_signed_one(consortium: Consortium) -> None:
+    whole = opened_as(HelloRequest, request_for(consortium.run()))
+
+    other = replace(whole, mechanism=mechanism_of(seed=1).to_json())
+
+    Watched(consortium).refuses(encode(other), "does not have the digest")
+
+
+@pytest.mark.parametrize(
+    ("proposed", "code", "words"),
+    [
+        (mechanism_of(method="fedavg"), "config", "no method `fedavg`"),
+        (mechanism_of(method="fedit-median"), "config", "every single update"),
+        (mechanism_of(adapter__rank=16), "policy", "rank 16 exceeds"),
+        (mechanism_of(data__dataset="health.notes"), "policy", "names no data set"),
+        (mechanism_of(sites=3), "protocol", "differ from the signed configuration"),
+        (private_mechanism(privacy__sigma=0.05), "policy", "its ceiling is 10"),
+        (private_mechanism(privacy__epsilon=0.01), "config", "above the epsilon"),
+    ],
+)
+def test_a_configuration_that_the_site_does_not_want(
+    consortium: Consortium, proposed: Mechanism, code: str, words: str
+) -> None:
+    whole = opened_as(HelloRequest, request_for(consortium.run()))
+    request = changed_hello(
+        encode(replace(whole, mechanism=proposed.to_json())), config_digest=proposed.digest()
+    )
+
+    Watched(consortium).refuses(request, words, code)
+
+
+def test_a_sigma_that_is_left_open_is_refused(consortium: Consortium) -> None:
+    aimed = private_mechanism(privacy__sigma=None, privacy__epsilon=8.0)
+    whole = opened_as(HelloRequest, request_for(consortium.run()))
+    request = changed_hello(
+        encode(replace(whole, mechanism=aimed.to_json())), config_digest=aimed.digest()
+    )
+
+    Watched(consortium).refuses(request, "no sigma yet", "config")
+
+
+def test_an_old_session_is_not_joined_again(consortium: Consortium) -> None:
+    old = request_for(consortium.run(attempt=1))
+    consortium.run(attempt=2).exchange()
+    watched = Watched(consortium)
+
+    watched.refuses(old, "Attempt 1 of a run that is at attempt 2")
+    other = changed_hello(old, attempt=2, first_round=1)
+    watched.refuses(other, "Attempt 2 of a run that is at attempt 2")
+
+
+def test_a_later_attempt_under_another_configuration(consortium: Consortium) -> None:
+    consortium.run().exchange()
+    watched = Watched(consortium)
+    consortium.mechanism = mechanism_of(seed=1)
+
+    watched.refuses(request_for(consortium.run(attempt=2)), "A changed configuration is a new run")
+
+
+def test_a_later_attempt_does_not_go_back_behind_an_opened_sum(consortium: Consortium) -> None:
+    consortium.run().until(Phase.OPEN, 2)
+    watched = Watched(consortium)
+
+    watched.refuses(request_for(consortium.run(attempt=2)), "has released shares for round 1")
+    # The coordinator may have crashed before it kept round 1: that one is asked for again.
+    again = consortium.run(attempt=3, first_round=1)
+    assert again.exchange().joined.keys() == set(consortium.names)
+
+
+@pytest.mark.parametrize(
+    "data", [b"", b"\x00", b"\xc1", b"nonsense", bytes(1000), encode(Refusal(RefusalCode.POLICY))]
+)
+def test_bytes_that_are_no_request(consortium: Consortium, data: bytes) -> None:
+    Watched(consortium).refuses(data, "These bytes are not a")
+
+
+# -- the keys ----------------------------------------------------------------------------------
+
+
+def _keys_of(run: Run) -> ShareRequest:
+    return opened_as(ShareRequest, request_for(run))
+
+
+def test_keys_that_are_not_the_sessions(consortium: Consortium) -> None:
+    old = _keys_of(consortium.run(attempt=1).until(Phase.SHARE))
+    run = consortium.run(attempt=2).until(Phase.SHARE)
+    now = _keys_of(run)
+    watched = Watched(consortium)
+
+    def asks(*keys: Signed, round_: int = 0) -> bytes:
+        return encode(replace(now, keys=keys, round=round_))
+
+    forged = sign_message(
+        key_of("coordinator"), "site-2", decode(SiteKeys, now.keys[1].body, limit_bytes=LIMIT)
+    )
+    watched.refuses(asks(*now.keys[:2]), "Shares among 2 sites were asked for")
+    watched.refuses(asks(*now.keys[1:]), "does not hold the keys that site-1 announced")
+    watched.refuses(asks(old.keys[0], *now.keys[1:]), "announced keys of another session")
+    watched.refuses(asks(*now.keys[:3], old.keys[3]), "announced keys of another session")
+    watched.refuses(asks(*now.keys[:3], now.keys[2]), "Two sets of keys of site-3")
+    watched.refuses(asks(now.keys[0], forged, *now.keys[2:]), "does not verify")
+    watched.refuses(
+        asks(
+            *now.keys[:3], by_coordinator(SiteKeys(ZEROS, "site-4", 0, b"k" * 32, b"m" * 32, ZEROS))
+        ),
+        "which is not in this session",
+    )
+    watched.refuses(asks(*now.keys, round_=1), "Shares were asked for round 1")
+    run.exchange()
+    assert run.phase is Phase.OPEN
+
+
+def test_a_copied_key_is_found(consortium: Consortium) -> None:
+    run = consortium.run().until(Phase.SHARE)
+    keys = _keys_of(run).keys
+    mine = decode(SiteKeys, keys[0].body, limit_bytes=LIMIT)
+    copied = sign_message(key_of("site-2"), "site-2", replace(mine, site="site-2"))
+
+    request = encode(replace(_keys_of(run), keys=(keys[0], copied, *keys[2:])))
+
+    Watched(consortium).refuses(request, "announced a key that site-1 announced too")
+
+
+def test_a_policy_that_wants_more_sites_than_announced_keys(make_consortium: Make) -> None:
+    consortium = make_consortium(mechanism_of(threshold=4), policy=policy_of(smallest_cohort=4))
+    run = consortium.run().until(Phase.SHARE)
+    request = encode(replace(_keys_of(run), keys=_keys_of(run).keys[:3]))
+
+    Watched(consortium).refuses(request, "this site's smallest cohort is 4")
+
+
+# -- the header --------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"session": ZEROS}, "another session: it was replayed"),
+        ({"round": 0}, "opens round 0, and round 1 is next"),
+        ({"round": 2}, "opens round 2, and round 1 is next"),
+        ({"config_digest": ZEROS}, "another configuration"),
+        ({"cohort": ("site-1", "site-2", "stranger")}, "not a sorted set of the session's sites"),
+        ({"cohort": ("site-2", "site-3", "site-4")}, "with this one in it"),
+        ({"cohort": ("site-2", "site-1", "site-3")}, "not a sorted set"),
+        ({"cohort": ("site-1", "site-2")}, "A cohort of 2 sites is below"),
+        ({"cohort": ("site-1",)}, "A cohort of 1 sites is below"),
+        ({"cohort": ("site-1", "site-2", "site-3")}, "The shares that came are not the cohort's"),
+        ({"parameter_digest": ZEROS}, "not the ones that the header was signed for"),
+        ({"checkpoint_size": 1}, "not the one that the round's header names"),
+        ({"checkpoint_root": ZEROS}, "not the one that the round's header names"),
+    ],
+)
+def test_a_header_that_is_not_the_rounds(
+    consortium: Consortium, changes: dict[str, Any], words: str
+) -> None:
+    run = consortium.run().until(Phase.OPEN, 1)
+    watched = Watched(consortium)
+
+    watched.refuses(changed_header(request_for(run), **changes), words)
+
+    # Nothing was lost: the honest request is still answered.
+    run.exchange()
+    assert run.phase is Phase.CLOSE
+
+
+def test_a_round_beyond_the_plan(consortium: Consortium) -> None:
+    run = consortium.run(first_round=3).until(Phase.OPEN, 3)
+
+    Watched(consortium).refuses(request_for(run), "the plan that was reserved is over")
+
+
+def test_other_parameters_than_were_signed(consortium: Consortium) -> None:
+    run = consortium.run().until(Phase.OPEN)
+    whole = opened_as(OpenRequest, request_for(run))
+    watched = Watched(consortium)
+
+    longer, other = whole.parameters + bytes(4), bytes(len(whole.parameters))
+    for parameters in (longer, other, b""):
+        request = encode(replace(whole, parameters=parameters))
+        watched.refuses(request, "not the ones that the header was signed for")
+    watched.refuses(other_parameters(request_for(run), longer), "bytes of parameters came")
+    infinite = vector_to_bytes(np.full(SPEC.size, np.inf, np.float32))
+    # Found before the ledger is charged: such a round would cost budget and give nothing.
+    watched.refuses(other_parameters(request_for(run), infinite), "not finite")
+
+
+def test_a_header_signed_by_a_site(consortium: Consortium) -> None:
+    run = consortium.run().until(Phase.OPEN)
+    whole = opened_as(OpenRequest, request_for(run))
+    header = decode(RoundHeader, whole.header.body, limit_bytes=LIMIT)
+    watched = Watched(consortium)
+
+    for signer, words in (("site-2", "came signed by site-2"), ("coordinator", "does not verify")):
+        forged = replace(whole, header=sign_message(key_of("site-2"), signer, header))
+        watched.refuses(encode(forged), words)
+    close = by_coordinator(RoundClose(header.session, 0, ZEROS, consortium.names, 3))
+    watched.refuses(encode(replace(whole, header=close)), "A RoundHeader was expected")
+
+
+def test_requests_of_an_earlier_round_or_attempt_are_not_answered(consortium: Consortium) -> None:
+    first = consortium.run()
+    seen: list[bytes] = []
+    while len(first.opened) < 2:
+        seen.append(request_for(first))
+        first.exchange()
+    watched = Watched(consortium)
+    # The last one answered gets its stored bytes again; everything before is refused.
+    for request in seen[:-1]:
+        watched.refuses(request, "")
+
+    second = consortium.run(attempt=2, first_round=2, parameters=first.sum.parameters)
+    second.until(Phase.OPEN, 2)
+    again = Watched(consortium)
+    for request in seen:
+        again.refuses(request, "")
+    second.finish()
+
+
+def test_requests_of_another_run_are_not_answered(consortium: Consortium) -> None:
+    one = consortium.run()
+    consortium.transcript = consortium.new_transcript(b"the-second-run!!")
+    other = consortium.run(run_id=b"the-second-run!!")
+    one.until(Phase.OPEN)
+    other.until(Phase.OPEN)
+    watched = Watched(consortium)
+
+    crossed = replace(opened_as(OpenRequest, request_for(one)), run_id=b"the-second-run!!")
+    watched.refuses(encode(crossed), "another session: it was replayed")
+    unknown = replace(opened_as(OpenRequest, request_for(one)), run_id=b"never-joined-run")
+    watched.refuses(encode(unknown), "never joined")
+    one.finish()
+    other.finish()
+
+
+# -- the close ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("changes", "words"),
+    [
+        ({"session": ZEROS}, "belong to another round than the open one"),
+        ({"round": 1}, "belong to another round than the open one"),
+        ({"header_digest": ZEROS}, "belong to another round than the open one"),
+        ({"threshold": 2}, "at another threshold"),
+        ({"threshold": 2, "survivors": ("site-1", "site-2")}, "at another threshold"),
+        ({"survivors": ("site-1", "site-2")}, "A sum over 2 survivors is below"),
+        ({"survivors": ("site-2", "site-3", "site-4")}, "with this one in it"),
+        ({"survivors": ("site-1", "site-2", "stranger")}, "not a sorted set"),
+        ({"survivors": ("site-2", "site-1", "site-3")}, "not a sorted set"),
+        ({"survivors": ("site-1", "site-1", "site-2")}, "not a sorted set"),
+    ],
+)
+@pytest.mark.parametrize("protection", ["masked", "plain"])
+def test_a_close_that_is_not_the_rounds(
+    make_consortium: Make, changes: dict[str, Any], words: str, protection: str
+) -> None:
+    consortium = make_consortium(mechanism_of(protection=protection))
+    run = consortium.run().until(Phase.CLOSE)
+
+    Watched(consortium).refuses(changed_close(request_for(run), **changes), words)
+
+    run.exchange()
+    assert run.sum.survivors == consortium.names
+
+
+def test_a_close_signed_by_a_site(consortium: Consortium) -> None:
+    run = consortium.run().until(Phase.CLOSE)
+    whole = opened_as(CloseRequest, request_for(run))
+    close = decode(RoundClose, whole.close.body, limit_bytes=LIMIT)
+
+    forged = replace(whole, close=sign_message(key_of("site-3"), "coordinator", close))
+
+    Watched(consortium).refuses(encode(forged), "does not verify")
+
+
+def test_a_second_close_for_other_survivors_opens_nothing(consortium: Consortium) -> None:
+    run = consortium.run().until(Phase.CLOSE)
+    request = request_for(run)
+    run.exchange()
+
+    other = changed_close(request, survivors=("site-1", "site-2", "site-3"))
+
+    Watched(consortium).refuses(other, "A request out of order came: round 1 is ready")
+
+
+def test_a_survivor_outside_of_the_cohort(consortium: Consortium) -> None:
+    run = consortium.run().until(Phase.OPEN)
+    run.exchange(absent=["site-4"])
+    run.until(Phase.OPEN, 1)
+    run.exchange()
+
+    request = changed_close(request_for(run), survivors=consortium.names)
+
+    Watched(consortium).refuses(request, "site-4 cannot have survived")
+
+
+# -- two sums that differ by one update --------------------------------------------------------
+
+
+def _opened_by_three_then_given_up(consortium: Consortium) -> None:
+    """Round 0 lost site-4 before its upload; the others released, and nothing was kept."""
+    run = consortium.run().until(Phase.OPEN)
+    run.exchange(absent=["site-4"])
+    run.ask()
+
+
+def test_without_noise_a_round_is_not_opened_again_for_other_survivors(
+    consortium: Consortium,
+) -> None:
+    _opened_by_three_then_given_up(consortium)
+    consortium.transcript = consortium.new_transcript()  # a coordinator that hides its close
+    for party in consortium.parties.values():
+        party.store.save(
+            RUN_ID, replace(party.state(), checkpoint_size=0, checkpoint_root=EMPTY_ROOT)
+        )
+    run = consortium.run(attempt=2).until(Phase.CLOSE)
+
+    Watched(consortium).refuses(request_for(run), "the two sums differ by single updates")
+
+
+def test_without_that_check_one_update_would_be_known(
+    consortium: Consortium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the refusal prevents: the difference of two sums is the update of the absent site."""
+    monkeypatch.setattr("secure_fl.rounds.site_checks._hides_single_updates", lambda _: False)
+    monkeypatch.setattr(
+        "secure_fl.rounds.coordinator.repeatable_cohort", lambda _leaves, _round, senders: senders
+    )
+    first = consortium.run().until(Phase.OPEN)
+    first.exchange(absent=["site-4"])
+    first.exchange()
+    second = consortium.run(attempt=2).until(Phase.OPEN, 1)
+
+    three = (first.sum.parameters.astype(np.float64) - consortium.start) * 3
+    four = (second.sum.parameters.astype(np.float64) - consortium.start) * 4
+    known = np.rint((four - three) / Grid(4.0, 4).step)
+    plaintext = consortium.parties["site-4"].site.plaintexts[0].view(np.int32)
+    step = Grid(4.0, 4).step
+    np.testing.assert_allclose(known * step, plaintext * step, atol=1e-6)
+
+
+def test_without_noise_a_round_is_opened_again_for_the_same_survivors(
+    consortium: Consortium,
+) -> None:
+    _opened_by_three_then_given_up(consortium)
+
+    run = consortium.run(attempt=2).finish()
+
+    survivors = ("site-1", "site-2", "site-3")
+    assert run.opened[0].survivors == survivors
+    expected = expected_parameters(consortium, consortium.start, 0, survivors)
+    assert run.opened[0].parameters.tobytes() == expected.tobytes()
+
+
+def test_without_noise_a_round_waits_for_the_survivors_that_it_was_closed_for(
+    consortium: Consortium,
+) -> None:
+    _opened_by_three_then_given_up(consortium)
+    run = consortium.run(attempt=2)
+    run.exchange(absent=["site-2"])
+
+    with pytest.raises(PeerError, match="site-2 did not come back"):
+        run.exchange()
+
+
+def test_without_noise_a_round_is_not_repeated_over_other_parameters(
+    consortium: Consortium,
+) -> None:
+    consortium.run().until(Phase.CLOSE).ask()
+    again = consortium.run(attempt=2, parameters=consortium.start * np.float32(1.5))
+    again.until(Phase.OPEN)
+
+    Watched(consortium).refuses(request_for(again), "without noise, the two sums differ")
+
+
+def test_without_noise_parameters_are_not_used_again_in_a_later_round(
+    consortium: Consortium,
+) -> None:
+    run = consortium.run().until(Phase.OPEN, 1)
+    raw = vector_to_bytes(consortium.start)
+    request = other_parameters(request_for(run), raw)
+    whole = decode(RoundHeader, opened_as(OpenRequest, request).header.body, limit_bytes=LIMIT)
+    fewer = changed_header(request, cohort=whole.cohort[:3])
+
+    Watched(consortium).refuses(fewer, "without noise, the two sums differ")
+
+
+def test_with_noise_a_round_is_repeated_and_charged_again(make_consortium: Make) -> None:
+    consortium = make_consortium(private_mechanism())
+    ledger = consortium.parties["site-1"].parts.ledger
+    _opened_by_three_then_given_up(consortium)
+    before = ledger.spent("records", 1e-5)
+
+    run = consortium.run(attempt=2).until(Phase.OPEN, 1)
+
+    assert run.sum.survivors == consortium.names
+    assert ledger.spent("records", 1e-5) > before
+
+
+# -- different words to different sites --------------------------------------------------------
+
+
+def _opened_by_a_liar(run: Run, lie: Callable[[bytes], bytes]) -> tuple[np.ndarray, np.ndarray]:
+    """Send site-2 another header, take every upload, and open what can be opened.
+
+    Returns:
+        The ring vector that comes out, and the true sum of the plaintexts.
+    """
+    requests = dict(run.step.exchange.requests)  # type: ignore[union-attr]
+    requests["site-2"] = lie(requests["site-2"])
+    parties = run.consortium.parties
+    sums = run.coordinator._sums
+    survivors = []
+    for name in sorted(requests):
+        reply = opened_as(OpenReply, parties[name].site.handle(requests[name]))
+        sums.add(name, np.frombuffer(reply.vector, "<u4"))
+        survivors.append(name)
+    releases = {}
+    for name, request in requests.items():
+        header = opened_as(OpenRequest, request).header
+        body = decode(RoundHeader, header.body, limit_bytes=LIMIT)
+        close = RoundClose(body.session, body.round, statement_digest(header), tuple(survivors), 3)
+        request_ = CloseRequest(run_id=RUN_ID, close=by_coordinator(close), next_keys=())
+        reply = parties[name].site.handle(encode(request_))
+        releases[name] = decode(Release, opened_as(CloseReply, reply).release, limit_bytes=LIMIT)
+    total = np.zeros(SPEC.size, np.uint32)
+    for name in survivors:
+        total += parties[name].site.plaintexts[0]
+    return sums.unmask(releases), total  # type: ignore[union-attr]
+
+
+def _one_round(make_consortium: Make) -> Run:
+    return make_consortium(mechanism_of(training__rounds=1)).run().until(Phase.OPEN)
+
+
+def test_masks_cancel_when_all_sites_were_told_the_same(make_consortium: Make) -> None:
+    opened, total = _opened_by_a_liar(_one_round(make_consortium), lambda request: request)
+
+    np.testing.assert_array_equal(opened, total)
+
+
+def test_masks_do_not_cancel_over_different_parameters(make_consortium: Make) -> None:
+    run = _one_round(make_consortium)
+    other = vector_to_bytes(run.consortium.start * np.float32(1.5))
+
+    opened, total = _opened_by_a_liar(run, lambda request: other_parameters(request, other))
+
+    assert (opened != total).all()
+    with pytest.raises(PeerError, match="honest sites cannot reach"):
+        run.coordinator._grid.decode_sum(opened, 4)
+
+
+def test_masks_do_not_cancel_under_different_headers(make_consortium: Make) -> None:
+    run = _one_round(make_consortium)
+
+    def another_log(request: bytes) -> bytes:
+        whole = opened_as(OpenRequest, request)
+        # Another log that holds the site's statements too: its root is in the header.
+        transcript = run.consortium.new_transcript()
+        transcript.restore(run.consortium.transcript.leaves[:-1])
+        mine = run.consortium.parties["site-2"].state().pending
+        transcript.append(by_coordinator(RoundClose(ZEROS, 9, ZEROS, ("x", "y"), 2)))
+        split = changed_header(
+            request, checkpoint_size=transcript.size, checkpoint_root=transcript.root()
+        )
+        return encode(
+            replace(
+                opened_as(OpenRequest, split),
+                checkpoint=transcript.checkpoint(),
+                proof=transcript.proof(mine, 0),
+                parameters=whole.parameters,
+            )
+        )
+
+    opened, total = _opened_by_a_liar(run, another_log)
+
+    assert (opened != total).all()
+
+
+def test_masks_do_not_cancel_for_different_cohorts(make_consortium: Make) -> None:
+    run = _one_round(make_consortium)
+
+    def smaller(request: bytes) -> bytes:
+        whole = opened_as(
+            OpenRequest, changed_header(request, cohort=("site-1", "site-2", "site-3"))
+        )
+        inbox = {name: share for name, share in whole.inbox.items() if name != "site-4"}
+        return encode(replace(whole, inbox=inbox))
+
+    requests = dict(run.step.exchange.requests)  # type: ignore[union-attr]
+    parties = run.consortium.parties
+    requests["site-2"] = smaller(requests["site-2"])
+    total = np.zeros(SPEC.size, np.uint32)
+    masked = np.zeros(SPEC.size, np.uint32)
+    for name in sorted(requests):
+        reply = opened_as(OpenReply, parties[name].site.handle(requests[name]))
+        masked += np.frombuffer(reply.vector, "<u4")
+        total += parties[name].site.plaintexts[0]
+
+    assert (masked != total).all()
+    # No list of survivors that both kinds of site accept has site-4 in it.
+    header = opened_as(OpenRequest, requests["site-2"]).header
+    session = decode(RoundHeader, header.body, limit_bytes=LIMIT).session
+    close = RoundClose(session, 0, statement_digest(header), run.consortium.names, 3)
+    request_ = CloseRequest(run_id=RUN_ID, close=by_coordinator(close), next_keys=())
+    Watched(run.consortium, "site-2").refuses(encode(request_), "site-4 cannot have survived")
+
+
+# -- what changes while a run is under way -----------------------------------------------------
+
+
+@pytest.mark.parametrize("phase", [Phase.OPEN, Phase.CLOSE])
+def test_a_policy_that_was_tightened_holds_from_the_next_request(
+    consortium: Consortium, phase: Phase
+) -> None:
+    run = consortium.run().until(phase, 1)
+    consortium.parties["site-1"].restart(policy=policy_of(allow_no_privacy=False))
+
+    Watched(consortium).refuses(request_for(run), "mode none gives no privacy", "policy")
+
+
+@pytest.mark.parametrize("phase", [Phase.OPEN, Phase.CLOSE])
+def test_a_session_ends_with_its_roster(consortium: Consortium, phase: Phase) -> None:
+    run = consortium.run().until(phase, 1)
+    consortium.parties["site-1"].restart(roster=roster_of(4, serial=2))
+
+    Watched(consortium).refuses(request_for(run), "opened under another roster")
+
+
+# -- what a refusal says -----------------------------------------------------------------------
+
+
+def test_a_refusal_never_carries_text_and_the_sites_log_has_the_words(
+    consortium: Consortium,
+) -> None:
+    party = consortium.parties["site-1"]
+    party.workbench.prepare_fails_with = ConfigError("the record of Erika Mustermann is damaged")
+
+    reply = party.site.handle(request_for(consortium.run()))
+
+    assert reply == encode(Refusal(code=RefusalCode.CONFIG))
+    assert b"Erika" not in reply
+    assert party.notes == ["refused: the record of Erika Mustermann is damaged"]
+    assert len({len(encode(Refusal(code=code))) for code in RefusalCode}) > 1  # the code alone
+    assert {code.value for code in RefusalCode} == {"policy", "config", "protocol", "record"}
+
+
+def test_a_refused_site_has_no_state(consortium: Consortium) -> None:
+    run = consortium.run()
+    party = consortium.parties["site-1"]
+    party.workbench.prepare_fails_with = ConfigError("no")
+    run.exchange()
+
+    assert party.store.load(RUN_ID) is None
+    assert party.parts.ledger.entries() == ()
+    assert run.step.refused == {"site-1": RefusalCode.CONFIG}
+    run.finish()
+    assert run.sum.survivors == ("site-2", "site-3", "site-4")
+    assert consortium.parties["site-2"].state().stage is Stage.FINISHED
