@@ -15,7 +15,10 @@ if TYPE_CHECKING:
     from typing import TextIO
 
 _DIGITS = 4
-_LEAST_WIDTH = 100
+_FILE_WIDTH = 200
+"""Characters in a line where the output is no terminal: no number is broken in two."""
+_BELOW = "error"
+"""The field that is a sentence: it stands below a table, not in it."""
 
 
 @dataclass(frozen=True)
@@ -26,30 +29,38 @@ class Cell:
 
 
 def write_cells(
-    title: str, cells: Sequence[Cell], *, as_json: bool, stream: TextIO = sys.stdout
+    title: str, cells: Sequence[Cell], *, as_json: bool, stream: TextIO | None = None
 ) -> None:
     """Write `cells`, all of one type: one JSON object {"cells": [...]}, or a table.
 
-    Numbers of the JSON object are the exact ones; a table shows four decimals.
+    The JSON object holds the numbers as they are; a table shows four decimals, leaves out
+    columns without any value, and says below it why a row has no numbers.
+
+    Raises:
+        ValueError: a number is not finite, which JSON cannot say.
     """
+    out = sys.stdout if stream is None else stream
     if as_json:
         rows = [asdict(cell) for cell in cells]
-        stream.write(json.dumps({"cells": rows}, allow_nan=False) + "\n")
+        out.write(json.dumps({"cells": rows}, allow_nan=False) + "\n")
         return
     table = Table(title=title, title_justify="left")
-    columns = [field.name for field in fields(cells[0])] if cells else []
-    shown = [
-        name for name in columns if any(getattr(cell, name) not in {None, ()} for cell in cells)
+    columns = [
+        name
+        for name in (field.name for field in (fields(cells[0]) if cells else ()))
+        if name != _BELOW and any(getattr(cell, name) not in {None, ()} for cell in cells)
     ]
-    for name in shown:
-        table.add_column(name.replace("_", " "), overflow="fold")
+    for column in columns:
+        table.add_column(column.replace("_", " "))
     for cell in cells:
-        table.add_row(*(_text(getattr(cell, name)) for name in shown))
-    console = Console(file=stream, markup=False, highlight=False)
+        table.add_row(*(_text(getattr(cell, column)) for column in columns))
+    console = Console(file=out, markup=False, highlight=False)
     if not console.is_terminal:
-        # A file has no width of its own; eighty columns would break every number in two.
-        console = Console(file=stream, markup=False, highlight=False, width=_LEAST_WIDTH * 2)
+        console.width = _FILE_WIDTH
     console.print(table)
+    for cell in cells:
+        if reason := getattr(cell, _BELOW, None):
+            console.print(f"{cell.name}: {reason}", soft_wrap=True)
 
 
 def _text(value: object) -> str:

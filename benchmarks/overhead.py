@@ -16,7 +16,8 @@ says how many times as long a round takes with a thing as without it:
                           round: masks, keys, shares, and their signatures and sealed state
     ledger and log        protected round / the same without ledger, transcript and its proofs
     opening exchanges     (all plain rounds of the configured run + what the protected one does
-                          more before its first round) / all plain rounds
+                          more before its first round) / all plain rounds. Measured once; the
+                          plan's accounting was done before in this process and is remembered
 
 A ratio is the median over pairs of neighbours, which lead in turn; min and max are over pairs.
 Process time leaves out what other processes do to the machine, and waiting for the disk; wall
@@ -51,7 +52,7 @@ if TYPE_CHECKING:
     from secure_fl.config import Mechanism, RunConfig
 
 _CONFIG: Final = Path(__file__).resolve().parents[1] / "examples" / "finance.toml"
-_PAIRS: Final = 9
+_PAIRS: Final = 5
 _WARM_UP: Final = 1
 """Rounds of each run that are not measured: memory is allocated and kernels are chosen then."""
 

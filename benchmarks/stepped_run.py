@@ -191,6 +191,8 @@ class SteppedRun:
             _handlers(self._consortium, bench, mechanism), workers=1
         )
         self._step: Step | None = None
+        self.parameters = bench.start
+        """The shared parameters after the last round, shape (d,)."""
         self._watches = ExitStack()
 
     def __enter__(self) -> Self:
@@ -253,6 +255,7 @@ class SteppedRun:
             self._exchange()
             if self._step is None or self._step.opened is None:
                 raise PeerError(f"A round of the benchmark was not opened. {self._said()}")
+            self.parameters = self._step.opened.parameters
 
     def _due(self) -> Exchange:
         if self._step is None or self._step.exchange is None:
