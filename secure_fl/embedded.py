@@ -43,12 +43,15 @@ class EmbeddedPlaces:
         policy: the policy that a new site begins with.
         data: the folder of a published data set, where the run needs one.
         budget_carried: False for a state folder that was made for this run alone.
+        dataset: records that take the place of those in `data`, as when a benchmark holds a
+            part of the training records out; such a run cannot be resumed.
     """
 
     state: Path
     policy: Path
     data: Path | None
     budget_carried: bool
+    dataset: Dataset | None = None
 
 
 def start_run(
@@ -121,7 +124,7 @@ class _Embedded:
         self._observer = observer
         self._data_given = places.data is not None
         observer.preparing("loading the data")
-        self._dataset = load_dataset(
+        self._dataset = places.dataset or load_dataset(
             config.mechanism.data.dataset, data=places.data, seed=config.mechanism.seed
         )
         self._workbenches = self._make_workbenches(self._dataset)
