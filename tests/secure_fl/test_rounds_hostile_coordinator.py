@@ -200,7 +200,13 @@ def test_a_configuration_that_the_site_does_not_want(
     Watched(consortium).refuses(request, words, code)
 
 
-def test_a_sigma_that_is_left_open_is_refused(consortium: Consortium) -> None:
+def test_a_sigma_that_is_left_open_is_refused_and_not_searched_for(
+    consortium: Consortium, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def searched(*_: object, **__: object) -> float:
+        pytest.fail("a proposal made this site search for a sigma")
+
+    monkeypatch.setattr("privacy.accounting.calibrate_sigma", searched)
     aimed = private_mechanism(privacy__sigma=None, privacy__epsilon=8.0)
     whole = opened_as(HelloRequest, request_for(consortium.run()))
     request = changed_hello(
