@@ -29,10 +29,13 @@ SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 @pytest.fixture(scope="session")
 def shared_data() -> Path:
-    """Return the folder of published data sets, or skip the test."""
+    """Return the folder of published data sets, or skip the test; in CI it has to be there."""
     folder = SHARED / "data"
     if not folder.is_dir():
-        pytest.skip(f"the published data sets are not at {folder}")
+        reason = f"the published data sets are not at {folder}"
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{reason}: in CI a skipped test on real data would hide a fault")
+        pytest.skip(reason)
     return folder
 
 
