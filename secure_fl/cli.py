@@ -265,6 +265,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             code = typer.main.get_command(app).main(
                 words, prog_name="secure-fl", standalone_mode=False, obj=attempt
             )
+            sys.stdout.flush()
             return int(code or ExitCode.OK)
         except StopRequestedError:
             failure = Failure("Stopped", ExitCode.STOPPED, attempt.stopped(), attempt.resume())
@@ -272,7 +273,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             failure = Failure.usage(_usage_sentence(error))
         except SecureFLError as error:
             failure = Failure.of(error, attempt.resume())
-        except BrokenPipeError:
+        except (BrokenPipeError, SystemExit):
+            # Typer turns a closed pipe into a SystemExit, and nothing else into one here.
             _forget_stdout()
             said = "Whoever read the output went away."
             failure = Failure("Stopped", ExitCode.STOPPED, said, attempt.resume())
