@@ -21,7 +21,7 @@ from domains.catalogue import load_dataset
 from domains.partition import equal
 from privacy.noise import SystemNoise
 from secure_fl.config import Count, Runtime, Section, explain, load_config
-from secure_fl.finish import finish_run
+from secure_fl.finish import sign_run, write_results
 from secure_fl.guarantee import resolve_sigma
 from secure_fl.plain_log import LogObserver
 from secure_fl.runfolder import RunFolder
@@ -130,7 +130,9 @@ def coordinate(transport: Transport, folder: Path) -> None:
         published=own.folder is not None,
         one_process=False,
     )
-    finish_run(parts, Runner(parts, progress).run(), read_public(folder / "root.pub"))
+    result = Runner(parts, progress).run()
+    write_results(parts, result, read_public(folder / "root.pub"))
+    sign_run(parts, result)
 
 
 def _read(path: Path, kind: type[T]) -> T:

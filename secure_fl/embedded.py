@@ -13,7 +13,7 @@ from domains.catalogue import load_dataset
 from domains.partition import equal
 from privacy.noise import SystemNoise
 from secure_fl.consortium import Consortium, open_consortium
-from secure_fl.finish import finish_run
+from secure_fl.finish import sign_run, write_results
 from secure_fl.guarantee import planned_event, resolve_sigma
 from secure_fl.methods import find_method
 from secure_fl.observing import RunEnded
@@ -179,9 +179,10 @@ class _Embedded:
         except PeerError as error:
             raise PeerError(f"{error} {self._said_by_sites()}".strip()) from error
         self._observer.preparing("writing and signing the run folder")
-        facts = finish_run(parts, result, self._consortium.root)
+        facts = write_results(parts, result, self._consortium.root)
         for home in self._consortium.sites:
             write_site_report(home, self._workbenches[home.name], facts, mechanism)
+        sign_run(parts, result)
         last = folder.metrics()[-1]
         self._observer.ended(
             RunEnded(

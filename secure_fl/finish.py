@@ -1,4 +1,8 @@
-"""Completes a run folder: adapter, ledger extract, report and signed manifest, in that order."""
+"""Completes a run folder: adapter, ledger extract and report, and last the signed manifest.
+
+Until the manifest is there the run can be resumed, so whatever else belongs to its end (a site's
+own report) is written between the two.
+"""
 
 from __future__ import annotations
 
@@ -36,8 +40,8 @@ BASE is {base}, weights SHA-256 `{digest}`.
 """
 
 
-def finish_run(parts: CoordinatorParts, result: RunResult, root: VerifyKey) -> ReportFacts:
-    """Write what a finished run leaves, sign it, and return the report's facts.
+def write_results(parts: CoordinatorParts, result: RunResult, root: VerifyKey) -> ReportFacts:
+    """Write what a finished run leaves but its manifest, and return the report's facts.
 
     Args:
         parts: the coordinator's.
@@ -68,17 +72,21 @@ def finish_run(parts: CoordinatorParts, result: RunResult, root: VerifyKey) -> R
         )
     )
     folder.write_report(facts.to_json(), render_report(facts))
-    folder.clear_progress()
+    return facts
+
+
+def sign_run(parts: CoordinatorParts, result: RunResult) -> None:
+    """Sign every file of the folder: the run is finished."""
+    folder = parts.folder
     predicate = RunPredicate(
         run_id=result.progress.run_id,
-        config_digest=config.mechanism.digest().hex(),
+        config_digest=parts.config.mechanism.digest().hex(),
         roster_digest=parts.roster.digest().hex(),
         transcript_root=result.transcript.root().hex(),
         transcript_size=result.transcript.size,
         signed_at=signed_at(now()),
     )
     folder.write_manifest(sign_manifest(folder, predicate, parts.key))
-    return facts
 
 
 def _save_adapter(parts: CoordinatorParts, result: RunResult, digest: str) -> None:
@@ -86,7 +94,10 @@ def _save_adapter(parts: CoordinatorParts, result: RunResult, digest: str) -> No
     adapted.load(result.parameters)
     target = parts.folder.path / "adapter"
     try:
-        adapted.save(target)
+        adapted.save(target, parts.config.mechanism.model.name)
+        # PEFT leaves its files to the system's cache, and the manifest outlives a power cut.
+        for path in sorted(target.iterdir()):
+            write_atomically(path, path.read_bytes(), mode=0o644)
     except OSError as error:
         raise refused(target, error) from error
     card = _CARD.format(

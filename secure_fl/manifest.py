@@ -68,12 +68,12 @@ class Manifest:
 
 
 def sign_manifest(folder: RunFolder, predicate: RunPredicate, key: SigningKey) -> bytes:
-    """Return the signed manifest over every file that is in `folder` now."""
+    """Return the signed manifest over every result that is in `folder` now."""
     statement = _Statement(
         _type=STATEMENT_TYPE,
         subject=tuple(
             _Subject(name=name, digest=_Digest(sha256=digest_file(folder.path / name).hex()))
-            for name in folder.files()
+            for name in folder.results()
         ),
         predicateType=PREDICATE_TYPE,
         predicate=predicate,

@@ -10,7 +10,8 @@
       report.html
       manifest.json       digests of all of it, signed (DSSE, in-toto statement)
 
-Until the manifest is there the run is unfinished, and `progress/` holds what a resume needs.
+Until the manifest is there the run is unfinished, and `progress/` holds what a resume needs. For
+the moment in which that goes, the manifest stands beside it as `manifest.pending`.
 No private state is ever here: ledgers and keys live in the sites' own folders.
 """
 
@@ -30,13 +31,15 @@ from crypto.digests import canonical_json, digest_file
 from crypto.errors import ConfigError, IntegrityError
 from crypto.signatures import Signed
 from secure_fl.config import RunConfig
-from secure_fl.storage import append_durably, refused, write_atomically
+from secure_fl.storage import append_durably, refused, rename_durably, write_atomically
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
+
+_PENDING = "manifest.pending"
 
 READABLE = 0o644
 """A run folder holds nothing that may not be read; key files are elsewhere."""
@@ -154,6 +157,8 @@ class RunFolder:
             IntegrityError: the record is damaged.
         """
         path = self.path / "progress" / "progress.json"
+        if (self.path / _PENDING).exists():
+            self._seal()
         if (self.path / "manifest.json").exists():
             raise ConfigError(
                 f"The run in {self.path} is finished: there is nothing to go on with. "
@@ -187,10 +192,6 @@ class RunFolder:
                 "nobody computed. Restore it from a copy, or start a new run."
             )
         return np.frombuffer(path.read_bytes(), "<f4").astype(np.float32)
-
-    def clear_progress(self) -> None:
-        """Remove what only a resume needs, once everything else is written."""
-        shutil.rmtree(self.path / "progress", ignore_errors=True)
 
     # -- logs ------------------------------------------------------------------------------------
 
@@ -321,8 +322,13 @@ class RunFolder:
         self._write("report.html", page.encode())
 
     def write_manifest(self, envelope: bytes) -> None:
-        """Write the signed manifest: with it the run is finished."""
-        self._write("manifest.json", envelope)
+        """Write the signed manifest, and remove what only a resume needs: the run is finished.
+
+        A crash at any moment leaves a run that can be resumed, or one whose manifest is pending;
+        `progress` then does the rest.
+        """
+        self._write(_PENDING, envelope)
+        self._seal()
 
     def read(self, name: str) -> bytes:
         """Return the content of one of the folder's files.
@@ -347,6 +353,16 @@ class RunFolder:
                 )
             if path.is_file() and name != "manifest.json":
                 yield name
+
+    def results(self) -> Iterable[str]:
+        """Yield the files that a manifest covers, before there is one."""
+        for name in self.files():
+            if name != _PENDING and not name.startswith("progress/"):
+                yield name
+
+    def _seal(self) -> None:
+        shutil.rmtree(self.path / "progress", ignore_errors=True)
+        rename_durably(self.path / _PENDING, self.path / "manifest.json")
 
     def _write(self, name: str, data: bytes) -> None:
         write_atomically(self.path / name, data, mode=READABLE)

@@ -56,6 +56,19 @@ def append_durably(path: Path, lines: bytes, *, mode: int = 0o600) -> None:
         raise refused(path, error) from error
 
 
+def rename_durably(old: Path, new: Path) -> None:
+    """Give the file `old` the name `new` in the same folder, in place of what was there.
+
+    Raises:
+        ConfigError: the disk refuses.
+    """
+    try:
+        old.replace(new)
+        _sync_folder(new.parent)
+    except OSError as error:
+        raise refused(new, error) from error
+
+
 def refused(path: Path, error: OSError) -> ConfigError:
     """Return the error of a disk that would not take `path`, in words an operator can act on."""
     if error.errno in {errno.ENOSPC, errno.EDQUOT}:

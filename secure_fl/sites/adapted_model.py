@@ -69,8 +69,14 @@ class AdaptedModel:
         parts = [p.detach().cpu().numpy().ravel() for p in self.parameters.values()]
         return np.concatenate(parts).astype(np.float32, copy=False)
 
-    def save(self, folder: Path) -> None:
-        """Write the adapter in PEFT's layout; `PeftModel.from_pretrained` loads it."""
+    def save(self, folder: Path, base: str) -> None:
+        """Write the adapter in PEFT's layout; `PeftModel.from_pretrained` loads it.
+
+        Args:
+            folder: where to.
+            base: the base model's public name, in place of its path on this machine.
+        """
+        self.model.peft_config["default"].base_model_name_or_path = base
         # The base's vocabulary is never touched; "auto" would ask the hub to be sure.
         self.model.save_pretrained(str(folder), save_embedding_layers=False)
 
