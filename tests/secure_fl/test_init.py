@@ -1,0 +1,123 @@
+"""What `secure-fl init` writes works as it is, and nothing is ever overwritten."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from crypto.errors import ConfigError
+from secure_fl.cli import main
+from secure_fl.config import NoPrivacy, RecordPrivacy, load_config
+from secure_fl.guarantee import resolve_sigma
+from secure_fl.initialise import initialise
+from secure_fl.methods import find_method
+from secure_fl.policy import load_policy
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+EXAMPLES = Path(__file__).resolve().parents[2] / "examples"
+
+
+def test_init_writes_a_run_that_its_policy_allows(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "my trial"
+    assert main(["init", str(folder)]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert shlex.split(printed[-1]) == ["secure-fl", "run", str(folder / "run.toml")]
+    mechanism = load_config(folder / "run.toml").mechanism
+    assert isinstance(mechanism.privacy, RecordPrivacy)
+    find_method(mechanism.method, mechanism.protection)
+    policy = load_policy(folder / "policy.toml")
+    policy.check(mechanism)
+    name, budget = policy.budget_for(mechanism)
+    assert name == "invented-sentences"
+    assert mechanism.privacy.epsilon is not None
+    assert mechanism.privacy.epsilon < budget.epsilon
+
+
+def test_every_key_that_init_writes_is_explained(tmp_path: Path) -> None:
+    """A key has a comment on its line, or one above its group."""
+    initialise(tmp_path)
+    for name in ("run.toml", "policy.toml"):
+        lines = (tmp_path / name).read_text().splitlines()
+        assert lines[0].startswith("# ")
+        assert sum("#" in line for line in lines) > len(lines) / 3
+
+
+@pytest.mark.parametrize("name", ["run.toml", "policy.toml"])
+def test_a_file_that_is_there_is_kept_and_nothing_else_is_written(
+    tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / name).write_text("mine")
+    assert main(["init", str(tmp_path)]) == 2
+    assert "would be overwritten: nothing was written" in capsys.readouterr().err
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+    assert (tmp_path / name).read_text() == "mine"
+
+
+def test_a_link_to_nothing_is_not_written_through(tmp_path: Path) -> None:
+    (tmp_path / "policy.toml").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="would be overwritten"):
+        initialise(tmp_path)
+    assert not (tmp_path / "elsewhere").exists()
+
+
+def test_a_full_disk_leaves_neither_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(self: Path, *_: str, **__: str) -> None:
+        raise OSError(28, "No space left on device", str(self))
+
+    real: Callable[..., object] = Path.open
+    monkeypatch.setattr(
+        Path,
+        "open",
+        lambda self, *a, **k: (full if self.name == "policy.toml" else real)(self, *a, **k),
+    )
+    with pytest.raises(ConfigError, match="the disk is full"):
+        initialise(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_init_writes_is_the_demonstrations_job(tmp_path: Path) -> None:
+    """Both are tuned together: a newcomer's first run is as good as the example."""
+    initialise(tmp_path)
+    written, shown = load_config(tmp_path / "run.toml"), load_config(EXAMPLES / "finance.toml")
+    assert written.mechanism == shown.mechanism
+    assert written.runtime == shown.runtime
+
+
+@pytest.mark.parametrize("name", ["finance.toml", "finance-fpb.toml"])
+def test_the_examples_are_allowed_by_their_policy(name: str) -> None:
+    mechanism = load_config(EXAMPLES / name).mechanism
+    policy = load_policy(EXAMPLES / "policy.toml")
+    policy.check(mechanism)
+    policy.budget_for(mechanism)
+    find_method(mechanism.method, mechanism.protection)
+
+
+def test_the_published_example_is_the_same_job_without_privacy() -> None:
+    generated = load_config(EXAMPLES / "finance.toml").mechanism
+    published = load_config(EXAMPLES / "finance-fpb.toml").mechanism
+    assert isinstance(published.privacy, NoPrivacy)
+    assert published.protection is generated.protection
+    assert (published.method, published.sites) == (generated.method, generated.sites)
+    assert published.model.weights_sha256 == generated.model.weights_sha256
+
+
+def test_the_demonstrations_noise_reaches_its_epsilon() -> None:
+    privacy = resolve_sigma(load_config(EXAMPLES / "finance.toml").mechanism).privacy
+    assert isinstance(privacy, RecordPrivacy)
+    assert privacy.sigma is not None
+    assert privacy.sigma > 0.3
+
+
+def test_the_policy_of_init_allows_no_run_without_privacy(tmp_path: Path) -> None:
+    initialise(tmp_path)
+    assert not load_policy(tmp_path / "policy.toml").allow_no_privacy
+    shutil.copy(EXAMPLES / "policy.toml", tmp_path / "examples.toml")
+    assert load_policy(tmp_path / "examples.toml").allow_no_privacy
