@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from audits.numerals import bound
+from crypto.errors import IntegrityError
 from crypto.keyfiles import read_public, read_secret
 from crypto.roster import open_roster
 from privacy.ledger import Ledger
@@ -136,7 +137,12 @@ def _roster(folder: Path, now: datetime) -> Iterator[Finding]:
     path = folder / "consortium" / "roster.json"
     if not path.is_file():
         return
-    roster = open_roster(path.read_bytes(), read_public(path.with_name("root.pub")), now)
+    public = path.with_name("root.pub")
+    try:
+        roster = open_roster(path.read_bytes(), read_public(public), now)
+    except IntegrityError as error:
+        yield bad("roster", f"{path} and {public} do not belong together: {error}")
+        return
     yield ok("roster", f"{len(roster.sites())} sites, valid until {roster.not_after[:10]}")
 
 

@@ -122,7 +122,7 @@ def _foreign_root(work: Workplace) -> None:
         (_readable_key, "keys", "chmod 600"),
         (_readable_ledger, "ledgers", "chmod 600"),
         (_cut_ledger, "ledgers", "restore the ledger from a backup"),
-        (_foreign_root, "roster", "roster"),
+        (_foreign_root, "roster", "do not belong together"),
     ],
 )
 def test_damage_to_the_state_is_found_and_the_mend_is_named(
