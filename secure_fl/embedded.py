@@ -44,7 +44,7 @@ class EmbeddedPlaces:
         data: the folder of a published data set, where the run needs one.
         budget_carried: False for a state folder that was made for this run alone.
         dataset: records that take the place of those in `data`, as when a benchmark holds a
-            part of the training records out; such a run cannot be resumed.
+            part of the training records out; to go on with such a run, give the same ones.
     """
 
     state: Path

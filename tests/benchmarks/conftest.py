@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import sys
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -8,6 +10,9 @@ from tiny_model import TinyModel, build_tiny_model
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+# Opacus installs a top-level `benchmarks` too, and pytest started by its own name finds that one.
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 
 @pytest.fixture(scope="session")

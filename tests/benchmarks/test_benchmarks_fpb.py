@@ -9,7 +9,6 @@ from tiny_run import RECORD, small_dataset, tiny_config, write_config, write_pol
 
 from benchmarks import fpb
 from benchmarks.fpb import Study, UtilityCell, held_out
-from domains.catalogue import DatasetOptions
 from domains.finance import phrasebank
 from secure_fl.config import load_config
 
@@ -40,8 +39,7 @@ def published(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def generated() -> Dataset:
     """A few sentences under the name that the benchmark's runs ask for."""
-    options = DatasetOptions(train=60, evaluation=20)
-    return replace(small_dataset("finance.generated", None, 0, options), name=phrasebank.NAME)
+    return replace(small_dataset(60, 20), name=phrasebank.NAME)
 
 
 @pytest.fixture

@@ -5,13 +5,12 @@ from typing import TYPE_CHECKING
 
 import pytest
 from safetensors.numpy import load_file
-from tiny_run import RECORD, Setting, Watcher, small_data, small_dataset, tiny_config, write_config
+from tiny_run import RECORD, Setting, Watcher, small_dataset, tiny_config, write_config
 
 from benchmarks import overhead
 from benchmarks.overhead import OverheadCell, Pair, plain_twin, planned
 from benchmarks.stepped_run import Bench, CountingTask, SteppedRun, Stretch
 from crypto.errors import ConfigError, PeerError
-from domains.catalogue import DatasetOptions
 from secure_fl.config import NoPrivacy, RunConfig, load_config
 from secure_fl.embedded import start_run
 from secure_fl.views import Protection
@@ -25,22 +24,21 @@ if TYPE_CHECKING:
     from domains.classification import MicroBatch
     from domains.records import Dataset
 
-SMALL = DatasetOptions(train=120, evaluation=20)
+TRAIN, EVALUATION = 120, 20
 EVERY_RECORD = {**RECORD, "sampling_rate": 1.0}
 
 
 @pytest.fixture(autouse=True)
 def _few_records(monkeypatch: pytest.MonkeyPatch) -> None:
     def load(name: str, *, data: Path | None, seed: int) -> Dataset:
-        return small_dataset(name, data, seed, SMALL)
+        del name, data, seed
+        return small_dataset(TRAIN, EVALUATION)
 
     monkeypatch.setattr(overhead, "load_dataset", load)
 
 
 def bench_of(config: RunConfig) -> Bench:
-    mechanism = config.mechanism
-    dataset = small_dataset(mechanism.data.dataset, None, mechanism.seed, SMALL)
-    return Bench.of(mechanism, config.runtime, dataset)
+    return Bench.of(config.mechanism, config.runtime, small_dataset(TRAIN, EVALUATION))
 
 
 def test_json_is_one_object_with_every_ratio(
@@ -169,11 +167,10 @@ def test_a_refusal_comes_with_the_words_of_the_sites(tiny: TinyModel, tmp_path: 
 
 @pytest.mark.parametrize("protection", ["plain", "masked"])
 def test_rounds_one_at_a_time_come_to_what_a_whole_run_does(
-    tiny: TinyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, protection: str
+    tiny: TinyModel, tmp_path: Path, protection: str
 ) -> None:
-    small_data(monkeypatch, train=SMALL.train, evaluation=SMALL.evaluation)
     config = tiny_config(tiny, protection=protection)
-    setting = Setting(tmp_path, tiny)
+    setting = Setting(tmp_path, tiny, dataset=small_dataset(TRAIN, EVALUATION))
     whole = start_run(config, setting.out, setting.places(), Watcher())
     bench = bench_of(config)
     with SteppedRun(bench, config.mechanism, tmp_path / "stepped") as run:
