@@ -22,6 +22,7 @@ from secure_fl.runner import CoordinatorParts, Evaluator, Runner, first_progress
 from secure_fl.site_home import now
 from secure_fl.site_reporting import write_site_report
 from secure_fl.sites.workbench import SiteRecords, SiteWorkbench, build_task
+from secure_fl.transcript_check import check_statements
 from secure_fl.transport.in_process import InProcessTransport
 
 if TYPE_CHECKING:
@@ -101,6 +102,7 @@ def resume_run(path: Path, places: EmbeddedPlaces, observer: RunObserver) -> Run
                 f"{path} was begun under another roster than the one in {places.state}: its "
                 "sites would refuse to go on. Give the --state folder that it was begun with."
             )
+        check_statements(folder.leaves(), consortium.roster)
         run = _Embedded(config, consortium, places, observer)
         run.preflight(progress.run_id)
         return run.run(folder, progress)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -46,12 +46,23 @@ class CheckedTranscript:
     """What a transcript that checked out shows.
 
     Attributes:
-        extracts: each site's last signed ledger extract.
+        joined: how each site that took part last joined.
+        extracts: each site's last signed ledger extract; a site that left before the end of the
+            last round has none.
         uploads: per site, the (round, attempt) pairs in which it sent an update.
+        heads: the head of its ledger that each site signed last.
+        survivors: per round, from 0, the sites in the sum that counts.
+        openings: per round, how often it was begun.
+        sessions: how often the run was begun or resumed.
     """
 
+    joined: dict[str, Joined] = field(default_factory=dict)
     extracts: dict[str, ExtractSent] = field(default_factory=dict)
     uploads: dict[str, set[tuple[int, int]]] = field(default_factory=lambda: defaultdict(set))
+    heads: dict[str, bytes] = field(default_factory=dict)
+    survivors: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    openings: Counter[int] = field(default_factory=Counter)
+    sessions: int = 0
 
 
 @dataclass
@@ -89,19 +100,56 @@ def check_transcript(
             "The transcript does not have the signed Merkle root: a statement was changed, "
             "removed, added or moved."
         )
-    reader = _Reader(roster, mechanism, predicate)
+    return read_transcript(leaves, roster, mechanism, checkpoint.run_id)
+
+
+def read_transcript(
+    leaves: Iterable[bytes], roster: Roster, mechanism: Mechanism, run_id: bytes
+) -> CheckedTranscript:
+    """Return what `leaves` show of the run `run_id` of `mechanism` under `roster`.
+
+    Raises:
+        IntegrityError: a leaf is damaged, by another party than it names, or out of order, or a
+            round of the plan was not opened.
+    """
+    reader = _Reader(roster, mechanism, run_id)
     reader.read(leaves)
     return reader.checked
+
+
+def check_statements(leaves: Iterable[bytes], roster: Roster) -> None:
+    """Return if every leaf of an unfinished transcript is a statement of whom it names.
+
+    Raises:
+        IntegrityError: a leaf was changed; going on would sign a log that never verifies.
+    """
+    for index, leaf in enumerate(leaves):
+        try:
+            _opened(decode(Signed, leaf, limit_bytes=2 * STATEMENT_LIMIT_BYTES), roster)
+        except PeerError as error:
+            raise IntegrityError(
+                f"The stored transcript was changed at statement {index}: the run cannot be gone "
+                f"on with, since its record would never verify. Start a new run. ({error})"
+            ) from error
+
+
+def _opened(signed: Signed, roster: Roster) -> Message:
+    """Return the statement in `signed`, by the party whose kind of statement it is."""
+    kind = _KINDS.get(signed.label)
+    if kind is None:
+        raise PeerError(f"a statement of unknown kind {signed.label!r} stands in the log.")
+    by = roster.coordinator().name if kind in _COORDINATORS else signed.signer
+    return read_statement(signed, kind, by, roster)
 
 
 class _Reader:
     """Follows the statements of a transcript in order."""
 
-    def __init__(self, roster: Roster, mechanism: Mechanism, predicate: RunPredicate) -> None:
+    def __init__(self, roster: Roster, mechanism: Mechanism, run_id: bytes) -> None:
         self.checked = CheckedTranscript()
         self._roster = roster
         self._mechanism = mechanism
-        self._predicate = predicate
+        self._run_id = run_id
         self._attempts: dict[bytes, int] = {}
         self._open: dict[bytes, _Open] = {}
         self._plan = canonical_json(event_to_json(planned_event(mechanism)))
@@ -114,8 +162,10 @@ class _Reader:
                 self._take(decode(Signed, leaf, limit_bytes=2 * STATEMENT_LIMIT_BYTES))
             except PeerError as error:
                 raise IntegrityError(f"Transcript, statement {index}: {error}") from error
-        done = {opened.header.round for opened in self._open.values() if self._is_complete(opened)}
-        missing = sorted(set(range(self._mechanism.training.rounds)) - done)
+        for opened in self._open.values():
+            if opened.close is not None and self._is_complete(opened):
+                self.checked.survivors[opened.header.round] = opened.close.survivors
+        missing = sorted(set(range(self._mechanism.training.rounds)) - set(self.checked.survivors))
         if missing:
             raise IntegrityError(
                 f"The transcript does not show that round {missing[0] + 1} was opened by enough "
@@ -132,19 +182,19 @@ class _Reader:
         )
 
     def _take(self, signed: Signed) -> None:
-        kind = _KINDS.get(signed.label)
-        if kind is None:
-            raise PeerError(f"a statement of unknown kind {signed.label!r} stands in the log.")
-        by = self._roster.coordinator().name if kind in _COORDINATORS else signed.signer
-        statement = read_statement(signed, kind, by, self._roster)
+        statement = _opened(signed, self._roster)
         if isinstance(statement, Hello):
             self._hello(statement)
             return
         self._check_party(statement, signed.signer)
+        if isinstance(statement, (Joined, Uploaded, ExtractSent)):
+            self.checked.heads[statement.site] = statement.ledger_head
         if isinstance(statement, RoundHeader):
             self._open[statement_digest(signed)] = _Open(statement)
+            self.checked.openings[statement.round] += 1
         elif isinstance(statement, Joined):
             _require(statement.event == self._plan, "a site reserved another plan.")
+            self.checked.joined[statement.site] = statement
         elif isinstance(statement, ExtractSent):
             self.checked.extracts[statement.site] = statement
         elif isinstance(statement, (Uploaded, RoundClose, Released)):
@@ -152,11 +202,12 @@ class _Reader:
 
     def _hello(self, hello: Hello) -> None:
         _require(
-            hello.run_id.hex() == self._predicate.run_id
-            and hello.config_digest.hex() == self._predicate.config_digest
-            and hello.roster_digest.hex() == self._predicate.roster_digest,
+            hello.run_id == self._run_id
+            and hello.config_digest == self._mechanism.digest()
+            and hello.roster_digest == self._roster.digest(),
             "a session of another run, configuration or roster stands in the log.",
         )
+        self.checked.sessions += 1
         self._attempts[session_of(hello).digest()] = hello.attempt
 
     def _check_party(self, statement: Message, signer: str) -> None:

@@ -6,7 +6,7 @@ threads, and a resumed run could not repeat itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import count
 from typing import TYPE_CHECKING
 
@@ -44,6 +44,12 @@ _PROBES = (
 )
 
 
+_WRONG_ADAPTER = (
+    "the adapter in memory is not the one that is trained. Nothing was sent. Start the site again; "
+    "if it comes back, report it with the model's name."
+)
+
+
 @dataclass(frozen=True)
 class TrainingParts:
     """What a local trainer works with."""
@@ -56,6 +62,14 @@ class TrainingParts:
     noise: NoiseSource
     streams: Callable[[], KeyStream]
     """Gives a fresh stream for every Poisson sample; `fresh_stream` at a deployed site."""
+
+
+@dataclass
+class Expected:
+    """Which parameters a round's steps may move, and which they must: the post-step check."""
+
+    may_move: set[str] = field(default_factory=set)
+    must_move: set[str] = field(default_factory=set)
 
 
 class LocalTrainer:
@@ -77,27 +91,25 @@ class LocalTrainer:
         self._parts.adapted.load(shared)
         privacy = self._mechanism.privacy
         if isinstance(privacy, RecordPrivacy):
-            touched = self._private_steps(privacy, round_)
+            expected = self._private_steps(privacy, round_)
         else:
-            touched = self._plain_steps(round_)
+            expected = self._plain_steps(round_)
         moved = self._parts.adapted.flat() - shared
         update = Update.from_flat(self._parts.adapted.spec, moved)
         for name, change in update.parameters.items():
-            if bool(np.any(change)) != (name in touched):
-                raise IntegrityError(
-                    f"After training, {name} {'moved without' if np.any(change) else 'ignored'} "
-                    "its gradient: the adapter in memory is not the one that is trained. Nothing "
-                    "was sent."
-                )
+            if np.any(change) and name not in expected.may_move:
+                raise IntegrityError(f"{name} moved without a gradient: {_WRONG_ADAPTER}")
+            if not np.any(change) and name in expected.must_move:
+                raise IntegrityError(f"{name} ignored its gradient: {_WRONG_ADAPTER}")
         return update
 
-    def _private_steps(self, privacy: RecordPrivacy, round_: int) -> set[str]:
-        """Run DP-SGD steps (Abadi et al. 2016) and return which parameters had a gradient."""
+    def _private_steps(self, privacy: RecordPrivacy, round_: int) -> Expected:
+        """Run DP-SGD steps (Abadi et al. 2016) and return what has to have moved."""
         parts, model = self._parts, self._parts.adapted.model
         if privacy.sigma is None:
             raise IntegrityError("A private round was started without a sigma: nothing was drawn.")
         optimizer = self._optimizer()
-        touched: set[str] = set()
+        expected = Expected()
         clipper = PerExampleClipper(model, clip=privacy.clip)
         try:
             for step in range(self._mechanism.training.local_steps):
@@ -113,16 +125,16 @@ class LocalTrainer:
                     divisor=privacy.divisor,
                     noise=parts.noise,
                 )
-                touched |= self._step(optimizer, gradient)
+                self._step(optimizer, gradient, expected)
         finally:
             clipper.detach()
-        return touched
+        return expected
 
-    def _plain_steps(self, round_: int) -> set[str]:
-        """Run ordinary steps on seeded batches and return which parameters had a gradient."""
+    def _plain_steps(self, round_: int) -> Expected:
+        """Run ordinary steps on seeded batches and return what has to have moved."""
         parts, model = self._parts, self._parts.adapted.model
         optimizer = self._optimizer()
-        touched: set[str] = set()
+        expected = Expected()
         for step, batch_indices in enumerate(self._batches(round_)):
             self._set_rate(optimizer, round_, step)
             optimizer.zero_grad(set_to_none=True)
@@ -134,19 +146,27 @@ class LocalTrainer:
                 for name, parameter in parts.adapted.parameters.items()
                 if parameter.grad is not None
             }
-            touched |= self._step(optimizer, gradient)
-        return touched
+            self._step(optimizer, gradient, expected)
+        return expected
 
-    def _step(self, optimizer: torch.optim.Optimizer, gradient: dict[str, Tensor]) -> set[str]:
-        """Take one optimiser step along `gradient` and return the names with a gradient."""
-        touched = set()
+    def _step(
+        self, optimizer: torch.optim.Optimizer, gradient: dict[str, Tensor], expected: Expected
+    ) -> None:
+        """Take one optimiser step along `gradient`, and note which parameters it has to move."""
+        rates = {id(p): group["lr"] for group in optimizer.param_groups for p in group["params"]}
         for name, parameter in self._parts.adapted.parameters.items():
             parameter.grad = gradient[name].to(parameter.dtype) if name in gradient else None
-            if parameter.grad is not None and bool(torch.any(parameter.grad)):
-                touched.add(name)
+            if parameter.grad is None or not bool(torch.any(parameter.grad)):
+                continue
+            expected.may_move.add(name)
+            rate = rates.get(id(parameter), self._mechanism.training.learning_rate)
+            step = rate * parameter.grad.abs()
+            # Below the spacing of floats at its value, a parameter rightly stays where it is.
+            spacing = torch.finfo(parameter.dtype).eps * parameter.detach().abs()
+            if bool(torch.any(step > spacing)):
+                expected.must_move.add(name)
         optimizer.step()
         optimizer.zero_grad(set_to_none=True)
-        return touched
 
     def _optimizer(self) -> torch.optim.Optimizer:
         """Return a fresh optimiser: its moments would otherwise be state of raw records."""
