@@ -19,7 +19,6 @@ from privacy.fixed_point import Grid
 from secure_fl.config import NoPrivacy
 from secure_fl.methods import SeenUpdates, find_method
 from secure_fl.parameters import parameter_digest, vector_to_bytes
-from secure_fl.rounds.earlier_close import repeatable_cohort
 from secure_fl.rounds.messages import (
     REPLY_LIMIT_BYTES,
     CloseReply,
@@ -41,6 +40,7 @@ from secure_fl.rounds.messages import (
     SharesSent,
     Uploaded,
 )
+from secure_fl.rounds.own_log import repeatable_cohort, uploads_taken
 from secure_fl.rounds.plain_sum import PlainSum
 from secure_fl.rounds.reading import (
     expect,
@@ -380,18 +380,21 @@ class Coordinator:
         current = self._current()
         releases: dict[str, Release] = {}
         closed: list[str] = []
+        last = self._round_number + 1 >= self._mechanism.training.rounds
+        taken = uploads_taken(self._transcript.leaves) if last else None
         for site, reply in self._decoded(CloseReply, replies).items():
             if not self._take_release(site, reply, current, releases):
                 continue
             closed.append(site)
             self._log_of(site, reply.released)
             self._take_shares(site, reply.next_sent, reply.next_shares, self._round_number + 1)
-            self._take_extract(site, reply.extract_sent, reply.extract)
+            if taken is not None:
+                self._take_extract(site, reply.extract_sent, reply.extract, taken[site])
         self._require(tuple(closed), "released their shares")
         opened = self._apply(current, releases)
         self._round_number += 1
         self._round = None
-        if self._round_number >= self._mechanism.training.rounds:
+        if last:
             return Step(None, opened=opened, refused=dict(self._refused))
         self._cohort = _senders(self._inboxes) if self._masked else tuple(closed)
         try:
@@ -418,14 +421,16 @@ class Coordinator:
             return self._refuse(site)
         return True
 
-    def _take_extract(self, site: str, signed: Signed | None, extract: bytes) -> None:
+    def _take_extract(
+        self, site: str, signed: Signed | None, extract: bytes, drawn: set[tuple[int, int]]
+    ) -> None:
         if signed is None:
             return
         sent = self._accept(signed, ExtractSent, site)
         if sent is None:
             return
         try:
-            check_extract(sent, extract)
+            check_extract(sent, extract, self._plan, drawn, self._proposal.run_id.hex())
         except PeerError:
             self._refuse(site)
             return

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from crypto.codec import decode
 from crypto.digests import canonical_json, sha256
+from crypto.errors import IntegrityError, PeerError
 from crypto.masked_sum import Release
 from privacy.events import to_json as event_to_json
+from privacy.ledger import ExtractEntry
 from secure_fl.guarantee import planned_event, round_event
 from secure_fl.rounds.messages import STATEMENT_LIMIT_BYTES
 from secure_fl.rounds.reading import expect, shares_digest
@@ -106,9 +109,35 @@ def open_release(reply: CloseReply, site: str) -> Release:
     return release
 
 
-def check_extract(sent: ExtractSent, extract: bytes) -> None:
-    """Return if the ledger's extract is the signed one."""
+def check_extract(
+    sent: ExtractSent, extract: bytes, plan: Plan, drawn: Collection[tuple[int, int]], run: str
+) -> None:
+    """Return if the ledger's extract is the signed one, and says what this run must have cost.
+
+    Args:
+        sent: the site's signed statement.
+        extract: the entries in canonical JSON.
+        plan: what had to be reserved, and drawn each time.
+        drawn: the (round, attempt) pairs in which the site's uploads were taken.
+        run: the run's name in a ledger.
+    """
     expect(sent.extract_digest == sha256(extract), "The extract is not the signed one.")
+    try:
+        entries = [ExtractEntry.from_json(value) for value in json.loads(extract)]
+        canonical = canonical_json([entry.to_json() for entry in entries])
+    except (ValueError, TypeError, RecursionError, IntegrityError) as error:
+        raise PeerError("The extract is no list of ledger entries.") from error
+    expect(canonical == extract, "The extract is not in its one encoding.")
+    expect(all(entry.run == run for entry in entries), "The extract is of another run.")
+    reserved = [_encoded(entry.event) for entry in entries if entry.draw is None]
+    expect(reserved == [plan.whole], "The extract does not reserve the run's plan.")
+    draws = [entry for entry in entries if entry.draw is not None]
+    expect(
+        all(_encoded(entry.event) == plan.round for entry in draws),
+        "The extract draws something else than the configuration says.",
+    )
+    charged = {(entry.draw.round, entry.draw.attempt) for entry in draws if entry.draw is not None}
+    expect(set(drawn) <= charged, "The extract lacks a draw that an upload was made of.")
 
 
 def _encoded(event: Event) -> bytes:

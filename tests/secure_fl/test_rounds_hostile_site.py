@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from round_simulator import (
 )
 
 from crypto.codec import decode, encode
-from crypto.digests import sha256
+from crypto.digests import canonical_json, sha256
 from crypto.errors import PeerError
 from crypto.masked_sum import Release, SiteKeys
 from crypto.signatures import Signed, sign_message
@@ -345,7 +346,10 @@ def _garbage_release(reply: bytes) -> bytes:
 
 
 def _unsigned_release(reply: bytes) -> bytes:
-    return encode(replace(opened_as(CloseReply, reply), release=b"other"))
+    whole = opened_as(CloseReply, reply)
+    altered = bytearray(whole.release)
+    altered[-1] ^= 1  # a share of another value, which alone would spoil the opening
+    return encode(replace(whole, release=bytes(altered)))
 
 
 def _too_large_a_share(release: Release) -> Release:
@@ -400,17 +404,101 @@ def test_shares_for_the_next_round_that_do_not_fit_drop_their_sender(
     assert_dropped(run, opened=1)
 
 
-def test_an_extract_that_is_not_the_signed_one_is_not_kept(consortium: Consortium) -> None:
-    run = consortium.run().until(Phase.CLOSE, 2)
+def _extract(change: Callable[[list[dict[str, Any]]], object], *, canonical: bool = True) -> Lie:
+    """Another extract of the ledger, signed as it must be."""
 
     def lie(reply: bytes) -> bytes:
-        return encode(replace(opened_as(CloseReply, reply), extract=b"[]"))
+        changed: Any = change(json.loads(opened_as(CloseReply, reply).extract))
+        return _with_extract(
+            reply, canonical_json(changed) if canonical else json.dumps(changed).encode()
+        )
+
+    return lie
+
+
+def _with_extract(reply: bytes, extract: bytes) -> bytes:
+    whole = opened_as(CloseReply, reply)
+    assert whole.extract_sent is not None
+    sent = resigned(whole.extract_sent, ExtractSent, extract_digest=sha256(extract))
+    return encode(replace(whole, extract=extract, extract_sent=sent))
+
+
+def _each(**changes: Any) -> Callable[[list[dict[str, Any]]], object]:  # noqa: ANN401 - a value
+    return lambda entries: [entry | changes for entry in entries]
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        pytest.param(
+            lambda reply: encode(replace(opened_as(CloseReply, reply), extract=b"[]")),
+            id="not the signed one",
+        ),
+        pytest.param(lambda reply: _with_extract(reply, b"nonsense"), id="nonsense"),
+        pytest.param(lambda reply: _with_extract(reply, b"\xff"), id="no text"),
+        pytest.param(lambda reply: _with_extract(reply, b"7"), id="no list"),
+        pytest.param(lambda reply: _with_extract(reply, b"[" * 100_000), id="a deep one"),
+        pytest.param(_extract(lambda entries: entries, canonical=False), id="another encoding"),
+        pytest.param(_extract(lambda _: []), id="nothing was reserved"),
+        pytest.param(_extract(lambda entries: entries[:1]), id="nothing was drawn"),
+        pytest.param(_extract(lambda entries: entries[:-1]), id="one draw short"),
+        pytest.param(_extract(lambda entries: entries[1:]), id="no plan"),
+        pytest.param(_extract(_each(run="another")), id="another run"),
+        pytest.param(_extract(_each(schema="v9")), id="another schema"),
+        pytest.param(
+            _extract(
+                _each(
+                    event={
+                        "kind": "subsampled-gaussian",
+                        "noise_multiplier": 1,
+                        "sampling_rate": 0.5,
+                        "steps": 1,
+                    }
+                )
+            ),
+            id="another mechanism",
+        ),
+    ],
+)
+def test_an_extract_that_does_not_fit_is_not_kept(consortium: Consortium, lie: Lie) -> None:
+    run = consortium.run().until(Phase.CLOSE, 2)
 
     run.exchange(on_reply=only(lie))
 
     assert run.step.exchange is None
     assert set(run.sum.extracts) == set(HONEST)
+    assert run.sum.survivors == consortium.names
     assert run.step.refused == {LIAR: RefusalCode.PROTOCOL}
+
+
+def test_an_extract_before_the_last_round_is_not_looked_at(consortium: Consortium) -> None:
+    run = consortium.run().until(Phase.CLOSE)
+    early = sign_message(key_of(LIAR), LIAR, ExtractSent(ZEROS, LIAR, sha256(b"[]"), ZEROS))
+
+    run.exchange(
+        on_reply=only(
+            lambda reply: encode(
+                replace(opened_as(CloseReply, reply), extract_sent=early, extract=b"[]")
+            )
+        )
+    )
+
+    assert run.step.refused == {}
+    assert set(run.finish().sum.extracts) == set(consortium.names)
+
+
+def test_the_extract_covers_every_attempt(consortium: Consortium) -> None:
+    first = consortium.run().until(Phase.CLOSE, 1)
+    parameters = first.sum.parameters
+    run = consortium.run(attempt=2, first_round=1, parameters=parameters).until(Phase.CLOSE, 2)
+
+    def forgets_the_first_attempt(entries: list[dict[str, Any]]) -> object:
+        # What is left still covers every round that counts, and hides one that was charged.
+        return [entry for entry in entries if (entry.get("attempt"), entry.get("round")) != (1, 1)]
+
+    run.exchange(on_reply=only(_extract(forgets_the_first_attempt)))
+
+    assert set(run.sum.extracts) == set(HONEST)
 
 
 def test_an_extract_signed_for_another_session_is_not_kept(consortium: Consortium) -> None:

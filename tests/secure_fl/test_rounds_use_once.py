@@ -116,6 +116,15 @@ def test_every_other_request_is_refused_at_every_stage(consortium: Consortium) -
     assert len(seen) == 8
 
 
+def test_a_site_of_a_plain_run_deals_no_shares(make_consortium: Make) -> None:
+    masked = make_consortium().run().until(Phase.SHARE)
+    consortium = make_consortium(mechanism_of(protection="plain"))
+    consortium.run().until(Phase.OPEN)
+
+    assert code_of(consortium.parties[SITE].site.handle(request_for(masked))) == "protocol"
+    assert "A request out of order came" in consortium.parties[SITE].notes[-1]
+
+
 def test_an_honest_header_with_another_body_is_another_request(consortium: Consortium) -> None:
     """Bytes that differ only in what is not signed do not get a second masked vector."""
     run = consortium.run().until(Phase.OPEN)
