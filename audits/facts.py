@@ -75,6 +75,7 @@ class ReportWarning(StrEnum):
     ONE_PROCESS_HELD_ALL_KEYS = "one-process-held-all-keys"
     BUDGET_NOT_CARRIED = "budget-not-carried"
     ROUNDS_REPEATED = "rounds-repeated"
+    SITE_LEFT_EARLY = "site-left-early"
     SCRUBBING_OFF = "scrubbing-off"
     NAMES_NOT_LOOKED_FOR = "names-not-looked-for"
     UTILITY_MEASURED_ON_COMMON_SET = "utility-measured-on-common-set"

@@ -73,6 +73,12 @@ _CAUTIONS = {
         "At least one round was attempted again after an interruption. Where noise was drawn "
         "twice, the ledger charged it twice, and the bound on page one includes it.",
     ),
+    ReportWarning.SITE_LEFT_EARLY: Caution(
+        "A site left before the end",
+        "At least one site took part and sent no extract of its ledger. What is stated of its "
+        "charge follows from the messages that it signed; noise that it drew and never sent is "
+        "charged in its own ledger and not seen here.",
+    ),
     ReportWarning.SCRUBBING_OFF: Caution(
         "Records were not scrubbed at every site",
         "At least one site trained on records in which no personal data was looked for.",

@@ -177,6 +177,15 @@ def open_roster(data: bytes, trust: VerifyKey, now: datetime) -> Roster:
     return roster
 
 
+def verify_roster_signature(data: bytes, trust: VerifyKey) -> None:
+    """Return if `trust` signed the roster in `data`; whether it holds at any time is not looked at.
+
+    Raises:
+        IntegrityError: the file is damaged, or `trust` did not sign it.
+    """
+    verify_envelope(data, PAYLOAD_TYPE, [trust], threshold=1)
+
+
 def read_unverified_roster(data: bytes) -> Roster:
     """Return the roster in `data` without checking who signed it.
 

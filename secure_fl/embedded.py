@@ -182,8 +182,10 @@ class _Embedded:
             raise PeerError(f"{error} {self._said_by_sites()}".strip()) from error
         self._observer.preparing("writing and signing the run folder")
         facts = write_results(parts, result, self._consortium.root)
+        joined = {party.name for party in facts.federation.sites}
         for home in self._consortium.sites:
-            write_site_report(home, self._workbenches[home.name], facts, mechanism)
+            if home.name in joined:
+                write_site_report(home, self._workbenches[home.name], facts, mechanism)
         sign_run(parts, result)
         last = folder.metrics()[-1]
         self._observer.ended(

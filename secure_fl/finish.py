@@ -23,7 +23,12 @@ if TYPE_CHECKING:
     from crypto.signatures import VerifyKey
     from secure_fl.runner import CoordinatorParts, RunResult
 
-_CARD = """# Adapter of the run `{name}`
+# The head of the file is what PEFT looks for in a card that is there already.
+_CARD = """---
+library_name: peft
+base_model: {base}
+---
+# Adapter of the run `{name}`
 
 Tuned by a consortium with secure-fl; the report beside this folder says what was promised.
 It loads with stock libraries; a sentence's logits are the mean of its tokens' logits:

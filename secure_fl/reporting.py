@@ -1,4 +1,8 @@
-"""Fills the report's facts from a run; renders nothing and judges nothing."""
+"""Fills the report's facts from a run; renders nothing and judges nothing.
+
+What follows from configuration, transcript and ledger extracts has a function of its own, with
+which `facts_check` computes it again.
+"""
 
 from __future__ import annotations
 
@@ -7,7 +11,7 @@ import importlib.metadata
 import json
 import platform
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from audits.facts import (
     Adversary,
@@ -37,19 +41,16 @@ from audits.facts import (
     UtilityFacts,
     View,
 )
-from crypto.codec import decode
 from crypto.digests import sha256
 from crypto.errors import IntegrityError
 from crypto.masked_sum import CipherSuite
-from crypto.roster import Role
-from crypto.signatures import Signed, open_signed, schema_of
 from privacy import accounting
 from privacy.ledger_entries import ExtractEntry, charged_events
 from privacy.opacus_prv import prv_epsilon
 from secure_fl.config import RecordPrivacy
-from secure_fl.guarantee import planned_event
+from secure_fl.guarantee import planned_event, round_event
 from secure_fl.methods import find_method
-from secure_fl.rounds.messages import STATEMENT_LIMIT_BYTES, ExtractSent, Joined
+from secure_fl.transcript_check import read_transcript
 from secure_fl.views import Protection
 
 if TYPE_CHECKING:
@@ -59,16 +60,16 @@ if TYPE_CHECKING:
     from crypto.roster import Roster
     from domains.base_models import ResolvedModel
     from domains.records import Dataset
+    from privacy.events import Event
     from secure_fl.config import Mechanism, RunConfig
     from secure_fl.runfolder import RoundMetrics
     from secure_fl.runner import RunResult
+    from secure_fl.transcript_check import CheckedTranscript
 
 _SHOWN_LIBRARIES = (
     "secure-fl", "torch", "transformers", "peft", "dp-accounting", "opacus", "cryptography",
     "presidio-analyzer", "numpy",
 )  # fmt: skip
-
-S = TypeVar("S", Joined, ExtractSent)
 
 ACCOUNTANT = "dp-accounting PLD, pessimistic"
 
@@ -91,17 +92,31 @@ class ReportSources:
 
 
 def run_facts(sources: ReportSources) -> ReportFacts:
-    """Return everything that the released report of a finished run says."""
-    mechanism = sources.config.mechanism
+    """Return everything that the released report of a finished run says.
+
+    Raises:
+        IntegrityError: the run's own transcript does not show what it should.
+    """
+    mechanism, progress = sources.config.mechanism, sources.result.progress
+    checked = read_transcript(
+        sources.result.transcript.leaves,
+        sources.roster,
+        mechanism,
+        bytes.fromhex(progress.run_id),
+    )
+    extracts = {
+        site: extract_entries(base64.b64decode(extract))
+        for site, extract in progress.extracts.items()
+    }
     warnings = [ReportWarning.ONE_PROCESS_HELD_ALL_KEYS] if sources.one_process else []
-    if not sources.result.progress.budget_carried:
+    if not progress.budget_carried:
         warnings.append(ReportWarning.BUDGET_NOT_CARRIED)
-    before = sources.result.progress.before
+    warnings += implied_warnings(checked)
     return ReportFacts(
         schema="secure-fl.report-facts.v1",
         run=_run(sources),
         software=_software(),
-        method=_method(sources),
+        method=method_facts(mechanism, sources.result.shared_parameters),
         base_model=BaseModelFacts(
             name=sources.resolved.name,
             weights_sha256=sources.resolved.weights_sha256,
@@ -114,26 +129,16 @@ def run_facts(sources: ReportSources) -> ReportFacts:
             labels=sources.dataset.labels,
             evaluation_records=len(sources.dataset.evaluation),
         ),
-        federation=_federation(sources),
-        protection=_protection(mechanism),
+        federation=federation_facts(sources.roster, checked, sources.root_fingerprint),
+        protection=protection_facts(mechanism),
         adversary=Adversary(mechanism.adversary),
-        privacy=_privacy(sources),
+        privacy=privacy_facts(mechanism, checked, extracts),
         utility=UtilityFacts(
             majority_accuracy=sources.result.majority_accuracy,
-            before=None if before is None else _scores(before),
+            before=None if progress.before is None else _scores(progress.before),
         ),
-        rounds=tuple(
-            RoundFacts(
-                round=row.round,
-                sites_in_sum=len(row.survivors),
-                attempts=row.attempts,
-                scores=_scores(row),
-                epsilon=row.epsilon,
-                seconds=row.seconds,
-            )
-            for row in sources.metrics
-        ),
-        scrubbing=_scrubbing(sources),
+        rounds=round_facts(sources.metrics),
+        scrubbing=scrubbing_facts(checked),
         settings=settings_of(sources.config),
         digests=DigestFacts(
             config=mechanism.digest().hex(),
@@ -146,6 +151,9 @@ def run_facts(sources: ReportSources) -> ReportFacts:
     )
 
 
+# -- what follows from the rest of the folder, so that `verify` computes it again ----------------
+
+
 def extract_entries(extract: bytes) -> tuple[ExtractEntry, ...]:
     """Return the ledger entries in one site's extract.
 
@@ -155,18 +163,166 @@ def extract_entries(extract: bytes) -> tuple[ExtractEntry, ...]:
     return tuple(ExtractEntry.from_json(value) for value in json.loads(extract))
 
 
-def site_charge(site: str, entries: Sequence[ExtractEntry], delta: float, head: str) -> SiteCharge:
-    """Return what one site's ledger charged for a run, from its extract's events."""
-    reserved = [entry.event for entry in entries if entry.draw is None]
-    drawn = [entry.event for entry in entries if entry.draw is not None]
-    charged = charged_events(entries)
+def implied_warnings(checked: CheckedTranscript) -> tuple[ReportWarning, ...]:
+    """Return the warnings that the transcript calls for."""
+    left = set(checked.joined) - set(checked.extracts)
+    return (ReportWarning.SITE_LEFT_EARLY,) if left else ()
+
+
+def method_facts(mechanism: Mechanism, shared_parameters: int) -> MethodFacts:
+    """Return what was tuned; `shared_parameters` numbers are sent per round and site."""
+    method = find_method(mechanism.method, mechanism.protection)
+    return MethodFacts(
+        name=method.name,
+        reference=method.reference,
+        tuned=method.tuned.format(rank=mechanism.adapter.rank),
+        sent=(
+            "how the site's clipped, noised steps moved the shared parameters"
+            if isinstance(mechanism.privacy, RecordPrivacy)
+            else "how the site's steps moved the shared parameters"
+        ),
+        shared_parameters=shared_parameters,
+        view_needed=View(method.needs.name.lower()),
+    )
+
+
+def federation_facts(
+    roster: Roster, checked: CheckedTranscript, root_fingerprint: str
+) -> FederationFacts:
+    """Return who took part: the coordinator, and every site that joined."""
+
+    def party(name: str) -> PartyFacts:
+        key = roster.member(name).verify_key
+        return PartyFacts(name=name, key_fingerprint=sha256(key.raw).hex())
+
+    return FederationFacts(
+        consortium=roster.consortium,
+        root_fingerprint=root_fingerprint,
+        coordinator=party(roster.coordinator().name),
+        sites=tuple(party(site) for site in sorted(checked.joined)),
+    )
+
+
+def protection_facts(mechanism: Mechanism) -> MaskedSumFacts | PlainSumFacts:
+    """Return how updates travelled."""
+    if mechanism.protection is Protection.PLAIN:
+        return PlainSumFacts()
+    return MaskedSumFacts(
+        cipher_suite=CipherSuite.X25519_HKDF_AES256CTR_Z32.value,
+        threshold=mechanism.needed_survivors(),
+    )
+
+
+def privacy_facts(
+    mechanism: Mechanism,
+    checked: CheckedTranscript,
+    extracts: Mapping[str, Sequence[ExtractEntry]],
+) -> RecordPrivacyFacts | NoPrivacyFacts:
+    """Return what was promised, and what each site that joined was charged for it.
+
+    Raises:
+        IntegrityError: the mechanism has no sigma.
+    """
+    privacy = mechanism.privacy
+    if not isinstance(privacy, RecordPrivacy):
+        return NoPrivacyFacts(
+            sites=tuple(
+                LedgerHead(site=site, ledger_head=checked.heads[site].hex())
+                for site in sorted(checked.joined)
+            )
+        )
+    if privacy.sigma is None:
+        raise IntegrityError("A private run ended without a sigma: its report cannot be written.")
+    plan = (planned_event(mechanism),)
+    return RecordPrivacyFacts(
+        unit=privacy.unit,
+        relation=privacy.relation,
+        target_epsilon=privacy.epsilon,
+        epsilon=accounting.epsilon(plan, privacy.delta),
+        delta=privacy.delta,
+        noise_multiplier=privacy.sigma,
+        clip=privacy.clip,
+        sampling_rate=privacy.sampling_rate,
+        steps=mechanism.training.rounds * mechanism.training.local_steps,
+        accountant=ACCOUNTANT,
+        cross_checks=(
+            CrossCheck(
+                accountant="dp-accounting RDP",
+                epsilon=accounting.rdp_epsilon(plan, privacy.delta),
+            ),
+            CrossCheck(accountant="Opacus PRV", epsilon=prv_epsilon(plan, privacy.delta)),
+        ),
+        sites=tuple(
+            _charge(site, _events_of(site, mechanism, checked, extracts), privacy.delta, checked)
+            for site in sorted(checked.joined)
+        ),
+    )
+
+
+def scrubbing_facts(checked: CheckedTranscript) -> tuple[ScrubbingFacts, ...]:
+    """Return what each site that joined looked for in its records."""
+    return tuple(
+        ScrubbingFacts(
+            site=site,
+            looked_for=joined.looked_for,
+            not_looked_for=joined.not_looked_for,
+        )
+        for site, joined in sorted(checked.joined.items())
+    )
+
+
+def round_facts(metrics: Sequence[RoundMetrics]) -> tuple[RoundFacts, ...]:
+    """Return the finished rounds as `metrics.jsonl` has them."""
+    return tuple(
+        RoundFacts(
+            round=row.round,
+            sites_in_sum=len(row.survivors),
+            attempts=row.attempts,
+            scores=_scores(row),
+            epsilon=row.epsilon,
+            seconds=row.seconds,
+        )
+        for row in metrics
+    )
+
+
+@dataclass(frozen=True)
+class _Events:
+    """What one site's records went through: set aside, drawn, and charged in all."""
+
+    reserved: tuple[Event, ...]
+    drawn: tuple[Event, ...]
+    charged: tuple[Event, ...]
+
+
+def _events_of(
+    site: str,
+    mechanism: Mechanism,
+    checked: CheckedTranscript,
+    extracts: Mapping[str, Sequence[ExtractEntry]],
+) -> _Events:
+    """Return a site's events from its extract, or else from the statements that it signed."""
+    if site in checked.extracts:
+        entries = extracts[site]
+        return _Events(
+            reserved=tuple(entry.event for entry in entries if entry.draw is None),
+            drawn=tuple(entry.event for entry in entries if entry.draw is not None),
+            charged=charged_events(entries),
+        )
+    uploads = checked.uploads.get(site, set())
+    repeated = len(uploads) - len({round_ for round_, _ in uploads})
+    plan, each = planned_event(mechanism), round_event(mechanism)
+    return _Events((plan,), (each,) * len(uploads), (plan, *(each,) * repeated))
+
+
+def _charge(site: str, events: _Events, delta: float, checked: CheckedTranscript) -> SiteCharge:
     return SiteCharge(
         site=site,
-        reserved_epsilon=accounting.epsilon(reserved, delta),
-        drawn_epsilon=accounting.epsilon(drawn, delta),
-        charged_epsilon=accounting.epsilon(charged, delta),
-        extra_draws=len(charged) - len(reserved),
-        ledger_head=head,
+        reserved_epsilon=accounting.epsilon(events.reserved, delta),
+        drawn_epsilon=accounting.epsilon(events.drawn, delta),
+        charged_epsilon=accounting.epsilon(events.charged, delta),
+        extra_draws=len(events.charged) - len(events.reserved),
+        ledger_head=checked.heads[site].hex(),
     )
 
 
@@ -212,113 +368,6 @@ def _software() -> tuple[SoftwareVersion, ...]:
         for name in _SHOWN_LIBRARIES
     )
     return (SoftwareVersion(name="Python", version=platform.python_version()), *libraries)
-
-
-def _method(sources: ReportSources) -> MethodFacts:
-    mechanism = sources.config.mechanism
-    method = find_method(mechanism.method, mechanism.protection)
-    return MethodFacts(
-        name=method.name,
-        reference=method.reference,
-        tuned=method.tuned.format(rank=mechanism.adapter.rank),
-        sent=(
-            "how the site's clipped, noised steps moved the shared parameters"
-            if isinstance(mechanism.privacy, RecordPrivacy)
-            else "how the site's steps moved the shared parameters"
-        ),
-        shared_parameters=sources.result.shared_parameters,
-        view_needed=View(method.needs.name.lower()),
-    )
-
-
-def _federation(sources: ReportSources) -> FederationFacts:
-    def party(name: str) -> PartyFacts:
-        key = sources.roster.member(name).verify_key
-        return PartyFacts(name=name, key_fingerprint=sha256(key.raw).hex())
-
-    return FederationFacts(
-        consortium=sources.roster.consortium,
-        root_fingerprint=sources.root_fingerprint,
-        coordinator=party(sources.roster.coordinator().name),
-        sites=tuple(
-            party(member.name) for member in sources.roster.members if member.role is Role.SITE
-        ),
-    )
-
-
-def _protection(mechanism: Mechanism) -> MaskedSumFacts | PlainSumFacts:
-    if mechanism.protection is Protection.PLAIN:
-        return PlainSumFacts()
-    return MaskedSumFacts(
-        cipher_suite=CipherSuite.X25519_HKDF_AES256CTR_Z32.value,
-        threshold=mechanism.needed_survivors(),
-    )
-
-
-def _privacy(sources: ReportSources) -> RecordPrivacyFacts | NoPrivacyFacts:
-    mechanism = sources.config.mechanism
-    privacy = mechanism.privacy
-    heads = {sent.site: sent.ledger_head.hex() for sent in _statements(sources, ExtractSent)}
-    sites = [member.name for member in sources.roster.sites()]
-    if not isinstance(privacy, RecordPrivacy):
-        return NoPrivacyFacts(
-            sites=tuple(LedgerHead(site=site, ledger_head=heads[site]) for site in sites)
-        )
-    if privacy.sigma is None:
-        raise IntegrityError("A private run ended without a sigma: its report cannot be written.")
-    plan = (planned_event(mechanism),)
-    extracts = sources.result.progress.extracts
-    return RecordPrivacyFacts(
-        unit=privacy.unit,
-        relation=privacy.relation,
-        target_epsilon=privacy.epsilon,
-        epsilon=accounting.epsilon(plan, privacy.delta),
-        delta=privacy.delta,
-        noise_multiplier=privacy.sigma,
-        clip=privacy.clip,
-        sampling_rate=privacy.sampling_rate,
-        steps=mechanism.training.rounds * mechanism.training.local_steps,
-        accountant=ACCOUNTANT,
-        cross_checks=(
-            CrossCheck(
-                accountant="dp-accounting RDP",
-                epsilon=accounting.rdp_epsilon(plan, privacy.delta),
-            ),
-            CrossCheck(accountant="Opacus PRV", epsilon=prv_epsilon(plan, privacy.delta)),
-        ),
-        sites=tuple(
-            site_charge(
-                site,
-                extract_entries(base64.b64decode(extracts[site])),
-                privacy.delta,
-                heads[site],
-            )
-            for site in sites
-        ),
-    )
-
-
-def _scrubbing(sources: ReportSources) -> tuple[ScrubbingFacts, ...]:
-    joined = {statement.site: statement for statement in _statements(sources, Joined)}
-    return tuple(
-        ScrubbingFacts(
-            site=member.name,
-            looked_for=joined[member.name].looked_for,
-            not_looked_for=joined[member.name].not_looked_for,
-        )
-        for member in sources.roster.sites()
-    )
-
-
-def _statements(sources: ReportSources, kind: type[S]) -> list[S]:
-    """Return the statements of one kind in the transcript, verified, in order."""
-    found = []
-    for leaf in sources.result.transcript.leaves:
-        signed = decode(Signed, leaf, limit_bytes=2 * STATEMENT_LIMIT_BYTES)
-        if signed.label == schema_of(kind):
-            key = sources.roster.member(signed.signer).verify_key
-            found.append(open_signed(signed, kind, key, STATEMENT_LIMIT_BYTES))
-    return found
 
 
 def _scores(row: RoundMetrics) -> ScoreFacts:

@@ -208,6 +208,8 @@ class _Reader:
             "a session of another run, configuration or roster stands in the log.",
         )
         self.checked.sessions += 1
+        # Only the session that closed the last round says what a ledger held at the end.
+        self.checked.extracts.clear()
         self._attempts[session_of(hello).digest()] = hello.attempt
 
     def _check_party(self, statement: Message, signer: str) -> None:

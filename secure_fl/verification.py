@@ -7,29 +7,33 @@ rounds, ledgers, report.
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from audits.facts import NoPrivacyFacts, RecordPrivacyFacts, ReportFacts
+from audits.facts import ReportFacts
 from audits.report import render_report
 from crypto.digests import canonical_json, digest_file, sha256
 from crypto.errors import ConfigError, IntegrityError, PeerError, SecureFLError
-from crypto.roster import open_roster, read_unverified_roster
-from privacy import accounting
+from crypto.roster import open_roster, read_unverified_roster, verify_roster_signature
 from privacy.events import to_json as event_to_json
-from secure_fl.config import Mechanism, RecordPrivacy, RunConfig
-from secure_fl.guarantee import claimed_epsilon, planned_event, round_event
+from secure_fl.facts_check import FactsCheck
+from secure_fl.guarantee import planned_event, round_event
 from secure_fl.manifest import Manifest, open_manifest
-from secure_fl.reporting import extract_entries, settings_of, site_charge
+from secure_fl.reporting import extract_entries
 from secure_fl.runfolder import RunFolder
 from secure_fl.transcript_check import CheckedTranscript, check_transcript
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
-    from crypto.roster import Roster
     from crypto.signatures import VerifyKey
     from privacy.ledger_entries import ExtractEntry
+    from secure_fl.config import Mechanism
+
+
+_ROSTER = "transcript/roster.json"
 
 
 class SignerUnknownError(SecureFLError):
@@ -69,24 +73,40 @@ def verify_run(path: Path, trust: VerifyKey | None) -> None:
 
 
 def _verify(folder: RunFolder, trust: VerifyKey | None) -> None:
-    roster_file = folder.read("transcript/roster.json")
-    claimed = read_unverified_roster(roster_file)
-    key = claimed.coordinator().verify_key
-    manifest = open_manifest(folder.read("manifest.json"), key)
+    roster_file = folder.read(_ROSTER)
+    with _naming(_ROSTER):
+        claimed = read_unverified_roster(roster_file)
+        if trust is not None:
+            verify_roster_signature(roster_file, trust)
+    with _naming("manifest.json"):
+        manifest = open_manifest(folder.read("manifest.json"), claimed.coordinator().verify_key)
     _check_files(folder, manifest)
     roster = claimed
     if trust is not None:
         # The roster has to hold when the run was signed; today it may have expired.
-        roster = open_roster(roster_file, trust, _moment(manifest.predicate.signed_at))
+        with _naming(_ROSTER):
+            roster = open_roster(roster_file, trust, _moment(manifest.predicate.signed_at))
     if roster.digest().hex() != manifest.predicate.roster_digest:
-        raise IntegrityError("transcript/roster.json is not the roster that the manifest names.")
+        raise IntegrityError(f"{_ROSTER} is not the roster that the manifest names.")
     config = folder.config()
     if config.mechanism.digest().hex() != manifest.predicate.config_digest:
         raise IntegrityError("config.toml is not the configuration that the manifest names.")
     checked = check_transcript(folder, roster, config.mechanism, manifest.predicate)
+    extracts = _check_ledgers(folder, checked, config.mechanism, manifest.predicate.run_id)
     facts = ReportFacts.from_json(folder.read("facts.json"))
-    _check_ledgers(folder, checked, config.mechanism, facts)
-    _check_report(folder, manifest, config, roster, facts)
+    check = FactsCheck(config, roster, checked, extracts)
+    check.check(facts, folder.metrics(), manifest.predicate, trust)
+    if render_report(facts).encode() != folder.read("report.html"):
+        raise IntegrityError("report.html does not say what facts.json holds.")
+
+
+@contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Let what a signed file's own check finds be found in the file called `name`."""
+    try:
+        yield
+    except (ConfigError, IntegrityError) as error:
+        raise IntegrityError(f"{name}: {error}") from error
 
 
 def _check_files(folder: RunFolder, manifest: Manifest) -> None:
@@ -101,26 +121,22 @@ def _check_files(folder: RunFolder, manifest: Manifest) -> None:
 
 
 def _check_ledgers(
-    folder: RunFolder, checked: CheckedTranscript, mechanism: Mechanism, facts: ReportFacts
-) -> None:
-    """Check each site's extract against its signature, the transcript, and the report."""
+    folder: RunFolder, checked: CheckedTranscript, mechanism: Mechanism, run_id: str
+) -> dict[str, tuple[ExtractEntry, ...]]:
+    """Return each site's extract, checked against its signature and the transcript."""
     extracts = folder.ledger()
     if set(extracts) != set(checked.extracts):
         raise IntegrityError("ledger.json does not hold the extracts that the sites signed.")
-    plan, per_round = planned_event(mechanism), round_event(mechanism)
+    plan, per_round = _json(planned_event(mechanism)), _json(round_event(mechanism))
+    found = {}
     for site, extract in sorted(extracts.items()):
-        sent = checked.extracts[site]
-        if sha256(extract) != sent.extract_digest:
+        if sha256(extract) != checked.extracts[site].extract_digest:
             raise IntegrityError(f"ledger.json: the extract of {site} is not what it signed.")
-        entries = extract_entries(extract)
-        _check_entries(site, entries, checked, plan_json=_json(plan), round_json=_json(per_round))
-        privacy = mechanism.privacy
-        if isinstance(privacy, RecordPrivacy) and isinstance(facts.privacy, RecordPrivacyFacts):
-            charge = site_charge(site, entries, privacy.delta, sent.ledger_head.hex())
-            if charge not in facts.privacy.sites:
-                raise IntegrityError(
-                    f"facts.json: what {site} was charged does not follow from its ledger."
-                )
+        found[site] = extract_entries(extract)
+        if any(entry.run != run_id for entry in found[site]):
+            raise IntegrityError(f"ledger.json: the extract of {site} is of another run.")
+        _check_entries(site, found[site], checked, plan_json=plan, round_json=per_round)
+    return found
 
 
 def _check_entries(
@@ -150,55 +166,6 @@ def _check_entries(
             f"ledger.json: {site} sent an update in round {missing[0][0] + 1}, attempt "
             f"{missing[0][1]}, that its ledger never charged."
         )
-
-
-def _check_report(
-    folder: RunFolder, manifest: Manifest, config: RunConfig, roster: Roster, facts: ReportFacts
-) -> None:
-    """Check that the report says what the rest of the folder shows."""
-    mechanism, predicate = config.mechanism, manifest.predicate
-    if (
-        facts.digests.config != predicate.config_digest
-        or facts.digests.roster != predicate.roster_digest
-        or facts.digests.transcript_root != predicate.transcript_root
-        or facts.digests.transcript_size != predicate.transcript_size
-        or facts.run.run_id != predicate.run_id
-    ):
-        raise IntegrityError("facts.json speaks of another run, roster or transcript.")
-    if facts.settings != settings_of(config):
-        raise IntegrityError("facts.json states other settings than config.toml.")
-    if [party.name for party in facts.federation.sites] != [m.name for m in roster.sites()]:
-        raise IntegrityError("facts.json names other sites than the roster.")
-    rows = folder.metrics()
-    said = [
-        (row.round, row.scores.accuracy, row.scores.macro_f1, row.epsilon) for row in facts.rounds
-    ]
-    if said != [(row.round, row.accuracy, row.macro_f1, row.epsilon) for row in rows]:
-        raise IntegrityError("facts.json states other rounds than metrics.jsonl.")
-    _check_claim(mechanism, facts)
-    if render_report(facts).encode() != folder.read("report.html"):
-        raise IntegrityError("report.html does not say what facts.json holds.")
-
-
-def _check_claim(mechanism: Mechanism, facts: ReportFacts) -> None:
-    """Recompute every epsilon that the report claims."""
-    privacy = mechanism.privacy
-    if not isinstance(privacy, RecordPrivacy):
-        if not isinstance(facts.privacy, NoPrivacyFacts):
-            raise IntegrityError("The report claims privacy and the run had mode none.")
-        return
-    if not isinstance(facts.privacy, RecordPrivacyFacts):
-        raise IntegrityError("The report states no privacy and the run had a guarantee.")
-    claimed = accounting.epsilon((planned_event(mechanism),), privacy.delta)
-    stated = (facts.privacy.epsilon, facts.privacy.delta, facts.privacy.noise_multiplier)
-    if stated != (claimed, privacy.delta, privacy.sigma):
-        raise IntegrityError(
-            f"The report claims epsilon {facts.privacy.epsilon:.6g} and the configuration gives "
-            f"{claimed:.6g}."
-        )
-    for row in facts.rounds:
-        if row.epsilon != claimed_epsilon(mechanism, row.round):
-            raise IntegrityError(f"The report's epsilon after round {row.round} does not follow.")
 
 
 def _json(event: object) -> bytes:
