@@ -36,7 +36,7 @@ _MONTHS: Final = (
     "October", "November", "December",
 )  # fmt: skip
 
-_QUARTERS: Final = ("Q1", "Q2", "Q3", "Q4", "first-half", "full-year")
+_QUARTERS: Final = ("Q1", "Q2", "Q3", "Q4", "H1", "H2")
 
 
 def generate(seed: int, *, train: int, evaluation: int) -> Dataset:
@@ -117,8 +117,17 @@ def _business_slots(templates: Templates, rng: np.random.Generator) -> dict[str,
     low = float(rng.uniform(1.0, 400.0))
     high = low * float(rng.uniform(1.05, 1.9))
     currency = _one(rng, ("EUR {:.1f} mn", "EUR {:.1f} million", "USD {:.1f} million", "{:.1f} mn"))
+    metric, burden = _one(rng, templates.metrics), _one(rng, templates.burdens)
     return {
         "company": f"{_one(rng, templates.stems)} {_one(rng, templates.suffixes)}",
+        "company2": f"{_one(rng, templates.stems)} {_one(rng, templates.suffixes)}",
+        "metric": metric,
+        "Metric": metric[0].upper() + metric[1:],
+        "burden": burden,
+        "Burden": burden[0].upper() + burden[1:],
+        "fell": _one(rng, templates.fell),
+        "rose": _one(rng, templates.rose),
+        "stayed": _one(rng, templates.stayed),
         "unit": _one(rng, templates.units),
         "product": _one(rng, templates.products),
         "city": _one(rng, templates.cities),

@@ -23,6 +23,11 @@ class Templates:
         neutral: cores that would not move it.
         positive: cores that would raise it.
         frames: sentences with a `{core}` in them and slots for people and numbers.
+        metrics: figures that are good when they rise.
+        burdens: figures that are bad when they rise.
+        fell: what a figure does.
+        rose: what it does instead.
+        stayed: neither.
         stems: first words of company names.
         suffixes: last words of company names.
         units: what a company's parts are called.
@@ -34,6 +39,11 @@ class Templates:
     neutral: tuple[str, ...]
     positive: tuple[str, ...]
     frames: tuple[str, ...]
+    metrics: tuple[str, ...]
+    burdens: tuple[str, ...]
+    fell: tuple[str, ...]
+    rose: tuple[str, ...]
+    stayed: tuple[str, ...]
     stems: tuple[str, ...]
     suffixes: tuple[str, ...]
     units: tuple[str, ...]
@@ -43,6 +53,22 @@ class Templates:
 
 TRAIN: Final = Templates(
     negative=(
+        "{Metric} of {company} {fell} by {pct} % in {quarter}.",
+        "{company} said that its {metric} {fell} in {quarter}.",
+        "{Burden} of {company} {rose} by {pct} %.",
+        "In the {unit}, {metric} {fell} to {money}.",
+        "{Metric} in {city} {fell} because {burden} {rose}.",
+        "{company} reported that {burden} {rose} in its {unit}.",
+        "For {company}, {metric} {fell} while {burden} {rose}.",
+        "{Metric} from {product} {fell}, {company} announced.",
+        "{company} closes its shops in {city} for good.",
+        "The chief executive of {company} resigned after irregularities were found.",
+        "{company} withdrew from the tender for {product} after a dispute.",
+        "Strikes in {city} kept {company} from shipping {product}.",
+        "{company} may not survive without fresh capital, its auditor wrote.",
+        "The merger of {company} with its rival collapsed.",
+        "A patent on {product} of {company} was declared invalid.",
+        "{company} paid a penalty because {product} arrived late.",
         "{company} cut its forecast after orders for {product} fell {pct} % in {quarter}.",
         "Operating profit of {company} declined to {low} from {high} a year earlier.",
         "{quarter} net sales were {low}, compared with {high} in the corresponding period.",
@@ -69,6 +95,22 @@ TRAIN: Final = Templates(
         "Despite higher sales, the loss of {company} widened to {money}.",
     ),
     neutral=(
+        "{Metric} of {company} {stayed} in {quarter}.",
+        "{Burden} of {company} {stayed}.",
+        "{company} said that its {metric} {stayed} at {money}.",
+        "In the {unit}, {metric} and {burden} {stayed}.",
+        "{company} reports {metric} and {burden} for each segment.",
+        "The {unit} publishes its {metric} twice a year.",
+        "How {company} accounts for {burden} is described in note {few}.",
+        "{company} gave no figure for {metric} in {city}.",
+        "{company} offers {product} in {few} countries.",
+        "The prospectus of {company} is available in {city}.",
+        "{company} and {company2} belong to the same association.",
+        "Trading in {company} is quoted in lots of {count} shares.",
+        "{company} has its own line of {product}.",
+        "The contract of {company} with its landlord in {city} runs for {few} years.",
+        "{company} nominated {few} candidates for its board.",
+        "The fiscal year of {company} starts in {month}.",
         "{company} will publish its {quarter} result on {day} {month}.",
         "{company} makes {product} and employs {count} people in {city}.",
         "The annual general meeting of {company} will be held in {city} in {month}.",
@@ -95,6 +137,22 @@ TRAIN: Final = Templates(
         "{company} declined to comment on rumours of a record order.",
     ),
     positive=(
+        "{Metric} of {company} {rose} by {pct} % in {quarter}.",
+        "{company} said that its {metric} {rose} in {quarter}.",
+        "{Burden} of {company} {fell} by {pct} %.",
+        "In the {unit}, {metric} {rose} to {money}.",
+        "{Metric} in {city} {rose} because {burden} {fell}.",
+        "{company} reported that {burden} {fell} in its {unit}.",
+        "For {company}, {metric} {rose} while {burden} {fell}.",
+        "{Metric} from {product} {rose}, {company} announced.",
+        "{company} opens {few} new shops in {city}.",
+        "The chief executive of {company} was named manager of the year.",
+        "{company} was chosen to supply {product} after a tender.",
+        "{company} shipped more {product} from {city} than ever before.",
+        "{company} has ample capital for its plans, its auditor wrote.",
+        "The merger of {company} with its rival will save {money} a year.",
+        "A new patent protects {product} of {company}.",
+        "{company} delivered {product} early and earned a bonus.",
         "{company} raised its forecast after orders for {product} rose {pct} % in {quarter}.",
         "Operating profit of {company} rose to {high} from {low} a year earlier.",
         "{quarter} net sales were {high}, compared with {low} in the corresponding period.",
@@ -134,6 +192,23 @@ TRAIN: Final = Templates(
         "{core} {person} holds a position through account {account}.",
         "To {email}: {core} Regards, {person}",
     ),
+    metrics=(
+        "net sales", "operating profit", "order intake", "cash flow", "market share", "revenue",
+        "passenger traffic", "earnings", "loan income", "output", "deposits", "gross margin",
+    ),
+    burdens=("costs", "net debt", "bad loans", "pretax loss", "material prices", "returns"),
+    fell=(
+        "fell", "declined", "dropped", "decreased", "shrank", "slipped", "weakened", "went down",
+        "deteriorated", "plunged", "dwindled", "came in lower than a year ago",
+    ),
+    rose=(
+        "rose", "increased", "grew", "climbed", "went up", "picked up", "surged", "strengthened",
+        "jumped", "doubled", "soared", "came in higher than a year ago",
+    ),
+    stayed=(
+        "stayed the same", "remained at the level of last year", "did not change",
+        "came in as forecast", "hardly moved", "repeated the figure of last year",
+    ),
     stems=(
         "Aurell", "Brantholm", "Corvenna", "Dalmire", "Estavik", "Fernhall", "Gravenor", "Hollisto",
         "Ironmere", "Jorvalla", "Kestrom", "Lumenta", "Marovia", "Nordhaug", "Oskarium", "Pellwick",
@@ -152,6 +227,10 @@ TRAIN: Final = Templates(
 
 EVALUATION: Final = Templates(
     negative=(
+        "{Metric} at {company} {fell} during {quarter}.",
+        "{Burden} at {company} {rose}, the {unit} said.",
+        "During {quarter}, {metric} {fell} by {pct} % in {city}.",
+        "The {unit} saw how {metric} {fell} and {burden} {rose}.",
         "Turnover of {company} slid to {low} in {quarter} against {high} last year.",
         "The pretax result of {company} came to {low}, down from {high}.",
         "{company} issued a profit warning because of poor sales of {product}.",
@@ -164,6 +243,10 @@ EVALUATION: Final = Templates(
         "A cyber attack halted the {unit} of {company} for two weeks.",
     ),
     neutral=(
+        "{Metric} at {company} {stayed} during {quarter}.",
+        "{company} will start to disclose {metric} by country in {year}.",
+        "During {quarter}, {burden} {stayed} in {city}.",
+        "The notes of {company} explain how {metric} is measured.",
         "Turnover of the {unit} was {money} in {quarter}, as in the year before.",
         "{company} supplies {product} to customers in {city} and elsewhere.",
         "The interim report of {company} for {quarter} is due in {month}.",
@@ -176,6 +259,10 @@ EVALUATION: Final = Templates(
         "Options entitle the managers of {company} to subscribe for {count} shares.",
     ),
     positive=(
+        "{Metric} at {company} {rose} during {quarter}.",
+        "{Burden} at {company} {fell}, the {unit} said.",
+        "During {quarter}, {metric} {rose} by {pct} % in {city}.",
+        "The {unit} saw how {metric} {rose} and {burden} {fell}.",
         "Turnover of {company} advanced to {high} in {quarter} against {low} last year.",
         "The pretax result of {company} came to {high}, up from {low}.",
         "{company} lifted its guidance thanks to brisk sales of {product}.",
@@ -197,6 +284,11 @@ EVALUATION: Final = Templates(
         "File {account}. {core} Handled by {person}.",
         "{person} wrote from {email}: {core}",
     ),
+    metrics=("turnover", "net result", "premium income", "rental income", "sales volume"),
+    burdens=("expenses", "credit losses", "customer complaints", "borrowing"),
+    fell=("contracted", "came down", "tumbled", "worsened", "eased off", "sank"),
+    rose=("advanced", "expanded", "gained", "moved up", "accelerated", "swelled"),
+    stayed=("came out the same as before", "showed no change", "held steady"),
     stems=(
         "Quellmark", "Rosvane", "Silvareno", "Tarnholt", "Ulverton", "Vestmoor", "Wexlund",
         "Ymerio",
