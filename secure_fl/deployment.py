@@ -21,11 +21,9 @@ from domains.catalogue import load_dataset
 from domains.partition import equal
 from privacy.noise import SystemNoise
 from secure_fl.config import Count, Runtime, Section, explain, load_config
-from secure_fl.finish import sign_run, write_results
 from secure_fl.guarantee import resolve_sigma
 from secure_fl.plain_log import LogObserver
 from secure_fl.runfolder import RunFolder
-from secure_fl.runner import CoordinatorParts, Evaluator, Runner, first_progress
 from secure_fl.site_home import now, open_site_home, pinned_roster
 from secure_fl.sites.workbench import SiteRecords, SiteWorkbench, build_task
 
@@ -98,6 +96,15 @@ def coordinate(transport: Transport, folder: Path) -> None:
         ConfigError: a file is missing or says something impossible.
         PeerError: too few sites remained; calling again goes on.
     """
+    # A site starts a process per message, and needs nothing of what scores and reports need.
+    from secure_fl.finish import sign_run, write_results  # noqa: PLC0415 - as said
+    from secure_fl.runner import (  # noqa: PLC0415 - as said
+        CoordinatorParts,
+        Evaluator,
+        Runner,
+        first_progress,
+    )
+
     own = _read(folder / "coordinator.toml", CoordinatorFile)
     config = load_config(folder / "run.toml")
     config = config.model_copy(update={"mechanism": resolve_sigma(config.mechanism)})
