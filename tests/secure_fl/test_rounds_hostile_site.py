@@ -423,17 +423,30 @@ def _with_extract(reply: bytes, extract: bytes) -> bytes:
     return encode(replace(whole, extract=extract, extract_sent=sent))
 
 
-def _each(**changes: Any) -> Callable[[list[dict[str, Any]]], object]:  # noqa: ANN401 - a value
+def _extract_altered_on_the_way(reply: bytes) -> bytes:
+    whole = opened_as(CloseReply, reply)
+    altered = whole.extract.replace(b"2026-", b"2027-")
+    assert altered != whole.extract
+    return encode(replace(whole, extract=altered))
+
+
+_NOISY = {
+    "kind": "subsampled-gaussian",
+    "noise_multiplier": 1,
+    "sampling_rate": 0.5,
+    "steps": 1,
+}
+
+
+def _each(**changes: Any) -> Callable[[list[dict[str, Any]]], list[dict[str, Any]]]:  # noqa: ANN401 - a value
     return lambda entries: [entry | changes for entry in entries]
 
 
 @pytest.mark.parametrize(
     "lie",
     [
-        pytest.param(
-            lambda reply: encode(replace(opened_as(CloseReply, reply), extract=b"[]")),
-            id="not the signed one",
-        ),
+        pytest.param(_extract_altered_on_the_way, id="not the signed one"),
+        pytest.param(_extract(lambda e: [e[0], *_each(event=_NOISY)(e[1:])]), id="other draws"),
         pytest.param(lambda reply: _with_extract(reply, b"nonsense"), id="nonsense"),
         pytest.param(lambda reply: _with_extract(reply, b"\xff"), id="no text"),
         pytest.param(lambda reply: _with_extract(reply, b"7"), id="no list"),
@@ -446,16 +459,7 @@ def _each(**changes: Any) -> Callable[[list[dict[str, Any]]], object]:  # noqa: 
         pytest.param(_extract(_each(run="another")), id="another run"),
         pytest.param(_extract(_each(schema="v9")), id="another schema"),
         pytest.param(
-            _extract(
-                _each(
-                    event={
-                        "kind": "subsampled-gaussian",
-                        "noise_multiplier": 1,
-                        "sampling_rate": 0.5,
-                        "steps": 1,
-                    }
-                )
-            ),
+            _extract(_each(event=_NOISY)),
             id="another mechanism",
         ),
     ],
