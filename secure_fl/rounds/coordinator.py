@@ -7,20 +7,19 @@ keeps what a step says must be kept before the next requests go out.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from crypto.codec import decode_one_of, encode
+from crypto.codec import encode
 from crypto.errors import ConfigError, PeerError
 from crypto.masked_sum import CipherSuite, MaskingCoordinator, Release, RoundBinding, SiteKeys
-from crypto.signatures import Signed, SigningKey, sign_message
 from privacy.fixed_point import Grid
 from secure_fl.config import NoPrivacy
 from secure_fl.methods import SeenUpdates, find_method
 from secure_fl.parameters import parameter_digest, vector_to_bytes
+from secure_fl.rounds.correspondence import Correspondence
 from secure_fl.rounds.messages import (
-    REPLY_LIMIT_BYTES,
     CloseReply,
     CloseRequest,
     ExtractSent,
@@ -30,8 +29,6 @@ from secure_fl.rounds.messages import (
     Joined,
     OpenReply,
     OpenRequest,
-    Refusal,
-    RefusalCode,
     Released,
     RoundClose,
     RoundHeader,
@@ -44,8 +41,6 @@ from secure_fl.rounds.own_log import repeatable_cohort, uploads_taken
 from secure_fl.rounds.plain_sum import PlainSum
 from secure_fl.rounds.reading import (
     expect,
-    leaf_of,
-    read_statement,
     session_of,
     statement_digest,
 )
@@ -67,11 +62,8 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from crypto.codec import Message
+    from crypto.signatures import Signed, SigningKey
     from secure_fl.transcript import Transcript
-
-S = TypeVar("S", Joined, SharesSent, Uploaded, Released, ExtractSent, SiteKeys)
-R = TypeVar("R", HelloReply, ShareReply, OpenReply, CloseReply)
 
 
 @dataclass
@@ -110,9 +102,6 @@ class Coordinator:
     ) -> None:
         self._proposal = proposal
         self._mechanism = proposal.mechanism
-        self._roster = proposal.roster
-        self._name = proposal.roster.coordinator().name
-        self._key = key
         self._transcript = transcript
         self._method = find_method(self._mechanism.method, self._mechanism.protection)
         self._grid = Grid(
@@ -138,6 +127,7 @@ class Coordinator:
             threshold=self._mechanism.needed_survivors(),
         )
         self._session = session_of(self._hello)
+        self._letters = Correspondence(self._session, proposal.roster, key, transcript)
         self._masked = self._mechanism.protection is Protection.MASKED
         self._sums: MaskingCoordinator | PlainSum = (
             MaskingCoordinator(self._session, first_round=proposal.first_round)
@@ -146,24 +136,21 @@ class Coordinator:
         )
         self._parameters = parameters
         self._phase = Phase.HELLO
-        self._asked: frozenset[str] = frozenset()
         self._lost: PeerError | None = None
         self._round_number = proposal.first_round
         self._round: _Round | None = None
         self._cohort: tuple[str, ...] = ()
         self._keys: dict[str, Signed] = {}
         self._inboxes: dict[str, dict[str, bytes]] = {}
-        self._pending: dict[str, list[bytes]] = {name: [] for name in self._hello.sites}
         self._seen: dict[str, int] = dict.fromkeys(self._hello.sites, 0)
-        self._refused: dict[str, RefusalCode] = {}
         self._extracts: dict[str, bytes] = {}
 
     def begin(self) -> Step:
         """Return the first exchange."""
-        hello = self._sign(self._hello)
-        self._log(hello)
+        hello = self._letters.sign(self._hello)
+        self._letters.log(hello)
         request = encode(HelloRequest(hello=hello, mechanism=self._mechanism.to_json()))
-        self._asked = frozenset(self._hello.sites)
+        self._letters.asked = frozenset(self._hello.sites)
         return Step(Exchange(Phase.HELLO, dict.fromkeys(self._hello.sites, request), to_all=True))
 
     def advance(self, replies: Mapping[str, bytes]) -> Step:
@@ -176,7 +163,7 @@ class Coordinator:
             raise self._lost
         step = self._follow(replies)
         if step.exchange is not None:
-            self._asked = frozenset(step.exchange.requests)
+            self._letters.asked = frozenset(step.exchange.requests)
         return step
 
     def _follow(self, replies: Mapping[str, bytes]) -> Step:
@@ -192,23 +179,23 @@ class Coordinator:
 
     def _after_hello(self, replies: Mapping[str, bytes]) -> Step:
         joined: dict[str, Joined] = {}
-        for site, reply in self._decoded(HelloReply, replies).items():
-            statement = self._accept(reply.joined, Joined, site)
+        for site, reply in self._letters.decoded(HelloReply, replies).items():
+            statement = self._letters.accept(reply.joined, Joined, site)
             if statement is None:
                 continue
             try:
                 check_joined(statement, self._plan, self._transcript.size)
             except PeerError:
-                self._refuse(site)
+                self._letters.refuse(site)
                 continue
             if self._masked and not self._take_keys(reply.keys, site, self._round_number):
                 continue
-            self._log_of(site, reply.joined)
+            self._letters.log_of(site, reply.joined)
             if reply.keys is not None:
-                self._log_of(site, reply.keys)
+                self._letters.log_of(site, reply.keys)
             self._seen[site] = statement.checkpoint_size
             joined[site] = statement
-        self._require(tuple(joined), "joined")
+        self._letters.require(tuple(joined), "joined", self._round_number)
         if not self._masked:
             self._cohort = tuple(sorted(joined))
             return self._open(joined=joined)
@@ -223,26 +210,26 @@ class Coordinator:
         return Step(
             Exchange(Phase.SHARE, dict.fromkeys(sorted(joined), request)),
             joined=joined,
-            refused=dict(self._refused),
+            refused=dict(self._letters.refused),
         )
 
     def _take_keys(self, signed: Signed | None, site: str, round_: int) -> bool:
         """Return whether `signed` holds keys of `site` for round `round_`."""
         if signed is None or not isinstance(self._sums, MaskingCoordinator):
-            return self._refuse(site)
-        keys = self._accept(signed, SiteKeys, site)
+            return self._letters.refuse(site)
+        keys = self._letters.accept(signed, SiteKeys, site)
         if keys is None:
             return False
         try:
             expect(keys.round == round_, "The keys are for another round.")
             self._sums.accept_keys(keys)
         except PeerError:
-            return self._refuse(site)
+            return self._letters.refuse(site)
         self._keys[site] = signed
         return True
 
     def _after_share(self, replies: Mapping[str, bytes]) -> Step:
-        for site, reply in self._decoded(ShareReply, replies).items():
+        for site, reply in self._letters.decoded(ShareReply, replies).items():
             self._take_shares(site, reply.sent, reply.shares, self._round_number)
         senders = _senders(self._inboxes)
         noiseless = isinstance(self._mechanism.privacy, NoPrivacy)
@@ -258,15 +245,15 @@ class Coordinator:
     ) -> None:
         if signed is None:
             return
-        sent = self._accept(signed, SharesSent, site)
+        sent = self._letters.accept(signed, SharesSent, site)
         if sent is None:
             return
         try:
             check_shares(sent, shares, round_, self._keys.keys() - {site})
         except PeerError:
-            self._refuse(site)
+            self._letters.refuse(site)
             return
-        self._log_of(site, signed)
+        self._letters.log_of(site, signed)
         for addressee, share in shares.items():
             self._inboxes.setdefault(addressee, {})[site] = share
 
@@ -276,7 +263,7 @@ class Coordinator:
         self, opened: OpenedRound | None = None, joined: Mapping[str, Joined] | None = None
     ) -> Step:
         """Return the exchange that opens the next round for the present cohort."""
-        self._require(self._cohort, "are left")
+        self._letters.require(self._cohort, "are left", self._round_number)
         checkpoint = self._transcript.checkpoint()
         parameters = vector_to_bytes(self._parameters)
         header = RoundHeader(
@@ -288,7 +275,7 @@ class Coordinator:
             checkpoint_size=self._transcript.size,
             checkpoint_root=self._transcript.root(),
         )
-        signed = self._sign(header)
+        signed = self._letters.sign(header)
         digest = statement_digest(signed)
         self._round = _Round(header, digest)
         binding = RoundBinding(self._round_number, digest, self._cohort, header.parameter_digest)
@@ -305,32 +292,32 @@ class Coordinator:
                         for sender, share in self._inboxes.get(site, {}).items()
                         if sender in self._cohort
                     },
-                    proof=self._transcript.proof(self._pending[site], self._seen[site]),
+                    proof=self._transcript.proof(self._letters.pending[site], self._seen[site]),
                 )
             )
             for site in self._cohort
         }
         for site in self._cohort:
-            self._pending[site] = []
+            self._letters.pending[site] = []
             self._seen[site] = header.checkpoint_size
         self._inboxes = {}
         self._keys = {}
-        self._log(signed)
+        self._letters.log(signed)
         self._phase = Phase.OPEN
         return Step(
             Exchange(Phase.OPEN, requests),
             opened=opened,
             joined=dict(joined or {}),
-            refused=dict(self._refused),
+            refused=dict(self._letters.refused),
         )
 
     def _after_open(self, replies: Mapping[str, bytes]) -> Step:
         current = self._current()
-        for site, reply in self._decoded(OpenReply, replies).items():
+        for site, reply in self._letters.decoded(OpenReply, replies).items():
             self._take_upload(site, reply, current)
         current.survivors = tuple(sorted(current.uploads))
-        self._require(current.survivors, "sent an update")
-        close = self._sign(
+        self._letters.require(current.survivors, "sent an update", self._round_number)
+        close = self._letters.sign(
             RoundClose(
                 session=self._session.digest(),
                 round=self._round_number,
@@ -339,17 +326,17 @@ class Coordinator:
                 threshold=self._hello.threshold,
             )
         )
-        self._log(close)
+        self._letters.log(close)
         keys = tuple(self._keys[site] for site in sorted(self._keys))
         request = encode(CloseRequest(run_id=self._proposal.run_id, close=close, next_keys=keys))
         self._phase = Phase.CLOSE
         return Step(
             Exchange(Phase.CLOSE, dict.fromkeys(current.survivors, request)),
-            refused=dict(self._refused),
+            refused=dict(self._letters.refused),
         )
 
     def _take_upload(self, site: str, reply: OpenReply, current: _Round) -> None:
-        uploaded = self._accept(reply.uploaded, Uploaded, site)
+        uploaded = self._letters.accept(reply.uploaded, Uploaded, site)
         if uploaded is None:
             return
         more = self._masked and self._round_number + 1 < self._mechanism.training.rounds
@@ -360,12 +347,12 @@ class Coordinator:
             self._add(site, reply.vector)
         except PeerError:
             self._keys.pop(site, None)
-            self._refuse(site)
+            self._letters.refuse(site)
             return
         current.uploads[site] = uploaded
-        self._log_of(site, reply.uploaded)
+        self._letters.log_of(site, reply.uploaded)
         if more and reply.next_keys is not None:
-            self._log_of(site, reply.next_keys)
+            self._letters.log_of(site, reply.next_keys)
 
     def _add(self, site: str, raw: bytes) -> None:
         """Add an upload whose signature was verified; it is freed once it is added."""
@@ -382,33 +369,35 @@ class Coordinator:
         closed: list[str] = []
         last = self._round_number + 1 >= self._mechanism.training.rounds
         taken = uploads_taken(self._transcript.leaves) if last else None
-        for site, reply in self._decoded(CloseReply, replies).items():
+        for site, reply in self._letters.decoded(CloseReply, replies).items():
             if not self._take_release(site, reply, current, releases):
                 continue
             closed.append(site)
-            self._log_of(site, reply.released)
+            self._letters.log_of(site, reply.released)
             self._take_shares(site, reply.next_sent, reply.next_shares, self._round_number + 1)
             if taken is not None:
                 self._take_extract(site, reply.extract_sent, reply.extract, taken[site])
-        self._require(tuple(closed), "released their shares")
+        self._letters.require(tuple(closed), "released their shares", self._round_number)
         opened = self._apply(current, releases)
         self._round_number += 1
         self._round = None
         if last:
-            return Step(None, opened=opened, refused=dict(self._refused))
+            return Step(None, opened=opened, refused=dict(self._letters.refused))
         self._cohort = _senders(self._inboxes) if self._masked else tuple(closed)
         try:
             return self._open(opened=opened)
         except PeerError as error:
             # The round that was opened is kept first; the next `advance` says what went wrong.
             self._lost = error
-            return Step(Exchange(Phase.OPEN, {}), opened=opened, refused=dict(self._refused))
+            return Step(
+                Exchange(Phase.OPEN, {}), opened=opened, refused=dict(self._letters.refused)
+            )
 
     def _take_release(
         self, site: str, reply: CloseReply, current: _Round, releases: dict[str, Release]
     ) -> bool:
         """Return whether `site` released what the close asks for; it is then in `releases`."""
-        released = self._accept(reply.released, Released, site)
+        released = self._letters.accept(reply.released, Released, site)
         if released is None:
             return False
         try:
@@ -418,7 +407,7 @@ class Coordinator:
                 self._sums.check_release(release)
                 releases[site] = release
         except PeerError:
-            return self._refuse(site)
+            return self._letters.refuse(site)
         return True
 
     def _take_extract(
@@ -426,15 +415,15 @@ class Coordinator:
     ) -> None:
         if signed is None:
             return
-        sent = self._accept(signed, ExtractSent, site)
+        sent = self._letters.accept(signed, ExtractSent, site)
         if sent is None:
             return
         try:
             check_extract(sent, extract, self._plan, drawn, self._proposal.run_id.hex())
         except PeerError:
-            self._refuse(site)
+            self._letters.refuse(site)
             return
-        self._log_of(site, signed)
+        self._letters.log_of(site, signed)
         self._extracts[site] = extract
 
     def _apply(self, current: _Round, releases: Mapping[str, Release]) -> OpenedRound:
@@ -458,68 +447,6 @@ class Coordinator:
         if self._round is None:
             raise PeerError("Replies came and no round is open: they were not used.")
         return self._round
-
-    def _decoded(self, kind: type[R], replies: Mapping[str, bytes]) -> dict[str, R]:
-        """Return the replies of the expected kind; refusals and nonsense drop their sender.
-
-        What a site sent that was not asked is not looked at: it may belong to another cohort.
-        """
-        good: dict[str, R] = {}
-        for site, data in sorted(replies.items()):
-            if site not in self._asked:
-                continue
-            try:
-                reply: R | Refusal = cast(
-                    "R | Refusal",
-                    decode_one_of((kind, Refusal), data, limit_bytes=REPLY_LIMIT_BYTES),
-                )
-            except PeerError:
-                self._refuse(site)
-                continue
-            if isinstance(reply, Refusal):
-                self._refused[site] = reply.code
-            else:
-                good[site] = reply
-        return good
-
-    def _accept(self, signed: Signed, kind: type[S], site: str) -> S | None:
-        """Return the statement of `site`, or None when it is not one of this session."""
-        try:
-            statement = read_statement(signed, kind, site, self._roster)
-            expect(
-                statement.session == self._session.digest() and statement.site == site,
-                "The statement is of another session or speaks for another site.",
-            )
-        except PeerError:
-            self._refuse(site)
-            return None
-        return statement
-
-    def _refuse(self, site: str) -> bool:
-        """Note that `site` broke the protocol; return False: what it sent is not used."""
-        self._refused[site] = RefusalCode.PROTOCOL
-        return False
-
-    def _require(self, sites: tuple[str, ...], did: str) -> None:
-        if len(sites) >= self._hello.threshold:
-            return
-        said = ", ".join(f"{site}: {code.value}" for site, code in sorted(self._refused.items()))
-        raise PeerError(
-            f"Only {len(sites)} of {len(self._hello.sites)} sites {did} in round "
-            f"{self._round_number}, and a sum needs {self._hello.threshold}: the round was given "
-            f"up, nothing of it was opened. Refusals: {said or 'none, the others were silent'}. "
-            "Each site's own log says why; resume the run when they are back."
-        )
-
-    def _sign(self, message: Message) -> Signed:
-        return sign_message(self._key, self._name, message)
-
-    def _log(self, signed: Signed) -> None:
-        self._transcript.append(signed)
-
-    def _log_of(self, site: str, signed: Signed) -> None:
-        self._transcript.append(signed)
-        self._pending[site].append(leaf_of(signed))
 
 
 def _senders(inboxes: Mapping[str, Mapping[str, bytes]]) -> tuple[str, ...]:
