@@ -148,4 +148,4 @@ def _read(path: Path, kind: type[T]) -> T:
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}.") from None
     except ValidationError as error:
-        raise ConfigError(explain(error, str(path))) from None
+        raise ConfigError(explain(error, str(path), kind)) from None
