@@ -20,6 +20,7 @@ from secure_fl.guarantee import claimed_epsilon
 from secure_fl.observing import RoundScored, RunBegan
 from secure_fl.parameters import parameter_digest, vector_to_bytes
 from secure_fl.rounds.coordinator import Coordinator
+from secure_fl.rounds.own_log import times_opened
 from secure_fl.rounds.steps import Phase, Proposal
 from secure_fl.runfolder import Progress, RoundMetrics
 from secure_fl.transcript import Transcript
@@ -177,7 +178,10 @@ class Runner:
         scores = self._parts.evaluator.score(opened.parameters)
         private = self._mechanism.privacy.mode != "none"
         epsilon = claimed_epsilon(self._mechanism, done) if private else None
-        metrics = _metrics(done, self._progress.tries, opened.survivors, scores, epsilon, seconds)
+        # A header that was logged just before a crash counts, though the record of the round
+        # before it, and so `tries`, was not kept yet.
+        attempts = max(self._progress.tries, times_opened(self._transcript.leaves, opened.round))
+        metrics = _metrics(done, attempts, opened.survivors, scores, epsilon, seconds)
         self._parts.folder.append_metrics(metrics)
         extracts = {
             site: base64.b64encode(extract).decode()

@@ -11,7 +11,13 @@ from typing import TYPE_CHECKING, TypeVar
 from crypto.codec import Message, decode
 from crypto.errors import PeerError
 from crypto.signatures import Signed, schema_of
-from secure_fl.rounds.messages import STATEMENT_LIMIT_BYTES, Hello, RoundClose, Uploaded
+from secure_fl.rounds.messages import (
+    STATEMENT_LIMIT_BYTES,
+    Hello,
+    RoundClose,
+    RoundHeader,
+    Uploaded,
+)
 from secure_fl.rounds.reading import session_of
 
 if TYPE_CHECKING:
@@ -27,6 +33,11 @@ def survivors_named(leaves: Iterable[bytes], round_: int) -> tuple[str, ...] | N
         if close.round == round_:
             named = close.survivors
     return named
+
+
+def times_opened(leaves: Iterable[bytes], round_: int) -> int:
+    """Return how many headers opened `round_`, in all attempts."""
+    return sum(header.round == round_ for header in _statements(leaves, RoundHeader))
 
 
 def uploads_taken(leaves: Iterable[bytes]) -> Mapping[str, set[tuple[int, int]]]:

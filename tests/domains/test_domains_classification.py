@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch.nn import functional
 from transformers import AutoModelForTokenClassification
+from transformers.utils import logging as transformers_logging
 
 from crypto.errors import ConfigError
 from domains.base_models import ResolvedModel, Source
@@ -235,7 +236,13 @@ def test_loading_prints_nothing(
 def test_loading_without_the_silence_would_print(
     task: SentenceClassification, said: list[str], capfd: pytest.CaptureFixture[str]
 ) -> None:
-    AutoModelForTokenClassification.from_pretrained(task.resolved.folder, num_labels=3)
+    had_bar = transformers_logging.is_progress_bar_enabled()
+    transformers_logging.enable_progress_bar()  # another test may have switched it off
+    try:
+        AutoModelForTokenClassification.from_pretrained(task.resolved.folder, num_labels=3)
+    finally:
+        if not had_bar:
+            transformers_logging.disable_progress_bar()
     assert any("LOAD REPORT" in entry for entry in said)
     assert "Loading weights" in capfd.readouterr().err
 
