@@ -133,8 +133,8 @@ class PlanRecord(Message, frozen=True, tag="secure-fl.homomorphic-plan.v1"):
     """The encoding of a `SumPlan`."""
 
     scheme: Scheme
-    values: Annotated[int, msgspec.Meta(ge=1, lt=2**63)]
-    largest: Annotated[int, msgspec.Meta(ge=1, lt=2**63)]
+    values: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
+    largest: Annotated[int, msgspec.Meta(ge=1, le=2**63 - 1)]
     parties: Annotated[int, msgspec.Meta(ge=1, lt=2**32)]
 
 
