@@ -100,6 +100,8 @@ def hostile(valid: st.SearchStrategy[bytes], form: Form) -> st.SearchStrategy[by
     strategies = [st.binary(max_size=200), _edited(valid), st.sampled_from(_aimed(form))]
     if form is not Form.BYTES:
         strategies += [_reshaped(valid, form), _reshaped(valid, form), _junk().map(_writer(form))]
+    if form is Form.MESSAGE_PACK:
+        strategies.append(valid.map(_reader(form)).map(_pack_loosely))
     return st.one_of(strategies)
 
 
@@ -190,6 +192,23 @@ def _pack(tree: Any) -> bytes:  # noqa: ANN401 - whatever was parsed
         return msgspec.msgpack.encode(tree)
     except (OverflowError, ValueError):  # beyond 64 bits, a lone surrogate
         return struct.pack("<d", 0.5) + repr(tree).encode(errors="replace")
+
+
+def _pack_loosely(tree: Any) -> bytes:  # noqa: ANN401 - whatever was parsed
+    """Return MessagePack that says the same as the shortest one, with every length in 32 bits."""
+    match tree:
+        case bool() | None | float():
+            return msgspec.msgpack.encode(tree)
+        case int():
+            return struct.pack(">Bq" if tree < 0 else ">BQ", 0xD3 if tree < 0 else 0xCF, tree)
+        case bytes():
+            return struct.pack(">BI", 0xC6, len(tree)) + tree
+        case str():
+            return struct.pack(">BI", 0xDB, len(tree.encode())) + tree.encode()
+        case list():
+            return struct.pack(">BI", 0xDD, len(tree)) + b"".join(map(_pack_loosely, tree))
+    parts = [_pack_loosely(part) for pair in reversed(tree.items()) for part in pair]
+    return struct.pack(">BI", 0xDF, len(tree)) + b"".join(parts)
 
 
 def _json(tree: Any) -> bytes:  # noqa: ANN401 - whatever was parsed

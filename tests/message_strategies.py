@@ -86,7 +86,7 @@ def _text(kind: types.StrType) -> st.SearchStrategy[str]:
     return fits.filter(lambda text: least <= len(text) <= (len(text) if most is None else most))
 
 
-def _sizes(least: int | None, most: int | None, usual: int) -> dict[str, int]:
+def _sizes(least: int | None, most: int | None, usual: int) -> dict[str, Any]:
     low = least or 0
     return {"min_size": low, "max_size": max(low, usual if most is None else min(most, usual))}
 
