@@ -104,8 +104,8 @@ class SealKey:
     """A secret key for one set of parameters, with what needs it: encryption and decryption.
 
     It does not print, compare, hash, pickle or copy. Its randomness and that of every ciphertext
-    is SEAL's own (BLAKE2b extended output, seeded by the operating system): TenSEAL lets no
-    generator in, so that a test cannot fix it and a forked process must make its own key.
+    is SEAL's own (BLAKE2b extended output, seeded anew by the operating system each time, also
+    after a fork): TenSEAL lets no generator in, so a test cannot fix it.
     No Galois keys are made; the relinearisation keys that TenSEAL always makes are dropped.
     """
 
@@ -143,7 +143,7 @@ class SealKey:
         return cls(parameters, SecretBytes(private[_PRIVATE_SECRET_KEY]))
 
     def export(self) -> SecretBytes:
-        """Return the key in SEAL's serialisation, 10 to 160 KB."""
+        """Return the key in SEAL's serialisation, about 50 to 160 KB."""
         return self._secret
 
     def encrypt(self, values: NDArray[np.int64]) -> bytes:

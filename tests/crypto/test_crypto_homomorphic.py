@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import hashlib
+import os
 import pickle
 import tracemalloc
 
@@ -115,6 +117,24 @@ def test_equal_vectors_have_different_ciphertexts() -> None:
     parties = Parties.of(SumPlan(5, 5, 2), 2)
     zeros = np.zeros(5, dtype=np.int64)
     assert len({parties.upload("bank-a", zeros)[0] for _ in range(4)}) == 4
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork on this system")
+def test_a_forked_process_repeats_no_randomness() -> None:
+    parties = Parties.of(SumPlan(5, 5, 2), 2)
+    zeros = np.zeros(5, dtype=np.int64)
+    parties.upload("bank-a", zeros)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writing, hashlib.sha256(parties.upload("bank-a", zeros)[0]).digest())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs = os.read(reading, 32)
+    os.close(reading)
+    os.close(writing)
+    assert len(theirs) == 32
+    assert theirs != hashlib.sha256(parties.upload("bank-a", zeros)[0]).digest()
 
 
 def test_a_block_of_any_content_has_about_one_length() -> None:
