@@ -5,28 +5,38 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NoReturn, final
 
-import numpy as np
-
-from crypto.agreement import AgreementKey
+from crypto.codec import decode
 from crypto.errors import PeerError
 from crypto.masked_sum_messages import (
+    Confirmation,
+    CulpritError,
     Release,
     RoundBinding,
-    Session,
     ShareKind,
     SiteKeys,
+    announced_digest,
     check_distinct,
     check_keys,
-    commit_to_seed,
 )
-from crypto.masking import MaskTerm, PairEnd, add_masks, check_vector, pairwise_key, self_mask_key
+from crypto.masked_sum_opening import Prepared, RunningSum
+from crypto.masked_sum_shares import (
+    LARGEST_DEALT_BYTES,
+    CommitmentContext,
+    DealtShares,
+    commit_to_share,
+)
+from crypto.masking import add_masks
 from crypto.secrets import SecretBytes
-from crypto.shamir import check_share_value, combine_weighted, weights_at_zero
+from crypto.shamir import check_share_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
+
+    from crypto.masked_sum_messages import ReleasedShare
+    from crypto.masked_sum_session import Session
 
 
 @final
@@ -38,7 +48,7 @@ class MaskingCoordinator:
     `unmask` learns anything, and only the sum over the survivors.
     """
 
-    __slots__ = ("_digest", "_keys", "_next", "_session", "_sum")
+    __slots__ = ("_dealt", "_digest", "_keys", "_next", "_session", "_sum")
 
     def __init__(self, session: Session, *, first_round: int) -> None:
         """Take the session and the round it begins with (above zero when a run is resumed)."""
@@ -46,7 +56,10 @@ class MaskingCoordinator:
         self._digest = session.digest()
         self._next = first_round
         self._keys: dict[int, dict[str, SiteKeys]] = {}
-        self._sum: _RunningSum | None = None
+        self._dealt: dict[int, dict[str, dict[str, DealtShares]]] = {}
+        self._sum: RunningSum | None = None
+
+    # -- before a round ------------------------------------------------------------------------
 
     def accept_keys(self, keys: SiteKeys) -> None:
         """Take a site's keys for one of the next two rounds; the same keys again change nothing.
@@ -74,40 +87,89 @@ class MaskingCoordinator:
         announced = self._keys.get(round_number, {})
         return MappingProxyType({site: announced[site] for site in sorted(announced)})
 
+    def accept_shares(self, site: str, round_number: int, dealt: Mapping[str, bytes]) -> None:
+        """Take what `site` dealt to its holders, by holder; the commitments in it are kept.
+
+        Raises:
+            PeerError: the site announced no keys for this round, dealt before, or its holders are
+                not everybody who announced (or, above 100 sites, its degree of them and itself),
+                or what it dealt is no message.
+        """
+        announced = self._keys.get(round_number, {})
+        dealers = self._dealt.setdefault(round_number, {})
+        if site not in announced or site in dealers:
+            raise PeerError(
+                f"{site} dealt shares for round {round_number} twice, or without announcing keys "
+                "for it: they were not used."
+            )
+        needed = len(announced)
+        if self._session.degree is not None:
+            needed = min(self._session.degree, needed - 1) + 1
+        if site not in dealt or not set(dealt) <= set(announced) or len(dealt) != needed:
+            raise PeerError(
+                f"{site} dealt shares to other holders than those of round {round_number}: they "
+                "were not used. It saw other announcements, or leaves somebody out."
+            )
+        dealers[site] = {
+            holder: decode(DealtShares, data, limit_bytes=LARGEST_DEALT_BYTES)
+            for holder, data in dealt.items()
+        }
+
+    def dealers(self, round_number: int) -> tuple[str, ...]:
+        """Return the sites whose shares for a round arrived, sorted: its cohort, if it begins."""
+        return tuple(sorted(self._dealt.get(round_number, {})))
+
     def begin(self, binding: RoundBinding, d: int) -> None:
         """Begin the sum of a round over vectors of `d` elements; an unfinished one is given up.
 
         Raises:
-            PeerError: the cohort is below the threshold, or names a site that announced no keys
-                for this round.
+            PeerError: the cohort is below the quorum, or names a site that announced no keys for
+                this round or whose shares did not arrive.
             ValueError: `d` is below 1.
         """
         if d < 1:
             raise ValueError(f"A sum of vectors with {d} elements was asked for.")
         announced = self._keys.get(binding.round, {})
-        strangers = sorted(set(binding.cohort) - set(announced))
+        dealt = self._dealt.get(binding.round, {})
+        strangers = sorted(set(binding.cohort) - (announced.keys() & dealt.keys()))
         if strangers:
             raise PeerError(
                 f"Round {binding.round} cannot begin with {', '.join(strangers)} in its cohort, "
-                "of whom no keys for it came."
+                "of whom no keys or no shares for it came."
             )
-        self._require_threshold(len(binding.cohort), "are in the cohort")
-        self._sum = _RunningSum(binding, {site: announced[site] for site in binding.cohort}, d)
+        self._require_quorum(len(binding.cohort), "are in the cohort")
+        before = Prepared(
+            {site: announced[site] for site in binding.cohort},
+            {site: dealt[site] for site in binding.cohort},
+            announced_digest(announced),
+        )
+        self._sum = RunningSum(self._session, binding, before, d)
         self._next = binding.round + 1
-        for number in [number for number in self._keys if number < self._next]:
-            del self._keys[number]
+        for waiting in (self._keys, self._dealt):
+            for number in [number for number in waiting if number < self._next]:
+                del waiting[number]
 
-    def add(self, site: str, vector: NDArray[np.uint32]) -> None:
-        """Add a site's masked vector, uint32 of shape `(d,)`; no reference to it is kept.
+    # -- a round -------------------------------------------------------------------------------
+
+    def inbox(self, site: str) -> dict[str, bytes]:
+        """Return what the cohort of the round under way dealt to `site`, by dealer.
+
+        Raises:
+            PeerError: no round is under way.
+        """
+        return self._running().inbox(site)
+
+    def add(self, site: str, data: bytes) -> None:
+        """Add a site's masked vector, packed as `crypto.ring.pack` does; no reference is kept.
 
         Add nothing after the survivors were named to the sites: what they release then opens
         another sum, and `unmask` refuses it.
 
         Raises:
             PeerError: no round is under way, the site is not in the cohort or was added before,
-                or the vector has another type or length.
+                or the vector has another length.
         """
-        self._running().add(site, vector)
+        self._running().add(site, data)
 
     def survivors(self) -> tuple[str, ...]:
         """Return the sites whose uploads were added so far, sorted.
@@ -117,8 +179,31 @@ class MaskingCoordinator:
         """
         return tuple(sorted(self._running().added))
 
+    def check_confirmation(self, confirmation: Confirmation) -> None:
+        """Raise PeerError unless `confirmation` is of this round and of these survivors."""
+        running, survivors = self._running(), self.survivors()
+        expected = Confirmation(
+            self._digest,
+            running.binding.round,
+            confirmation.site,
+            running.binding_digest,
+            survivors,
+            self._session.threshold,
+        )
+        if confirmation.site not in survivors or confirmation != expected:
+            raise PeerError(
+                f"{confirmation.site} confirmed other survivors, or another round, than asked: its "
+                "word was not used."
+            )
+
     def check_release(self, release: Release) -> None:
-        """Raise PeerError unless `release` fits the round, its survivors and its cohort."""
+        """Raise PeerError unless `release` fits the round and each share what was committed to.
+
+        Raises:
+            CulpritError: a share is not the one that was dealt to the releasing site.
+            PeerError: the release is of another round or for other survivors, or its shares are
+                not of the right kinds and in order.
+        """
         running = self._running()
         survivors = self.survivors()
         number = running.binding.round
@@ -131,14 +216,18 @@ class MaskingCoordinator:
                 f"{release.site} released shares for other survivors than those of round {number}: "
                 "they were not used."
             )
-        expected = [(site, _kind(site, survivors)) for site in running.binding.cohort]
-        if [(share.peer, share.kind) for share in release.shares] != expected:
+        peers = [share.peer for share in release.shares]
+        if peers != sorted(set(peers)) or any(
+            share.kind is not _kind(share.peer, survivors)
+            or not running.deals(share.peer, release.site)
+            for share in release.shares
+        ):
             raise PeerError(
-                f"{release.site} did not release exactly one share of the right kind per site: "
-                "its release was not used."
+                f"{release.site} did not release at most one share of the right kind per site, of "
+                "those dealt to it: its release was not used."
             )
         for share in release.shares:
-            check_share_value(SecretBytes(share.share))
+            self._check_share(running, release, share)
 
     def unmask(self, releases: Mapping[str, Release]) -> NDArray[np.uint32]:
         """Open the sum over the survivors, uint32 of shape `(d,)`, and forget the round.
@@ -147,20 +236,22 @@ class MaskingCoordinator:
         first mask is taken away, so a call that raised can be repeated with other releases.
 
         Args:
-            releases: at least a threshold of the survivors' releases, by site.
+            releases: the survivors' releases, by site; a threshold of shares of every secret.
 
         Raises:
-            PeerError: no round is under way, too few releases, a release that does not fit, or
-                shares that rebuild a secret other than the announced one (its owner is named).
+            CulpritError: shares that are all as they were dealt rebuild another secret than the
+                announced one: their dealer is the culprit. Or a share is not as it was dealt.
+            PeerError: no round is under way, too few releases or too few shares of one secret, or a
+                release that does not fit.
         """
         running = self._running()
         for site, release in releases.items():
             if release.site != site:
                 raise PeerError(f"{release.site}'s release came under {site}'s name: not used.")
             self.check_release(release)
-        self._require_threshold(len(releases), "released shares")
-        chosen = [releases[site] for site in sorted(releases)[: self._session.threshold]]
-        terms = running.terms_to_remove(self._session, chosen)
+        if self._session.is_complete:
+            self._require_quorum(len(releases), "released shares")
+        terms = running.terms_to_remove(releases)
         self._sum = None
         add_masks(running.total, terms)
         return running.total
@@ -168,92 +259,30 @@ class MaskingCoordinator:
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("A masking coordinator is not pickled: a resumed run re-keys instead.")
 
-    def _running(self) -> _RunningSum:
+    def _check_share(self, running: RunningSum, release: Release, share: ReleasedShare) -> None:
+        value = SecretBytes(share.share)
+        check_share_value(value)
+        context = CommitmentContext(
+            self._digest, release.round, share.peer, release.site, share.kind
+        )
+        if commit_to_share(context, value) != running.commitment(share.peer, release.site):
+            raise CulpritError(
+                release.site,
+                f"{release.site} released another share of {share.peer}'s {share.kind.value} than "
+                "the one it was dealt: its release was not used. It lies, or its disk does.",
+            )
+
+    def _running(self) -> RunningSum:
         if self._sum is None:
             raise PeerError("No round is under way: the message came early, late or twice.")
         return self._sum
 
-    def _require_threshold(self, count: int, what: str) -> None:
-        if count < self._session.threshold:
+    def _require_quorum(self, count: int, what: str) -> None:
+        if count < self._session.quorum:
             raise PeerError(
-                f"{count} sites {what}, fewer than the threshold of {self._session.threshold}: "
-                "the sum cannot be opened. Wait for more, or start a new attempt."
+                f"{count} sites {what}, fewer than the threshold of {self._session.quorum}: the "
+                "sum cannot be opened. Wait for more, or start a new attempt."
             )
-
-
-class _RunningSum:
-    """The sum of one round so far."""
-
-    def __init__(self, binding: RoundBinding, keys: dict[str, SiteKeys], d: int) -> None:
-        self.binding = binding
-        self.keys = keys
-        self.added: set[str] = set()
-        self.total: NDArray[np.uint32] = np.zeros(d, dtype=np.uint32)
-
-    def add(self, site: str, vector: NDArray[np.uint32]) -> None:
-        if site not in self.keys:
-            raise PeerError(f"{site} is not in this round's cohort: its upload was not added.")
-        if site in self.added:
-            raise PeerError(f"{site} uploaded twice: the second upload was not added.")
-        try:
-            check_vector(vector)
-        except ValueError as error:
-            raise PeerError(f"{site}'s upload was not added. {error}") from error
-        if vector.shape != self.total.shape:
-            raise PeerError(
-                f"{site} uploaded {vector.size} elements where the round sums {self.total.size}: "
-                "its upload was not added. It runs another configuration."
-            )
-        np.add(self.total, vector, out=self.total)
-        self.added.add(site)
-
-    def terms_to_remove(self, session: Session, releases: list[Release]) -> list[MaskTerm]:
-        """Rebuild and check every site's secret; return the masks left in the sum, negated."""
-        weights = weights_at_zero([session.point(release.site) for release in releases])
-        binding = self.binding.record(session.digest()).digest()
-        terms = []
-        for place, site in enumerate(self.binding.cohort):
-            values = [SecretBytes(release.shares[place].share) for release in releases]
-            secret = self._rebuild(site, values, weights)
-            if site in self.added:
-                terms.append(MaskTerm(self_mask_key(secret, site, binding), negative=True))
-            else:
-                terms += self._left_by(site, AgreementKey(secret), binding)
-        return terms
-
-    def _rebuild(
-        self, site: str, values: list[SecretBytes], weights: tuple[int, ...]
-    ) -> SecretBytes:
-        keys = self.keys[site]
-        survived = site in self.added
-        what = "self-mask seed" if survived else "mask secret"
-        refused = (
-            f"The released shares of {site}'s {what} do not rebuild what {site} announced: the sum "
-            f"was not opened. {site} dealt wrong shares, or a survivor released a wrong one."
-        )
-        try:
-            secret = combine_weighted(values, weights)
-        except PeerError as error:
-            raise PeerError(refused) from error
-        if survived:
-            seed = secret.reveal()
-            rebuilt = commit_to_seed(keys.session, keys.round, site, seed)
-            announced = keys.self_mask_commitment
-        else:
-            rebuilt, announced = AgreementKey(secret).public, keys.mask
-        if rebuilt != announced:
-            raise PeerError(refused)
-        return secret
-
-    def _left_by(self, dropped: str, secret: AgreementKey, binding: bytes) -> list[MaskTerm]:
-        """The pairwise masks that survivors share with a drop-out, as they are to be undone."""
-        owner = PairEnd(dropped, secret.public)
-        terms = []
-        for site in sorted(self.added):
-            key = pairwise_key(secret, owner, PairEnd(site, self.keys[site].mask), binding)
-            # The survivor subtracted it where its own name is the greater: add it back there.
-            terms.append(MaskTerm(key, negative=site < dropped))
-        return terms
 
 
 def _kind(site: str, survivors: tuple[str, ...]) -> ShareKind:

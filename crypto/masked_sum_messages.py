@@ -13,29 +13,20 @@ from typing import TYPE_CHECKING, Annotated
 import msgspec
 
 from crypto.agreement import check_public
-from crypto.codec import Digest, Message, Name, PublicKey, encode, require_name
+from crypto.codec import Digest, Message, Name, PublicKey, encode
 from crypto.digests import sha256
-from crypto.errors import ConfigError, PeerError
+from crypto.errors import PeerError
+from crypto.kem import KEM_PUBLIC_BYTES, check_kem_public
+from crypto.masked_sum_session import DIGEST_BYTES
 from crypto.shamir import SHARE_BYTES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
 
-LARGEST_COHORT = 100
-"""The complete graph of pairwise masks carries this many sites."""
-
-SMALLEST_COHORT = 2
-RUN_ID_BYTES = 16
-DIGEST_BYTES = 32
+    from crypto.masked_sum_session import CipherSuite, Session
 
 RoundNumber = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
 """A round of a run, counted from zero."""
-
-
-class CipherSuite(enum.Enum):
-    """The primitives of a masked sum; a new combination is a new suite, never a default."""
-
-    X25519_HKDF_AES256CTR_Z32 = "x25519-hkdf-sha256-aes256ctr-z32"
 
 
 class ShareKind(enum.Enum):
@@ -48,135 +39,47 @@ class ShareKind(enum.Enum):
     """The secret of its mask key: released for a drop-out."""
 
 
-def default_threshold(sites: int) -> int:
-    """Return floor(2n/3) + 1, above which no two survivor lists open both of a site's secrets.
+KemPublic = Annotated[bytes, msgspec.Meta(max_length=KEM_PUBLIC_BYTES)]
+"""An ML-KEM-768 public key, or nothing in a suite without one."""
 
-    Bonawitz et al. 2017, section 6.2: needed against a coordinator that lies about survivors.
+
+class SiteKeys(Message, frozen=True, tag="secure-fl.site-keys.v2"):
+    """A site's public keys for one round, and its commitment to that round's self-mask seed.
+
+    Attributes:
+        session: the session's digest.
+        site: whose keys they are.
+        round: the one round that they serve.
+        channel: X25519; shares for the site are sealed under it.
+        channel_kem: ML-KEM-768, for the same.
+        mask: X25519; pairwise masks are agreed with it.
+        mask_kem: ML-KEM-768; peers send their half of a pair's secret under it.
+        self_mask_commitment: see `commit_to_seed`.
     """
-    return 2 * sites // 3 + 1
-
-
-class SessionRecord(Message, frozen=True, tag="secure-fl.masking-session.v1"):
-    """The encoding of a `Session`."""
-
-    run_id: Annotated[bytes, msgspec.Meta(min_length=RUN_ID_BYTES, max_length=RUN_ID_BYTES)]
-    attempt: Annotated[int, msgspec.Meta(ge=0, lt=2**32)]
-    roster_digest: Digest
-    config_digest: Digest
-    suite: CipherSuite
-    sites: tuple[Name, ...]
-    threshold: int
-
-
-@dataclass(frozen=True)
-class Session:
-    """What is bound into every key, share and mask of a run.
-
-    A re-key after an abort or a resume raises `attempt`, so that nothing of the earlier attempt
-    fits. `sites` is sorted; a site's share point is its place in it, counted from one.
-
-    Raises:
-        ConfigError: a length, the order or uniqueness of the names, the number of sites (2 to
-            100) or the threshold (more than half of the sites, at least 2) is out of range.
-    """
-
-    run_id: bytes
-    attempt: int
-    roster_digest: bytes
-    config_digest: bytes
-    suite: CipherSuite
-    sites: tuple[str, ...]
-    threshold: int
-
-    def __post_init__(self) -> None:
-        if len(self.run_id) != RUN_ID_BYTES:
-            raise ConfigError(f"A run id has {RUN_ID_BYTES} bytes, not {len(self.run_id)}.")
-        if {len(self.roster_digest), len(self.config_digest)} != {DIGEST_BYTES}:
-            raise ConfigError(
-                f"The roster's and configuration's digests have {DIGEST_BYTES} bytes."
-            )
-        if not 0 <= self.attempt < 2**32:
-            raise ConfigError(f"Attempt {self.attempt} was refused: count attempts from zero.")
-        if not isinstance(self.suite, CipherSuite):
-            raise ConfigError("The cipher suite is one of crypto.masked_sum.CipherSuite.")
-        self._check_sites()
-
-    def _check_sites(self) -> None:
-        count = len(self.sites)
-        if not SMALLEST_COHORT <= count <= LARGEST_COHORT:
-            raise ConfigError(
-                f"A masked sum over {count} sites was refused: it needs at least "
-                f"{SMALLEST_COHORT}, and its complete graph carries at most {LARGEST_COHORT}."
-            )
-        for site in self.sites:
-            require_name(site)
-        if list(self.sites) != sorted(set(self.sites)):
-            raise ConfigError("The session's sites must be sorted and distinct.")
-        lowest = count // 2 + 1
-        if not lowest <= self.threshold <= count:
-            raise ConfigError(
-                f"A threshold of {self.threshold} over {count} sites was refused: below {lowest}, "
-                "two disjoint groups could each open a sum, and at 1 each site could read every "
-                f"other's secrets. The default is {default_threshold(count)}."
-            )
-
-    def digest(self) -> bytes:
-        """Return the SHA-256 that stands for this session in every message, 32 bytes."""
-        return sha256(encode(self.record()))
-
-    def record(self) -> SessionRecord:
-        """Return the session in the form that is encoded."""
-        return SessionRecord(
-            self.run_id,
-            self.attempt,
-            self.roster_digest,
-            self.config_digest,
-            self.suite,
-            self.sites,
-            self.threshold,
-        )
-
-    @classmethod
-    def from_record(cls, record: SessionRecord) -> Session:
-        """Return the session that `record` describes.
-
-        Raises:
-            ConfigError: as for a new session.
-        """
-        return cls(
-            record.run_id,
-            record.attempt,
-            record.roster_digest,
-            record.config_digest,
-            record.suite,
-            record.sites,
-            record.threshold,
-        )
-
-    def point(self, site: str) -> int:
-        """Return the point at which `site` holds shares: its place among the sites, from 1.
-
-        Raises:
-            PeerError: the session has no such site.
-        """
-        if site not in self.sites:
-            raise PeerError(f"{site} is not a site of this session: nothing of it was used.")
-        return self.sites.index(site) + 1
-
-
-class SiteKeys(Message, frozen=True, tag="secure-fl.site-keys.v1"):
-    """A site's public keys for one round, and its commitment to that round's self-mask seed."""
 
     session: Digest
     site: Name
     round: RoundNumber
     channel: PublicKey
+    channel_kem: KemPublic
     mask: PublicKey
+    mask_kem: KemPublic
     self_mask_commitment: Digest
 
     def digest(self) -> bytes:
-        """Return the SHA-256 that the shares dealt under these keys are bound to, 32 bytes."""
+        """Return the SHA-256 that stands for these keys in what is bound to them, 32 bytes."""
         return sha256(encode(self))
+
+
+class Announcements(Message, frozen=True, tag="secure-fl.announcements.v1"):
+    """The digests of all keys that were announced for a round, in the order of their sites."""
+
+    digests: tuple[Digest, ...]
+
+
+def announced_digest(keys: Mapping[str, SiteKeys]) -> bytes:
+    """Return the SHA-256 of a round's announcements, 32 bytes: whom neighbours are drawn from."""
+    return sha256(encode(Announcements(tuple(keys[site].digest() for site in sorted(keys)))))
 
 
 class BindingRecord(Message, frozen=True, tag="secure-fl.round-binding.v1"):
@@ -225,6 +128,21 @@ class RoundBinding:
         )
 
 
+class Confirmation(Message, frozen=True, tag="secure-fl.confirmation.v1"):
+    """A survivor's word that it was told of these survivors and of no others.
+
+    `binding` is the digest of the round's `BindingRecord`, in which header, cohort and parameters
+    stand.
+    """
+
+    session: Digest
+    round: RoundNumber
+    site: Name
+    binding: Digest
+    survivors: tuple[Name, ...]
+    threshold: int
+
+
 class ReleasedShare(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
     """One share of one of `peer`'s two secrets. Its value does not print."""
 
@@ -236,8 +154,8 @@ class ReleasedShare(msgspec.Struct, frozen=True, forbid_unknown_fields=True, arr
         return f"<share of {self.peer}'s {self.kind.value}>"
 
 
-class Release(Message, frozen=True, tag="secure-fl.release.v1"):
-    """A survivor's shares, for each site of the cohort exactly one, in name order."""
+class Release(Message, frozen=True, tag="secure-fl.release.v2"):
+    """A survivor's shares: for each site whose shares it holds exactly one, in name order."""
 
     session: Digest
     round: RoundNumber
@@ -272,21 +190,45 @@ def check_keys(session: Session, keys: SiteKeys, round_number: int) -> None:
             f"{keys.site} announced keys for round {keys.round} where round {round_number} is "
             "being prepared: they were not used."
         )
-    for public in (keys.channel, keys.mask):
-        try:
+    try:
+        for public in (keys.channel, keys.mask):
             check_public(public)
-        except PeerError as error:
-            raise PeerError(f"{keys.site} announced keys that cannot be used. {error}") from error
+        for kem in (keys.channel_kem, keys.mask_kem):
+            _check_kem(kem, session.suite)
+    except PeerError as error:
+        raise PeerError(f"{keys.site} announced keys that cannot be used. {error}") from error
+
+
+def _check_kem(public: bytes, suite: CipherSuite) -> None:
+    if suite.is_hybrid:
+        check_kem_public(public)
+    elif public:
+        raise PeerError(
+            "A post-quantum key came in a session whose cipher suite has none: its owner runs "
+            "another suite."
+        )
 
 
 def check_distinct(keys: Iterable[SiteKeys]) -> None:
     """Raise PeerError if one public key stands twice: a copied key has no honest owner."""
     owners: dict[bytes, str] = {}
     for entry in keys:
-        for public in (entry.channel, entry.mask):
+        for public in filter(None, (entry.channel, entry.mask, entry.channel_kem, entry.mask_kem)):
             if public in owners:
                 raise PeerError(
                     f"{entry.site} announced a key that {owners[public]} announced too: no shares "
                     "were dealt. One of them copied it; leave both out and find out which."
                 )
             owners[public] = entry.site
+
+
+class CulpritError(PeerError):
+    """A party broke the protocol, and what it sent shows which one.
+
+    Attributes:
+        culprit: the site's name.
+    """
+
+    def __init__(self, culprit: str, message: str) -> None:
+        super().__init__(message)
+        self.culprit = culprit

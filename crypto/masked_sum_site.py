@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, NoReturn, TypeVar, final
 
-from crypto.agreement import SECRET_BYTES, AgreementKey
+from crypto.agreement import SECRET_BYTES
 from crypto.errors import ConfigError, PeerError
+from crypto.masked_sum_checks import (
+    check_announced,
+    check_cohort,
+    check_confirmations,
+    check_neighbourhoods,
+    check_survivors,
+)
+from crypto.masked_sum_dealing import Dealer
+from crypto.masked_sum_keys import KeyContext, KeyRole, PartyKey
 from crypto.masked_sum_messages import (
+    Confirmation,
     Release,
     ReleasedShare,
     RoundBinding,
-    Session,
     ShareKind,
     SiteKeys,
-    check_distinct,
-    check_keys,
     commit_to_seed,
 )
-from crypto.masked_sum_shares import BundleContext, HeldShares, open_shares, seal_shares
+from crypto.masked_sum_session import Adversary, Session
 from crypto.masked_sum_state import (
+    Confirmed,
     Dealt,
     Keyed,
     Masked,
@@ -27,20 +35,22 @@ from crypto.masked_sum_state import (
     export,
     restore,
 )
-from crypto.masking import MaskTerm, PairEnd, add_masks, check_vector, pairwise_term, self_mask_key
+from crypto.masking import MaskTerm, PairEnd, add_masks, pairwise_term, self_mask_key
+from crypto.ring import check_vector
 from crypto.secrets import SecretBytes
-from crypto.shamir import split
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
 
+    from crypto.masked_sum_shares import HeldShares
     from crypto.masked_sum_state import Phase
+    from crypto.ring import IntegerNoise
     from crypto.secrets import Entropy
 
-P = TypeVar("P", Keyed, Dealt, Opened, Masked)
+P = TypeVar("P", Keyed, Dealt, Opened, Masked, Confirmed)
 
 
 @final
@@ -48,19 +58,22 @@ class MaskingSite:
     """One site's machine for the masked sums of one session.
 
     Formal guarantees: a key set masks at most one vector; for each peer and round at most one of
-    its two shares is released; a call in another order than keys, shares, open, mask, release
-    raises PeerError and changes nothing; secrets are forgotten as soon as no later step of their
-    round needs them. They hold as long as the newest exported state is the one imported.
+    its two shares is released, and against a malicious coordinator only for survivors that a
+    quorum of them confirmed; a call in another order than keys, shares, open, mask, (confirm,)
+    release raises PeerError and changes nothing; secrets are forgotten as soon as no later step of
+    their round needs them. They hold as long as the newest exported state is the one imported.
     """
 
-    __slots__ = ("_channel", "_digest", "_latest", "_rounds", "_session", "_site")
+    __slots__ = ("_dealer", "_digest", "_latest", "_rounds", "_session", "_site")
 
     def __init__(self, state: SiteState, session: Session) -> None:
         """Use `start` or `import_state`."""
         self._session = session
         self._digest = session.digest()
         self._site = state.site
-        self._channel = AgreementKey(state.channel)
+        context = KeyContext(self._digest, state.site, KeyRole.CHANNEL)
+        channel = PartyKey(state.channel, context, session.suite)
+        self._dealer = Dealer(session, state.site, channel)
         self._latest = state.latest
         self._rounds: dict[int, Phase] = {phase.keys.round: phase for phase in state.rounds}
 
@@ -91,7 +104,11 @@ class MaskingSite:
         rounds = tuple(self._rounds[number] for number in sorted(self._rounds))
         return export(
             SiteState(
-                self._session.record(), self._site, self._channel.secret, self._latest, rounds
+                self._session.record(),
+                self._site,
+                self._dealer.channel.secret,
+                self._latest,
+                rounds,
             )
         )
 
@@ -116,10 +133,19 @@ class MaskingSite:
                 f"Keys for round {round_number} were refused: keys up to round {self._latest} "
                 "were made, and a key set is used once. A new attempt needs a new session."
             )
-        mask, seed = AgreementKey.generate(entropy), SecretBytes(entropy(SECRET_BYTES))
-        commitment = commit_to_seed(self._digest, round_number, self._site, seed.reveal())
+        mask = self._dealer.mask_key(SecretBytes(entropy(SECRET_BYTES)))
+        seed = SecretBytes(entropy(SECRET_BYTES))
         keys = SiteKeys(
-            self._digest, self._site, round_number, self._channel.public, mask.public, commitment
+            session=self._digest,
+            site=self._site,
+            round=round_number,
+            channel=self._dealer.channel.agreement.public,
+            channel_kem=self._dealer.channel.kem_public,
+            mask=mask.agreement.public,
+            mask_kem=mask.kem_public,
+            self_mask_commitment=commit_to_seed(
+                self._digest, round_number, self._site, seed.reveal()
+            ),
         )
         self._forget_before(round_number - 1)
         self._rounds[round_number] = Keyed(keys, mask.secret, seed)
@@ -129,76 +155,79 @@ class MaskingSite:
     def shares_for(
         self, round_number: int, keys: Mapping[str, SiteKeys], entropy: Entropy
     ) -> dict[str, bytes]:
-        """Deal shares of this round's two secrets; return one sealed bundle per peer, by name.
+        """Deal shares of this round's two secrets; return what goes to each holder, by name.
+
+        The site itself is one of the holders: what stands under its own name holds the commitments
+        to its own shares. Above 100 sites the other holders are drawn now, from a fresh seed.
 
         Args:
             round_number: the round.
             keys: the announced keys of everybody who takes part, this site's among them, each
                 verified against the roster by the caller.
-            entropy: the source of the polynomials and nonces.
+            entropy: the source of the polynomials, the nonces and the graph's seed.
 
         Raises:
             PeerError: out of order or a second time; keys of another session, round or site,
-                altered own keys, one key twice, a key of low order, fewer sites than the threshold.
+                altered own keys, one key twice, a key of low order, fewer sites than the quorum.
         """
         phase = self._phase(round_number, Keyed, "deal shares")
-        self._check_announced(round_number, phase.keys, keys)
-        points = [self._session.point(site) for site in sorted(keys)]
-        masks = split(phase.mask_secret, self._session.threshold, points, entropy)
-        seeds = split(phase.seed, self._session.threshold, points, entropy)
-        held = {
-            site: HeldShares(mask.value, seed.value)
-            for site, mask, seed in zip(sorted(keys), masks, seeds, strict=True)
-        }
-        own = held.pop(self._site)
-        bundles = {
-            peer: seal_shares(
-                shares,
-                self._channel,
-                keys[peer].channel,
-                self._context(phase.keys, keys[peer]),
-                entropy,
-            )
-            for peer, shares in held.items()
-        }
-        peers = tuple(keys[peer] for peer in bundles)
-        self._rounds[round_number] = Dealt(phase.keys, phase.mask_secret, phase.seed, peers, own)
-        return bundles
+        check_announced(self._session, round_number, phase.keys, keys)
+        dealing = self._dealer.deal(phase, keys, entropy)
+        others = tuple(keys[name] for name in sorted(keys) if name != self._site)
+        self._rounds[round_number] = Dealt(
+            phase.keys, phase.mask_secret, phase.seed, others, dealing.drawn, dealing.own
+        )
+        return dict(dealing.messages)
 
-    def open_round(self, binding: RoundBinding, inbox: Mapping[str, bytes]) -> None:
+    def open_round(self, binding: RoundBinding, inbox: Mapping[str, bytes]) -> tuple[str, ...]:
         """Take the cohort and its shares for this site; secrets of earlier rounds are forgotten.
+
+        Shares that do not open are left out and their dealers returned, sorted: the dealer sent
+        something else, or the coordinator altered it. The sum needs `threshold` holders of each
+        site's shares, not every one.
 
         Args:
             binding: what this round's masks are bound to.
-            inbox: the sealed bundle of each peer in the cohort, by sender.
+            inbox: what each dealer of the cohort sent to this site, by dealer.
 
         Raises:
             PeerError: out of order or a second time; a cohort without this site, below the
-                threshold or with a site that announced no keys; bundles that are missing, too
-                many, or do not open (their sender is named). The round can then still be opened.
+                quorum or with a site that announced no keys; bundles that are missing or too many,
+                or so many that do not open that no sum could be; in the hybrid suite, a half of a
+                pair's secret that does not open. The round can then still be opened.
         """
         phase = self._phase(binding.round, Dealt, "open")
-        peers = {keys.site: keys for keys in phase.peers}
-        self._check_cohort(binding, set(peers), set(inbox))
-        held = {self._site: phase.own}
-        for sender in inbox:
-            context = self._context(peers[sender], phase.keys)
-            held[sender] = open_shares(inbox[sender], self._channel, peers[sender].channel, context)
+        others = {keys.site for keys in phase.others}
+        check_cohort(self._session, self._site, binding, others, inbox.keys())
+        received = self._dealer.receive(phase, inbox)
+        held = {**received.held, self._site: phase.own}
+        unusable = tuple(sorted(inbox.keys() - held.keys()))
+        if self._session.is_complete and len(held) < self._session.threshold:
+            raise PeerError(
+                f"The shares of {', '.join(unusable)} for {self._site} do not open: too few are "
+                "left for any sum. Nothing was masked; they, or the coordinator, altered them."
+            )
         self._forget_before(binding.round)
         self._rounds[binding.round] = Opened(
             phase.keys,
             phase.mask_secret,
             phase.seed,
-            tuple(peers[peer] for peer in binding.cohort if peer != self._site),
+            self._dealer.peers(phase, binding.cohort, received),
             binding.record(self._digest),
-            {site: held[site] for site in binding.cohort},
+            {site: held[site] for site in sorted(held)},
+            () if self._session.is_complete else tuple(sorted({self._site, *others})),
         )
+        return unusable
 
-    def mask(self, vector: NDArray[np.uint32]) -> NDArray[np.uint32]:
+    def mask(
+        self, vector: NDArray[np.uint32], noise: IntegerNoise | None = None
+    ) -> NDArray[np.uint32]:
         """Mask the open round's vector in place and return it; the plaintext is overwritten.
 
         Args:
             vector: this site's ring elements, writable, contiguous, uint32 of shape `(d,)`.
+            noise: integers to add first, this site's share of distributed noise. That the sum
+                then stays in its ring is `crypto.ring.SumRange`'s to check, before the round.
 
         Raises:
             PeerError: no round is open, or its vector was masked already.
@@ -210,23 +239,56 @@ class MaskingSite:
         phase = self._phase(self._under_way(), Opened, "mask")
         terms = self._terms(phase)
         # The secrets are gone before the first element changes: whatever fails, none is reused.
-        self._rounds[phase.keys.round] = Masked(phase.keys, phase.binding, phase.held)
-        add_masks(vector, terms)
+        self._rounds[phase.keys.round] = Masked(
+            phase.keys, phase.binding, phase.held, phase.announced
+        )
+        add_masks(vector, terms, noise)
         return vector
 
-    def release(self, survivors: tuple[str, ...]) -> Release:
-        """Release one share per site of the cohort, then forget the round.
+    def confirm(self, survivors: tuple[str, ...]) -> Confirmation:
+        """Return this site's word that it was told of `survivors`, for the caller to sign.
+
+        Raises:
+            PeerError: the session's adversary is semi-honest; nothing was masked, or survivors
+                were confirmed already; survivors for which nothing would be released.
+        """
+        if self._session.adversary is not Adversary.MALICIOUS:
+            raise PeerError(
+                f"{self._site} was asked to confirm survivors in a session that has no such "
+                "exchange: nothing was signed."
+            )
+        phase = self._phase(self._under_way(), Masked, "confirm survivors")
+        self._check_release(phase, survivors)
+        self._rounds[phase.keys.round] = Confirmed(phase.keys, phase.binding, phase.held, survivors)
+        return self._confirmation(phase.binding.digest(), phase.keys.round, survivors)
+
+    def release(
+        self, survivors: tuple[str, ...], confirmations: Iterable[Confirmation] = ()
+    ) -> Release:
+        """Release one share of each site whose shares it holds, then forget the round.
 
         Of a survivor it is the share of the self-mask seed, of a drop-out that of the mask
         secret; nobody ever gets both from this site.
 
+        Args:
+            survivors: sorted names.
+            confirmations: against a malicious coordinator, the survivors' signed words, each
+                verified against the roster by the caller.
+
         Raises:
-            PeerError: nothing was masked or shares were released already; survivors unsorted,
-                repeated, outside the cohort, fewer than the threshold, or without this site.
+            PeerError: nothing was masked (or confirmed) or shares were released already; survivors
+                unsorted, repeated, outside the cohort, fewer than the quorum, or without this
+                site; fewer than a quorum of confirmations, or others than this site's own.
                 Nothing was released then.
         """
-        phase = self._phase(self._under_way(), Masked, "release shares")
-        self._check_survivors(survivors, phase.binding.cohort)
+        phase: Masked | Confirmed
+        if self._session.adversary is Adversary.MALICIOUS:
+            phase = self._phase(self._under_way(), Confirmed, "release shares")
+            expected = self._confirmation(phase.binding.digest(), phase.keys.round, phase.survivors)
+            check_confirmations(self._session, survivors, confirmations, expected)
+        else:
+            phase = self._phase(self._under_way(), Masked, "release shares")
+            self._check_release(phase, survivors)
         shares = tuple(_choose(site, held, survivors) for site, held in phase.held.items())
         del self._rounds[phase.keys.round]
         return Release(self._digest, phase.keys.round, self._site, survivors, shares)
@@ -243,86 +305,38 @@ class MaskingSite:
         raise TypeError("A masking site is not pickled or copied: it would mask twice.")
 
     def _terms(self, phase: Opened) -> list[MaskTerm]:
+        """Return the masks of this site's vector: its own, and one per neighbour."""
         binding = phase.binding.digest()
-        secret = AgreementKey(phase.mask_secret)
-        own = PairEnd(self._site, secret.public)
+        secret = self._dealer.mask_key(phase.mask_secret).agreement
+        announced = phase.keys.digest()
         terms = [MaskTerm(self_mask_key(phase.seed, self._site, binding), negative=False)]
-        terms += [
-            pairwise_term(secret, own, PairEnd(peer.site, peer.mask), binding)
-            for peer in phase.peers
-        ]
+        for peer in phase.peers:
+            keys, sent = peer.keys, None
+            if peer.is_sent:
+                sent = self._dealer.half_for(phase.mask_secret, phase.keys.round, keys.site)
+            own = PairEnd(self._site, secret.public, announced, sent)
+            other = PairEnd(keys.site, keys.mask, keys.digest(), peer.half or None)
+            terms.append(pairwise_term(secret, own, other, binding))
         return terms
 
-    def _context(self, sender: SiteKeys, receiver: SiteKeys) -> BundleContext:
-        return BundleContext(
-            self._digest,
-            sender.round,
-            sender.site,
-            receiver.site,
-            sender.digest(),
-            receiver.digest(),
+    def _check_release(self, phase: Masked, survivors: tuple[str, ...]) -> None:
+        check_survivors(self._session, self._site, survivors, phase.binding.cohort)
+        if not self._session.is_complete:
+            drawn = {
+                site: self._dealer.draw(held.graph_seed, site, phase.announced)
+                for site, held in phase.held.items()
+                if site in survivors
+            }
+            check_neighbourhoods(self._session.threshold, survivors, drawn)
+
+    def _confirmation(
+        self, binding: bytes, round_number: int, survivors: tuple[str, ...]
+    ) -> Confirmation:
+        return Confirmation(
+            self._digest, round_number, self._site, binding, survivors, self._session.threshold
         )
 
-    def _check_announced(
-        self, round_number: int, own: SiteKeys, keys: Mapping[str, SiteKeys]
-    ) -> None:
-        for name, entry in keys.items():
-            check_keys(self._session, entry, round_number)
-            if entry.site != name:
-                raise PeerError(f"{entry.site}'s keys came under {name}'s name: no shares dealt.")
-        if keys.get(self._site) != own:
-            raise PeerError(
-                f"The list of round {round_number} does not hold the keys that {self._site} "
-                "announced: no shares were dealt, since the coordinator altered or dropped them."
-            )
-        check_distinct(keys.values())
-        if len(keys) < self._session.threshold:
-            raise PeerError(
-                f"{len(keys)} sites announced keys for round {round_number}, the threshold is "
-                f"{self._session.threshold}: no shares were dealt. Wait for more sites."
-            )
-
-    def _check_cohort(self, binding: RoundBinding, peers: set[str], senders: set[str]) -> None:
-        cohort = set(binding.cohort)
-        if self._site not in cohort:
-            raise PeerError(f"{self._site} is not in the cohort: it masks nothing this round.")
-        if len(cohort) < self._session.threshold:
-            raise PeerError(
-                f"A cohort of {len(cohort)} below the threshold of {self._session.threshold} was "
-                "refused: its sum could never be opened."
-            )
-        strangers = sorted(cohort - peers - {self._site})
-        if strangers:
-            raise PeerError(
-                f"The cohort names {', '.join(strangers)}, to whom no shares were dealt: nothing "
-                "was masked."
-            )
-        odd = sorted(senders ^ (cohort - {self._site}))
-        if odd:
-            raise PeerError(
-                f"The shares that came are not the cohort's: {', '.join(odd)} differ. A cohort is "
-                "exactly the sites whose shares arrived; nothing was masked."
-            )
-
-    def _check_survivors(self, survivors: tuple[str, ...], cohort: tuple[str, ...]) -> None:
-        if list(survivors) != sorted(set(survivors)):
-            raise PeerError("Survivors that are not sorted and distinct: nothing was released.")
-        strangers = sorted(set(survivors) - set(cohort))
-        if strangers:
-            raise PeerError(
-                f"{', '.join(strangers)} cannot have survived, not being in the cohort: nothing "
-                "was released."
-            )
-        if self._site not in survivors:
-            raise PeerError(
-                f"The survivors leave out {self._site}, which sent its vector: nothing was "
-                "released, since its own masks would fall."
-            )
-        if len(survivors) < self._session.threshold:
-            raise PeerError(
-                f"{len(survivors)} survivors are fewer than the threshold of "
-                f"{self._session.threshold}: nothing was released. The round is lost."
-            )
+    # -- the rounds that are held --------------------------------------------------------------
 
     def _phase(self, round_number: int | None, kind: type[P], verb: str) -> P:
         phase = None if round_number is None else self._rounds.get(round_number)
@@ -338,7 +352,7 @@ class MaskingSite:
     def _under_way(self) -> int | None:
         """The round that is open or masked; opening one forgets those before, so there is one."""
         for number, phase in self._rounds.items():
-            if isinstance(phase, Opened | Masked):
+            if isinstance(phase, Opened | Masked | Confirmed):
                 return number
         return None
 

@@ -216,6 +216,15 @@ class Ledger:
         with self._current():
             return self._accounts.head
 
+    def knows(self, head: bytes) -> bool:
+        """Return whether `head` was the chain's head at some time: if not, entries were lost.
+
+        Raises:
+            IntegrityError: the ledger does not verify.
+        """
+        with self._current():
+            return head == GENESIS or self._file.has_head(head)
+
     def entries(self, *, dataset: str | None = None, run: str | None = None) -> tuple[Entry, ...]:
         """Return the verified entries in order: all, or those of one data set or run.
 

@@ -106,6 +106,12 @@ class LedgerFile:
                 )
         return [Row(*row) for row in rows]
 
+    def has_head(self, head: bytes) -> bool:
+        """Return whether the chain ever ended in `head`."""
+        with self._errors():
+            found = self._connection.execute("SELECT 1 FROM entries WHERE head = ?", (head,))
+            return found.fetchone() is not None
+
     @contextlib.contextmanager
     def exclusive(self) -> Iterator[None]:
         """Hold the one right to write; commit durably at the end, or change nothing.

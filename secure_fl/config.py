@@ -16,6 +16,14 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from crypto.digests import canonical_json, sha256
 from crypto.errors import ConfigError
+from crypto.masked_sum_graph import (
+    LARGEST_COHORT,
+    LARGEST_COMPLETE,
+    CohortRisk,
+    default_threshold,
+)
+from crypto.masked_sum_session import Adversary, CipherSuite
+from crypto.ring import WidthBits
 from privacy.events import Relation, Unit
 from secure_fl.views import Protection
 
@@ -146,22 +154,38 @@ Privacy = Annotated[RecordPrivacy | NoPrivacy, Field(discriminator="mode")]
 class EncodingSection(Section):
     """How float updates become ring elements."""
 
-    bits: Literal[32] = 32
+    bits: WidthBits = 32
+    """Bits of one coordinate on the wire and in the sum: 24 are three quarters of the bytes."""
     clip_range: Positive = 4.0
     """Largest absolute value of one coordinate of an update; larger ones are clamped."""
+
+
+class CohortSection(Section):
+    """What a cohort of more than 100 sites has to bear; neighbours and threshold follow from it."""
+
+    drop_out_rate: Annotated[float, Field(ge=0, le=1 / 3, strict=True)]
+    """The share of the sites that may drop out of a round."""
+    corrupted_share: Annotated[float, Field(ge=0, le=1 / 3, strict=True)]
+    """The share of the sites that may collude with the coordinator."""
 
 
 class Mechanism(Section):
     """Everything that can move the guarantee, the trust model or the result."""
 
     method: str
-    sites: Annotated[int, Field(ge=2, le=100, strict=True)]
+    sites: Annotated[int, Field(ge=2, le=LARGEST_COHORT, strict=True)]
     seed: Annotated[int, Field(ge=0, lt=2**53, strict=True)] = 0
     """Initialisation and, in mode none, batches. Never the source of private randomness."""
     protection: Protection = Protection.MASKED
-    adversary: Literal["semi-honest"]
+    adversary: Adversary
+    """What the coordinator is assumed to do: `malicious` costs one more exchange per round."""
+    cipher_suite: CipherSuite = CipherSuite.X25519_HKDF_AES256CTR_Z32
+    """The primitives of masked sums; the one with ML-KEM-768 also holds against whoever records
+    today and has a quantum computer later."""
     threshold: Count | None = None
     """Survivors needed to open a sum; floor(2n/3)+1 when absent."""
+    cohort: CohortSection | None = None
+    """Needed above 100 sites, and only there."""
     data: DataSection
     model: ModelSection
     adapter: AdapterSection
@@ -180,7 +204,8 @@ class Mechanism(Section):
                 "`mechanism.training.batch_size` has no meaning under Poisson sampling: "
                 "remove it; `sampling_rate` decides"
             )
-        least = 2 * self.sites // 3 + 1
+        self._check_cohort()
+        least = default_threshold(self.sites)
         if self.threshold is not None and not least <= self.threshold <= self.sites:
             raise ValueError(
                 f"a threshold of {self.threshold} among {self.sites} sites lets a split cohort "
@@ -188,9 +213,29 @@ class Mechanism(Section):
             )
         return self
 
+    def _check_cohort(self) -> None:
+        large = self.sites > LARGEST_COMPLETE
+        if large and (self.protection is not Protection.MASKED or self.threshold is not None):
+            raise ValueError(
+                f"above {LARGEST_COMPLETE} sites updates travel masked, and the threshold follows "
+                "from `mechanism.cohort`: use masked sums, and leave `mechanism.threshold` out"
+            )
+        if large is (self.cohort is None):
+            raise ValueError(
+                f"`mechanism.cohort` (drop_out_rate and corrupted_share) is needed above "
+                f"{LARGEST_COMPLETE} sites, from which each site's neighbours follow, and has no "
+                "meaning up to there"
+            )
+
     def needed_survivors(self) -> int:
-        """Return how many survivors a sum needs: the threshold t."""
-        return self.threshold if self.threshold is not None else 2 * self.sites // 3 + 1
+        """Return how many survivors a sum needs."""
+        return self.threshold if self.threshold is not None else default_threshold(self.sites)
+
+    def risk(self) -> CohortRisk | None:
+        """Return what a large cohort has to bear, or None in a complete graph."""
+        if self.cohort is None:
+            return None
+        return CohortRisk.of(self.sites, self.cohort.drop_out_rate, self.cohort.corrupted_share)
 
     def to_json(self) -> bytes:
         """Return the canonical JSON (RFC 8785) that is signed and sent to every site."""
@@ -260,7 +305,7 @@ def load_config(path: Path) -> RunConfig:
         raise ConfigError(f"{path} cannot be read as UTF-8 text: {error}.") from None
     try:
         return RunConfig.model_validate(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} is not TOML: {error}. Nothing was started.") from None
     except ValidationError as error:
         raise ConfigError(explain(error, str(path))) from None
@@ -273,10 +318,13 @@ def explain(error: ValidationError, where: str, kind: type[Section] = RunConfig)
 
 
 def _sentence(detail: ErrorDetails, kind: type[Section]) -> str:
-    # The discriminator's value stands in the path as if it were a key: leave it out.
-    path = [str(part) for part in detail["loc"] if part not in {"record", "none"}]
+    problem, path = detail["type"], [str(part) for part in detail["loc"]]
+    # The discriminator's value stands in the path as if it were a key: leave it out. An unknown
+    # key stands last, and is shown whatever it is.
+    unknown = path[-1:] if problem == "extra_forbidden" else []
+    path = [part for part in path[: len(path) - len(unknown)] if part not in {"record", "none"}]
+    path += unknown
     key = ".".join(path)
-    problem = detail["type"]
     if problem == "extra_forbidden":
         table = ".".join(part for part in path[:-1] if not part.isdigit())
         return f"`{key}` is not a key of this file{_hint(kind, table, path[-1])}"

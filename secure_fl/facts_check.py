@@ -116,7 +116,7 @@ class FactsCheck:
         weights = facts.base_model.weights_sha256
         yield "base model digest", weights, mechanism.model.weights_sha256
         yield "data set", facts.data.name, mechanism.data.dataset
-        yield "adversary", facts.adversary.value, mechanism.adversary
+        yield "adversary", facts.adversary.value, mechanism.adversary.value
         sent = facts.method.shared_parameters
         yield "method", facts.method, method_facts(mechanism, sent)
         yield "protection", facts.protection, protection_facts(mechanism)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Literal, Self
 from pydantic import Field, ValidationError, model_validator
 
 from crypto.errors import BudgetError, ConfigError
+from crypto.masked_sum_session import Adversary
 from privacy.events import Relation, Unit
 from privacy.ledger import Budget
 from secure_fl.config import (
@@ -59,6 +60,12 @@ class SitePolicy(Section):
     smallest_cohort: Floor
     """Fewest sites whose sum may become known, whatever the coordinator does."""
     smallest_threshold: Floor
+    requires_malicious: bool = False
+    """Whether the coordinator has to be assumed malicious, not just curious."""
+    requires_post_quantum: bool = False
+    """Whether masks and shares must stay secret from who records today and decrypts in years."""
+    smallest_corrupted_share: Annotated[float, Field(ge=0, le=1 / 3, strict=True)] = 0.2
+    """Above 100 sites: the least share of colluding sites that a run has to bear."""
     allowed_methods: tuple[str, ...]
     allowed_protections: tuple[Protection, ...] = (Protection.MASKED,)
     allow_no_privacy: bool = False
@@ -149,7 +156,7 @@ class SitePolicy(Section):
                 f"{self.smallest_cohort}"
             )
         elif mechanism.protection is Protection.MASKED:
-            problems += self._split_problems(mechanism.sites, mechanism.needed_survivors())
+            problems += self._masking_problems(mechanism)
         if mechanism.needed_survivors() < self.smallest_threshold:
             problems.append(
                 f"{mechanism.needed_survivors()} survivors open a sum, and the smallest "
@@ -160,6 +167,32 @@ class SitePolicy(Section):
         if mechanism.method not in self.allowed_methods:
             problems.append(f"the method `{mechanism.method}` is not allowed")
         return problems
+
+    def _masking_problems(self, mechanism: Mechanism) -> list[str]:
+        problems = []
+        if self.requires_post_quantum and not mechanism.cipher_suite.is_hybrid:
+            problems.append(
+                f"the cipher suite {mechanism.cipher_suite.value} has no post-quantum key, and one "
+                "is required"
+            )
+        if mechanism.adversary is Adversary.MALICIOUS:
+            return problems + self._corruption_problems(mechanism)
+        if self.requires_malicious:
+            problems.append("the coordinator has to be assumed malicious, and is assumed honest")
+        problems += self._corruption_problems(mechanism)
+        if mechanism.cohort is None:
+            problems += self._split_problems(mechanism.sites, mechanism.needed_survivors())
+        return problems
+
+    def _corruption_problems(self, mechanism: Mechanism) -> list[str]:
+        cohort = mechanism.cohort
+        if cohort is None or cohort.corrupted_share >= self.smallest_corrupted_share:
+            return []
+        problem = (
+            f"it bears a corrupted share of {cohort.corrupted_share:g}, and at least "
+            f"{self.smallest_corrupted_share:g} has to be borne"
+        )
+        return [problem]
 
     def _split_problems(self, sites: int, threshold: int) -> list[str]:
         fewest = smallest_opened_sum(sites, threshold)
@@ -238,7 +271,7 @@ def load_policy(path: Path) -> SitePolicy:
             f"There is no site policy at {path}: without one a site refuses every run. "
             "`secure-fl init` writes one to begin with."
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"{path} cannot be read as TOML: {error}.") from None
     except ValidationError as error:
         raise ConfigError(explain(error, str(path), SitePolicy)) from None

@@ -43,7 +43,6 @@ from audits.facts import (
 )
 from crypto.digests import sha256
 from crypto.errors import IntegrityError
-from crypto.masked_sum import CipherSuite
 from privacy import accounting
 from privacy.ledger_entries import ExtractEntry, charged_events
 from privacy.opacus_prv import prv_epsilon
@@ -131,7 +130,7 @@ def run_facts(sources: ReportSources) -> ReportFacts:
         ),
         federation=federation_facts(sources.roster, checked, sources.root_fingerprint),
         protection=protection_facts(mechanism),
-        adversary=Adversary(mechanism.adversary),
+        adversary=Adversary(mechanism.adversary.value),
         privacy=privacy_facts(mechanism, checked, extracts),
         utility=UtilityFacts(
             majority_accuracy=sources.result.majority_accuracy,
@@ -158,9 +157,12 @@ def extract_entries(extract: bytes) -> tuple[ExtractEntry, ...]:
     """Return the ledger entries in one site's extract.
 
     Raises:
-        IntegrityError: an entry is of unknown kind or form.
+        IntegrityError: it is no list, or an entry is of unknown kind or form.
     """
-    return tuple(ExtractEntry.from_json(value) for value in json.loads(extract))
+    try:
+        return tuple(ExtractEntry.from_json(value) for value in json.loads(extract))
+    except (ValueError, TypeError, RecursionError) as error:
+        raise IntegrityError("A ledger's extract is no list of entries.") from error
 
 
 def implied_warnings(checked: CheckedTranscript) -> tuple[ReportWarning, ...]:
@@ -208,7 +210,7 @@ def protection_facts(mechanism: Mechanism) -> MaskedSumFacts | PlainSumFacts:
     if mechanism.protection is Protection.PLAIN:
         return PlainSumFacts()
     return MaskedSumFacts(
-        cipher_suite=CipherSuite.X25519_HKDF_AES256CTR_Z32.value,
+        cipher_suite=mechanism.cipher_suite.value,
         threshold=mechanism.needed_survivors(),
     )
 

@@ -24,7 +24,8 @@ from crypto.secrets import system_entropy
 from crypto.signatures import SigningKey
 from privacy.ledger import Ledger
 from secure_fl.policy import SitePolicy, load_policy
-from secure_fl.rounds.site import Site, SiteParts, Workbench
+from secure_fl.rounds.site import Site
+from secure_fl.rounds.site_parts import SiteParts, Workbench
 from secure_fl.sites.store import FileSiteStore
 from secure_fl.storage import append_durably
 

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 from crypto.checkpoint import Checkpoint
 from crypto.codec import Message, decode
 from crypto.digests import canonical_json
-from crypto.errors import IntegrityError, PeerError
-from crypto.masked_sum import SiteKeys
+from crypto.errors import ConfigError, IntegrityError, PeerError
+from crypto.masked_sum import Adversary, Confirmation, RoundBinding, SiteKeys
 from crypto.merkle import MerkleLog
 from crypto.signatures import Signed, schema_of
 from privacy.events import to_json as event_to_json
@@ -27,6 +27,7 @@ from secure_fl.rounds.messages import (
     Uploaded,
 )
 from secure_fl.rounds.reading import read_statement, session_of, statement_digest
+from secure_fl.views import Protection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -37,7 +38,7 @@ if TYPE_CHECKING:
     from secure_fl.runfolder import RunFolder
 
 _COORDINATORS = (Hello, RoundHeader, RoundClose)
-_SITES = (Joined, SiteKeys, SharesSent, Uploaded, Released, ExtractSent)
+_SITES = (Joined, SiteKeys, SharesSent, Uploaded, Confirmation, Released, ExtractSent)
 _KINDS: dict[str, type[Message]] = {schema_of(kind): kind for kind in (*_COORDINATORS, *_SITES)}
 
 
@@ -70,9 +71,20 @@ class _Open:
     """One opened round while its statements are read."""
 
     header: RoundHeader
+    header_digest: bytes
     uploaded: set[str] = field(default_factory=set)
     close: RoundClose | None = None
+    confirmed: set[str] = field(default_factory=set)
     released: set[str] = field(default_factory=set)
+
+    def binding(self) -> bytes:
+        """Return the digest of what the round's masks were bound to."""
+        header = self.header
+        return (
+            RoundBinding(header.round, self.header_digest, header.cohort, header.parameter_digest)
+            .record(header.session)
+            .digest()
+        )
 
 
 def check_transcript(
@@ -152,6 +164,7 @@ class _Reader:
         self._run_id = run_id
         self._attempts: dict[bytes, int] = {}
         self._open: dict[bytes, _Open] = {}
+        self._bindings: dict[bytes, bytes] = {}
         self._plan = canonical_json(event_to_json(planned_event(mechanism)))
         self._per_round = canonical_json(event_to_json(round_event(mechanism)))
 
@@ -179,7 +192,15 @@ class _Reader:
             and len(close.survivors) >= needed
             and set(close.survivors) <= opened.uploaded
             and len(opened.released & set(close.survivors)) >= needed
+            and self._is_confirmed(opened, needed)
         )
+
+    def _is_confirmed(self, opened: _Open, needed: int) -> bool:
+        """Whether, against a malicious coordinator, enough survivors confirmed one list."""
+        masked = self._mechanism.protection is Protection.MASKED
+        if not masked or self._mechanism.adversary is not Adversary.MALICIOUS:
+            return True
+        return len(opened.confirmed) >= needed
 
     def _take(self, signed: Signed) -> None:
         statement = _opened(signed, self._roster)
@@ -188,15 +209,19 @@ class _Reader:
             return
         self._check_party(statement, signed.signer)
         if isinstance(statement, (Joined, Uploaded, ExtractSent)):
-            self.checked.heads[statement.site] = statement.ledger_head
+            self.checked.heads[statement.site] = statement.heads.ledger
         if isinstance(statement, RoundHeader):
-            self._open[statement_digest(signed)] = _Open(statement)
+            digest = statement_digest(signed)
+            self._open[digest] = _Open(statement, digest)
+            self._bindings[self._open[digest].binding()] = digest
             self.checked.openings[statement.round] += 1
         elif isinstance(statement, Joined):
             _require(statement.event == self._plan, "a site reserved another plan.")
             self.checked.joined[statement.site] = statement
         elif isinstance(statement, ExtractSent):
             self.checked.extracts[statement.site] = statement
+        elif isinstance(statement, Confirmation):
+            self._confirmed(statement)
         elif isinstance(statement, (Uploaded, RoundClose, Released)):
             self._of_round(statement)
 
@@ -210,13 +235,30 @@ class _Reader:
         self.checked.sessions += 1
         # Only the session that closed the last round says what a ledger held at the end.
         self.checked.extracts.clear()
-        self._attempts[session_of(hello).digest()] = hello.attempt
+        try:
+            session = session_of(hello)
+        except ConfigError as error:
+            raise PeerError(f"a session that nobody can join stands in the log: {error}") from error
+        self._attempts[session.digest()] = hello.attempt
 
     def _check_party(self, statement: Message, signer: str) -> None:
         session = getattr(statement, "session", b"")
         _require(session in self._attempts, "a statement of a session that was never opened.")
         site = getattr(statement, "site", signer)
         _require(site == signer, "a party spoke in the name of another.")
+
+    def _confirmed(self, statement: Confirmation) -> None:
+        opened = self._open.get(self._bindings.get(statement.binding, b""))
+        if opened is None or opened.close is None:
+            raise PeerError("survivors were confirmed of a round that was not closed.")
+        _require(
+            statement.survivors == opened.close.survivors
+            and statement.threshold == opened.close.threshold
+            and statement.round == opened.close.round
+            and statement.site in statement.survivors,
+            "a site confirmed other survivors than the round was closed for.",
+        )
+        opened.confirmed.add(statement.site)
 
     def _of_round(self, statement: Uploaded | RoundClose | Released) -> None:
         opened = self._open.get(statement.header_digest)

@@ -6,6 +6,7 @@ keeps what a step says must be kept before the next requests go out.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -13,34 +14,39 @@ import numpy as np
 
 from crypto.codec import encode
 from crypto.errors import ConfigError, PeerError
-from crypto.masked_sum import CipherSuite, MaskingCoordinator, Release, RoundBinding, SiteKeys
+from crypto.masked_sum import (
+    Adversary,
+    Confirmation,
+    CulpritError,
+    MaskingCoordinator,
+    Release,
+    RoundBinding,
+)
+from crypto.ring import packed_bytes
 from privacy.fixed_point import Grid
 from secure_fl.config import NoPrivacy
 from secure_fl.methods import SeenUpdates, find_method
 from secure_fl.parameters import parameter_digest, vector_to_bytes
 from secure_fl.rounds.correspondence import Correspondence
+from secure_fl.rounds.gathering import Gathering
 from secure_fl.rounds.messages import (
     CloseReply,
     CloseRequest,
+    ConfirmReply,
+    ConfirmRequest,
     ExtractSent,
-    Hello,
-    HelloReply,
-    HelloRequest,
     Joined,
     OpenReply,
     OpenRequest,
     Released,
     RoundClose,
     RoundHeader,
-    ShareReply,
-    ShareRequest,
-    SharesSent,
     Uploaded,
 )
 from secure_fl.rounds.own_log import repeatable_cohort, uploads_taken
 from secure_fl.rounds.plain_sum import PlainSum
+from secure_fl.rounds.proposing import hello_of
 from secure_fl.rounds.reading import (
-    expect,
     session_of,
     statement_digest,
 )
@@ -48,9 +54,7 @@ from secure_fl.rounds.reply_checks import (
     Awaited,
     Plan,
     check_extract,
-    check_joined,
     check_released,
-    check_shares,
     check_upload,
     open_release,
 )
@@ -72,9 +76,22 @@ class _Round:
 
     header: RoundHeader
     header_digest: bytes
+    absent: tuple[str, ...] = ()
+    """Who was asked back for the next round."""
+    back: tuple[str, ...] = ()
+    """Who of them came."""
     uploads: dict[str, Uploaded] = field(default_factory=dict)
-    next_keys: dict[str, Signed] = field(default_factory=dict)
     survivors: tuple[str, ...] = ()
+    close: Signed | None = None
+    confirmations: dict[str, Signed] = field(default_factory=dict)
+
+    def asked_to_release(self) -> tuple[str, ...]:
+        """Return the survivors that are still there after they confirmed, if they had to."""
+        return tuple(sorted(self.confirmations)) if self.confirmations else self.survivors
+
+    def accused(self) -> Counter[str]:
+        """Return how many sites could not open the shares that a site dealt to them."""
+        return Counter(site for upload in self.uploads.values() for site in upload.unusable)
 
     def awaited(self) -> Awaited:
         """Return what replies must be about."""
@@ -116,42 +133,32 @@ class Coordinator:
                 "nothing was started. Lower `mechanism.sites`, or put more sites on the roster."
             )
         self._plan = Plan.of(self._mechanism)
-        self._hello = Hello(
-            run_id=proposal.run_id,
-            attempt=proposal.attempt,
-            first_round=proposal.first_round,
-            config_digest=self._mechanism.digest(),
-            roster_digest=proposal.roster.digest(),
-            suite=CipherSuite.X25519_HKDF_AES256CTR_Z32.value,
-            sites=names[: self._mechanism.sites],
-            threshold=self._mechanism.needed_survivors(),
-        )
+        self._upload_bytes = packed_bytes(proposal.spec.size, self._mechanism.encoding.bits)
+        self._hello = hello_of(proposal, names[: self._mechanism.sites])
         self._session = session_of(self._hello)
         self._letters = Correspondence(self._session, proposal.roster, key, transcript)
-        self._masked = self._mechanism.protection is Protection.MASKED
+        for site in proposal.left_out:
+            self._letters.refuse(site)
         self._sums: MaskingCoordinator | PlainSum = (
             MaskingCoordinator(self._session, first_round=proposal.first_round)
-            if self._masked
-            else PlainSum()
+            if self._mechanism.protection is Protection.MASKED
+            else PlainSum(self._grid, self._mechanism.encoding.bits)
         )
+        self._gathering = Gathering(proposal, self._hello, self._letters, self._sums)
         self._parameters = parameters
         self._phase = Phase.HELLO
         self._lost: PeerError | None = None
         self._round_number = proposal.first_round
         self._round: _Round | None = None
         self._cohort: tuple[str, ...] = ()
-        self._keys: dict[str, Signed] = {}
-        self._inboxes: dict[str, dict[str, bytes]] = {}
-        self._seen: dict[str, int] = dict.fromkeys(self._hello.sites, 0)
         self._extracts: dict[str, bytes] = {}
 
     def begin(self) -> Step:
         """Return the first exchange."""
-        hello = self._letters.sign(self._hello)
-        self._letters.log(hello)
-        request = encode(HelloRequest(hello=hello, mechanism=self._mechanism.to_json()))
-        self._letters.asked = frozenset(self._hello.sites)
-        return Step(Exchange(Phase.HELLO, dict.fromkeys(self._hello.sites, request), to_all=True))
+        self._letters.log(self._gathering.hello)
+        requests = dict.fromkeys(self._hello.sites, self._gathering.invitation(self._round_number))
+        self._letters.asked = frozenset(requests)
+        return Step(Exchange(Phase.HELLO, requests, to_all=True))
 
     def advance(self, replies: Mapping[str, bytes]) -> Step:
         """Return what follows from the replies to the last exchange; absent sites dropped out.
@@ -171,6 +178,7 @@ class Coordinator:
             Phase.HELLO: self._after_hello,
             Phase.SHARE: self._after_share,
             Phase.OPEN: self._after_open,
+            Phase.CONFIRM: self._after_confirm,
             Phase.CLOSE: self._after_close,
         }
         return follow[self._phase](replies)
@@ -178,60 +186,22 @@ class Coordinator:
     # -- the session ---------------------------------------------------------------------------
 
     def _after_hello(self, replies: Mapping[str, bytes]) -> Step:
-        joined: dict[str, Joined] = {}
-        for site, reply in self._letters.decoded(HelloReply, replies).items():
-            statement = self._letters.accept(reply.joined, Joined, site)
-            if statement is None:
-                continue
-            try:
-                check_joined(statement, self._plan, self._transcript.size)
-            except PeerError:
-                self._letters.refuse(site)
-                continue
-            if self._masked and not self._take_keys(reply.keys, site, self._round_number):
-                continue
-            self._letters.log_of(site, reply.joined)
-            if reply.keys is not None:
-                self._letters.log_of(site, reply.keys)
-            self._seen[site] = statement.checkpoint_size
-            joined[site] = statement
+        joined = self._gathering.take_joined(replies, self._hello.sites, self._round_number)
         self._letters.require(tuple(joined), "joined", self._round_number)
-        if not self._masked:
+        if isinstance(self._sums, PlainSum):
             self._cohort = tuple(sorted(joined))
             return self._open(joined=joined)
         self._phase = Phase.SHARE
-        request = encode(
-            ShareRequest(
-                run_id=self._proposal.run_id,
-                round=self._round_number,
-                keys=tuple(self._keys[site] for site in sorted(joined)),
-            )
-        )
+        request = self._gathering.share_request(self._round_number)
         return Step(
             Exchange(Phase.SHARE, dict.fromkeys(sorted(joined), request)),
             joined=joined,
             refused=dict(self._letters.refused),
         )
 
-    def _take_keys(self, signed: Signed | None, site: str, round_: int) -> bool:
-        """Return whether `signed` holds keys of `site` for round `round_`."""
-        if signed is None or not isinstance(self._sums, MaskingCoordinator):
-            return self._letters.refuse(site)
-        keys = self._letters.accept(signed, SiteKeys, site)
-        if keys is None:
-            return False
-        try:
-            expect(keys.round == round_, "The keys are for another round.")
-            self._sums.accept_keys(keys)
-        except PeerError:
-            return self._letters.refuse(site)
-        self._keys[site] = signed
-        return True
-
     def _after_share(self, replies: Mapping[str, bytes]) -> Step:
-        for site, reply in self._letters.decoded(ShareReply, replies).items():
-            self._take_shares(site, reply.sent, reply.shares, self._round_number)
-        senders = _senders(self._inboxes)
+        self._gathering.take_dealt(replies, self._hello.sites, self._round_number)
+        senders = self._gathering.dealers(self._round_number)
         noiseless = isinstance(self._mechanism.privacy, NoPrivacy)
         self._cohort = (
             repeatable_cohort(self._transcript.leaves, self._round_number, senders)
@@ -239,23 +209,6 @@ class Coordinator:
             else senders
         )
         return self._open()
-
-    def _take_shares(
-        self, site: str, signed: Signed | None, shares: Mapping[str, bytes], round_: int
-    ) -> None:
-        if signed is None:
-            return
-        sent = self._letters.accept(signed, SharesSent, site)
-        if sent is None:
-            return
-        try:
-            check_shares(sent, shares, round_, self._keys.keys() - {site})
-        except PeerError:
-            self._letters.refuse(site)
-            return
-        self._letters.log_of(site, signed)
-        for addressee, share in shares.items():
-            self._inboxes.setdefault(addressee, {})[site] = share
 
     # -- a round -------------------------------------------------------------------------------
 
@@ -277,31 +230,30 @@ class Coordinator:
         )
         signed = self._letters.sign(header)
         digest = statement_digest(signed)
-        self._round = _Round(header, digest)
+        self._round = _Round(header, digest, absent=self._to_invite())
         binding = RoundBinding(self._round_number, digest, self._cohort, header.parameter_digest)
         self._sums.begin(binding, self._proposal.spec.size)
-        requests = {
-            site: encode(
+        invitation = (
+            self._gathering.invitation(self._round_number + 1) if self._round.absent else b""
+        )
+        requests = dict.fromkeys(self._round.absent, invitation)
+        for site in self._cohort:
+            inbox = self._sums.inbox(site) if isinstance(self._sums, MaskingCoordinator) else {}
+            requests[site] = encode(
                 OpenRequest(
                     run_id=self._proposal.run_id,
                     header=signed,
                     checkpoint=checkpoint,
                     parameters=parameters,
-                    inbox={
-                        sender: share
-                        for sender, share in self._inboxes.get(site, {}).items()
-                        if sender in self._cohort
-                    },
-                    proof=self._transcript.proof(self._letters.pending[site], self._seen[site]),
+                    inbox=inbox,
+                    proof=self._transcript.proof(
+                        self._letters.pending[site], self._gathering.seen[site]
+                    ),
                 )
             )
-            for site in self._cohort
-        }
-        for site in self._cohort:
             self._letters.pending[site] = []
-            self._seen[site] = header.checkpoint_size
-        self._inboxes = {}
-        self._keys = {}
+            self._gathering.seen[site] = header.checkpoint_size
+        self._gathering.keys = {}
         self._letters.log(signed)
         self._phase = Phase.OPEN
         return Step(
@@ -311,12 +263,18 @@ class Coordinator:
             refused=dict(self._letters.refused),
         )
 
+    def _to_invite(self) -> tuple[str, ...]:
+        """Return the sites that may come back for the next round, if there is one."""
+        return () if self._is_last else self._letters.absent(self._cohort)
+
     def _after_open(self, replies: Mapping[str, bytes]) -> Step:
         current = self._current()
-        for site, reply in self._letters.decoded(OpenReply, replies).items():
+        for site, reply in self._letters.decoded(OpenReply, replies, self._cohort).items():
             self._take_upload(site, reply, current)
         current.survivors = tuple(sorted(current.uploads))
         self._letters.require(current.survivors, "sent an update", self._round_number)
+        back = self._gathering.take_joined(replies, current.absent, self._round_number + 1)
+        current.back = tuple(sorted(back))
         close = self._letters.sign(
             RoundClose(
                 session=self._session.digest(),
@@ -327,11 +285,58 @@ class Coordinator:
             )
         )
         self._letters.log(close)
-        keys = tuple(self._keys[site] for site in sorted(self._keys))
-        request = encode(CloseRequest(run_id=self._proposal.run_id, close=close, next_keys=keys))
+        current.close = close
+        if (
+            isinstance(self._sums, MaskingCoordinator)
+            and self._session.adversary is Adversary.MALICIOUS
+        ):
+            self._phase = Phase.CONFIRM
+            request = encode(ConfirmRequest(run_id=self._proposal.run_id, close=close))
+            exchange = Exchange(Phase.CONFIRM, dict.fromkeys(current.survivors, request))
+            return Step(exchange, joined=back, refused=dict(self._letters.refused))
+        return self._closing(current, close, joined=back)
+
+    def _after_confirm(self, replies: Mapping[str, bytes]) -> Step:
+        current = self._current()
+        for site, reply in self._letters.decoded(ConfirmReply, replies, current.survivors).items():
+            confirmation = self._letters.accept(reply.confirmed, Confirmation, site)
+            if confirmation is None or not isinstance(self._sums, MaskingCoordinator):
+                continue
+            try:
+                self._sums.check_confirmation(confirmation)
+            except PeerError:
+                self._letters.refuse(site)
+                continue
+            self._letters.log_of(site, reply.confirmed)
+            current.confirmations[site] = reply.confirmed
+        confirmed = tuple(sorted(current.confirmations))
+        self._letters.require(confirmed, "confirmed the survivors", self._round_number)
+        if current.close is None:
+            raise PeerError("Survivors were confirmed before they were named.")
+        return self._closing(current, current.close, joined={})
+
+    def _closing(self, current: _Round, close: Signed, joined: Mapping[str, Joined]) -> Step:
+        """Return the exchange that asks the survivors for their shares."""
+        request = encode(
+            CloseRequest(
+                run_id=self._proposal.run_id,
+                close=close,
+                confirmations=tuple(
+                    current.confirmations[site] for site in sorted(current.confirmations)
+                ),
+                next_keys=tuple(
+                    self._gathering.keys[site] for site in sorted(self._gathering.keys)
+                ),
+            )
+        )
+        requests = dict.fromkeys(current.asked_to_release(), request)
+        if isinstance(self._sums, MaskingCoordinator):
+            share = self._gathering.share_request(self._round_number + 1)
+            requests |= dict.fromkeys(current.back, share)
         self._phase = Phase.CLOSE
         return Step(
-            Exchange(Phase.CLOSE, dict.fromkeys(current.survivors, request)),
+            Exchange(Phase.CLOSE, requests),
+            joined=joined,
             refused=dict(self._letters.refused),
         )
 
@@ -339,14 +344,17 @@ class Coordinator:
         uploaded = self._letters.accept(reply.uploaded, Uploaded, site)
         if uploaded is None:
             return
-        more = self._masked and self._round_number + 1 < self._mechanism.training.rounds
+        more = isinstance(self._sums, MaskingCoordinator) and not self._is_last
         try:
-            check_upload(uploaded, reply, current.awaited(), self._plan)
-            if more and not self._take_keys(reply.next_keys, site, self._round_number + 1):
+            check_upload(uploaded, reply, current.awaited(), self._plan, self._upload_bytes)
+            if more and not self._gathering.take_keys(
+                reply.next_keys, site, self._round_number + 1
+            ):
                 return
-            self._add(site, reply.vector)
+            # Only now: an upload is added once its signature was verified, and freed then.
+            self._sums.add(site, reply.vector)
         except PeerError:
-            self._keys.pop(site, None)
+            self._gathering.keys.pop(site, None)
             self._letters.refuse(site)
             return
         current.uploads[site] = uploaded
@@ -354,36 +362,34 @@ class Coordinator:
         if more and reply.next_keys is not None:
             self._letters.log_of(site, reply.next_keys)
 
-    def _add(self, site: str, raw: bytes) -> None:
-        """Add an upload whose signature was verified; it is freed once it is added."""
-        expect(len(raw) == 4 * self._proposal.spec.size, "The vector has another length.")
-        vector = np.frombuffer(raw, "<u4")
-        if not self._masked:
-            # In clear, what no honest site sends can be traced to its sender.
-            self._grid.decode_sum(vector, 1)
-        self._sums.add(site, vector)
-
     def _after_close(self, replies: Mapping[str, bytes]) -> Step:
         current = self._current()
         releases: dict[str, Release] = {}
         closed: list[str] = []
-        last = self._round_number + 1 >= self._mechanism.training.rounds
-        taken = uploads_taken(self._transcript.leaves) if last else None
-        for site, reply in self._letters.decoded(CloseReply, replies).items():
+        taken = uploads_taken(self._transcript.leaves) if self._is_last else None
+        for site, reply in self._letters.decoded(CloseReply, replies, current.survivors).items():
             if not self._take_release(site, reply, current, releases):
                 continue
             closed.append(site)
             self._letters.log_of(site, reply.released)
-            self._take_shares(site, reply.next_sent, reply.next_shares, self._round_number + 1)
+            self._gathering.take_shares(
+                site, reply.next_sent, reply.next_shares, self._round_number + 1
+            )
             if taken is not None:
                 self._take_extract(site, reply.extract_sent, reply.extract, taken[site])
         self._letters.require(tuple(closed), "released their shares", self._round_number)
+        self._gathering.take_dealt(replies, current.back, self._round_number + 1)
         opened = self._apply(current, releases)
+        last = self._is_last
         self._round_number += 1
         self._round = None
         if last:
             return Step(None, opened=opened, refused=dict(self._letters.refused))
-        self._cohort = _senders(self._inboxes) if self._masked else tuple(closed)
+        self._cohort = (
+            self._gathering.dealers(self._round_number)
+            if isinstance(self._sums, MaskingCoordinator)
+            else tuple(sorted((*closed, *current.back)))
+        )
         try:
             return self._open(opened=opened)
         except PeerError as error:
@@ -431,9 +437,9 @@ class Coordinator:
         survivors = len(current.survivors)
         each: NDArray[np.float64] | None = None
         if isinstance(self._sums, MaskingCoordinator):
-            total = self._grid.decode_sum(self._sums.unmask(releases), survivors)
+            total = self._grid.decode_sum(self._unmasked(self._sums, current, releases), survivors)
         else:
-            each = np.stack([self._grid.decode_sum(v, 1) for v in self._sums.vectors()])
+            each = np.stack(self._sums.vectors())
             total = each.sum(axis=0)
         seen = SeenUpdates(total=total, survivors=survivors, each=each)
         self._parameters = self._method.server_rule(self._parameters, seen)
@@ -441,14 +447,38 @@ class Coordinator:
             self._round_number, self._parameters, current.survivors, dict(self._extracts)
         )
 
+    def _unmasked(
+        self, sums: MaskingCoordinator, current: _Round, releases: Mapping[str, Release]
+    ) -> NDArray[np.uint32]:
+        """Return the opened sum.
+
+        Raises:
+            CulpritError: it cannot be opened, because of one site.
+            PeerError: it cannot be opened.
+        """
+        try:
+            return sums.unmask(releases)
+        except CulpritError:
+            raise
+        except PeerError as error:
+            # More sites than may be corrupted say so: one of them at least is honest.
+            bearable = len(self._cohort) - self._session.threshold
+            accused = sorted(site for site, count in current.accused().items() if count > bearable)
+            if not accused:
+                raise
+            raise CulpritError(
+                accused[0],
+                f"{error} The shares that {accused[0]} dealt did not open at more sites than may "
+                "be corrupted: go on without it.",
+            ) from error
+
     # -- what every phase needs ----------------------------------------------------------------
+
+    @property
+    def _is_last(self) -> bool:
+        return self._round_number + 1 >= self._mechanism.training.rounds
 
     def _current(self) -> _Round:
         if self._round is None:
             raise PeerError("Replies came and no round is open: they were not used.")
         return self._round
-
-
-def _senders(inboxes: Mapping[str, Mapping[str, bytes]]) -> tuple[str, ...]:
-    """Return the sites whose shares arrived: the next cohort."""
-    return tuple(sorted({sender for inbox in inboxes.values() for sender in inbox}))

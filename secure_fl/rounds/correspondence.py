@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from crypto.codec import decode_one_of
 from crypto.errors import PeerError
-from crypto.masked_sum import SiteKeys
+from crypto.masked_sum import Confirmation, SiteKeys
 from crypto.signatures import Signed, SigningKey, sign_message
 from secure_fl.rounds.messages import (
     REPLY_LIMIT_BYTES,
     CloseReply,
+    ConfirmReply,
     ExtractSent,
     HelloReply,
     Joined,
@@ -25,15 +26,15 @@ from secure_fl.rounds.messages import (
 from secure_fl.rounds.reading import expect, leaf_of, read_statement
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Collection, Mapping
 
     from crypto.codec import Message
     from crypto.masked_sum import Session
     from crypto.roster import Roster
     from secure_fl.transcript import Transcript
 
-S = TypeVar("S", Joined, SharesSent, Uploaded, Released, ExtractSent, SiteKeys)
-R = TypeVar("R", HelloReply, ShareReply, OpenReply, CloseReply)
+S = TypeVar("S", Joined, SharesSent, Uploaded, Released, ExtractSent, SiteKeys, Confirmation)
+R = TypeVar("R", HelloReply, ShareReply, OpenReply, ConfirmReply, CloseReply)
 
 
 class Correspondence:
@@ -55,14 +56,16 @@ class Correspondence:
         self.pending: dict[str, list[bytes]] = {name: [] for name in session.sites}
         """Per site, its own statements that the next checkpoint has to include."""
 
-    def decoded(self, kind: type[R], replies: Mapping[str, bytes]) -> dict[str, R]:
-        """Return the replies of the expected kind; refusals and nonsense drop their sender.
+    def decoded(
+        self, kind: type[R], replies: Mapping[str, bytes], sites: Collection[str]
+    ) -> dict[str, R]:
+        """Return the replies of the expected kind of `sites`; refusals and nonsense drop a sender.
 
         What a site sent that was not asked is not looked at: it may belong to another cohort.
         """
         good: dict[str, R] = {}
         for site, data in sorted(replies.items()):
-            if site not in self.asked:
+            if site not in self.asked or site not in sites:
                 continue
             try:
                 reply: R | Refusal = cast(
@@ -91,6 +94,20 @@ class Correspondence:
             return None
         return statement
 
+    def absent(self, cohort: Collection[str]) -> tuple[str, ...]:
+        """Return the session's sites outside `cohort` that were silent, or lost their state."""
+        return tuple(
+            site
+            for site in self._session.sites
+            if site not in cohort
+            and self.refused.get(site, RefusalCode.UNKNOWN_RUN) is RefusalCode.UNKNOWN_RUN
+        )
+
+    def readmit(self, site: str) -> None:
+        """Take back a site that was absent: what it has to see in the log starts anew."""
+        self.refused.pop(site, None)
+        self.pending[site] = []
+
     def refuse(self, site: str) -> bool:
         """Note that `site` broke the protocol; return False: what it sent is not used."""
         self.refused[site] = RefusalCode.PROTOCOL
@@ -102,12 +119,12 @@ class Correspondence:
         Raises:
             PeerError: there are fewer than the threshold.
         """
-        if len(sites) >= self._session.threshold:
+        if len(sites) >= self._session.quorum:
             return
         said = ", ".join(f"{site}: {code.value}" for site, code in sorted(self.refused.items()))
         raise PeerError(
             f"Only {len(sites)} of {len(self._session.sites)} sites {did} in round "
-            f"{round_}, and a sum needs {self._session.threshold}: the round was given "
+            f"{round_}, and a sum needs {self._session.quorum}: the round was given "
             f"up, nothing of it was opened. Refusals: {said or 'none, the others were silent'}. "
             "Each site's own log says why; resume the run when they are back."
         )

@@ -13,21 +13,41 @@ import msgspec
 
 from crypto.checkpoint import RunId
 from crypto.codec import Digest, Message, Name
+from crypto.masked_sum import LARGEST_COHORT
 from crypto.signatures import Signed
 
 Entities = Annotated[
     tuple[Annotated[str, msgspec.Meta(pattern=r"^[A-Z][A-Z0-9_]{0,63}\Z")], ...],
     msgspec.Meta(max_length=200),
 ]
-Names = Annotated[tuple[Name, ...], msgspec.Meta(max_length=100)]
+Names = Annotated[tuple[Name, ...], msgspec.Meta(max_length=LARGEST_COHORT)]
 Number = Annotated[int, msgspec.Meta(ge=0, le=2**32)]
 
-STATEMENT_LIMIT_BYTES = 1 << 16
+STATEMENT_LIMIT_BYTES = 1 << 19
+"""A header of 4096 names takes up to 270 KB; one of a hundred, 7 KB at most."""
+
 REPLY_LIMIT_BYTES = 1 << 30
 
 
-class Hello(Message, frozen=True, tag="secure-fl.hello.v1"):
-    """Statement: the coordinator proposes a session of a run."""
+class Heads(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """Where a site's own records stand when it signs: a site behind its own head was restored.
+
+    Attributes:
+        entries: how many requests of the run the site had answered before.
+        journal: the head of the hash chain over them and their replies.
+        ledger: the head of its ledger.
+    """
+
+    entries: Number
+    journal: Digest
+    ledger: Digest
+
+
+class Hello(Message, frozen=True, tag="secure-fl.hello.v2"):
+    """Statement: the coordinator proposes a session of a run.
+
+    `degree` and `risk` (drop-outs, corrupted sites) are those of a cohort of more than 100 sites.
+    """
 
     run_id: RunId
     attempt: Number
@@ -35,11 +55,15 @@ class Hello(Message, frozen=True, tag="secure-fl.hello.v1"):
     config_digest: Digest
     roster_digest: Digest
     suite: str
+    adversary: str
+    width_bits: Number
     sites: Names
     threshold: Number
+    degree: Number | None
+    risk: tuple[Number, Number] | None
 
 
-class Joined(Message, frozen=True, tag="secure-fl.joined.v1"):
+class Joined(Message, frozen=True, tag="secure-fl.joined.v2"):
     """Statement: a site takes part, and has reserved the run's whole plan in its ledger.
 
     `event` is the reserved event in canonical JSON: a function of the configuration alone.
@@ -51,18 +75,19 @@ class Joined(Message, frozen=True, tag="secure-fl.joined.v1"):
     session: Digest
     site: Name
     event: bytes
-    ledger_head: Digest
+    heads: Heads
     looked_for: Entities
     not_looked_for: Entities
     checkpoint_size: Number
 
 
-class SharesSent(Message, frozen=True, tag="secure-fl.shares-sent.v1"):
+class SharesSent(Message, frozen=True, tag="secure-fl.shares-sent.v2"):
     """Statement: a site's encrypted shares for one round, bound by their digest."""
 
     session: Digest
     round: Number
     site: Name
+    heads: Heads
     shares_digest: Digest
 
 
@@ -78,16 +103,21 @@ class RoundHeader(Message, frozen=True, tag="secure-fl.round-header.v1"):
     checkpoint_root: Digest
 
 
-class Uploaded(Message, frozen=True, tag="secure-fl.uploaded.v1"):
-    """Statement: a site's protected update, and what its ledger charged for it."""
+class Uploaded(Message, frozen=True, tag="secure-fl.uploaded.v2"):
+    """Statement: a site's protected update, and what its ledger charged for it.
+
+    `unusable` are the sites whose shares for this one did not open: they dealt something else, or
+    the coordinator altered it.
+    """
 
     session: Digest
     round: Number
     site: Name
+    heads: Heads
     header_digest: Digest
     vector_digest: Digest
     event: bytes
-    ledger_head: Digest
+    unusable: Names
 
 
 class RoundClose(Message, frozen=True, tag="secure-fl.round-close.v1"):
@@ -100,18 +130,19 @@ class RoundClose(Message, frozen=True, tag="secure-fl.round-close.v1"):
     threshold: Number
 
 
-class Released(Message, frozen=True, tag="secure-fl.released.v1"):
+class Released(Message, frozen=True, tag="secure-fl.released.v2"):
     """Statement: a site released its shares for exactly these survivors."""
 
     session: Digest
     round: Number
     site: Name
+    heads: Heads
     header_digest: Digest
     survivors: Names
     shares_digest: Digest
 
 
-class ExtractSent(Message, frozen=True, tag="secure-fl.extract-sent.v1"):
+class ExtractSent(Message, frozen=True, tag="secure-fl.extract-sent.v2"):
     """Statement: what a site's ledger holds of this run, bound by its digest.
 
     Data sets stand in the extract as commitments under a secret of the site.
@@ -119,8 +150,8 @@ class ExtractSent(Message, frozen=True, tag="secure-fl.extract-sent.v1"):
 
     session: Digest
     site: Name
+    heads: Heads
     extract_digest: Digest
-    ledger_head: Digest
 
 
 class LogProof(Message, frozen=True, tag="secure-fl.log-proof.v1"):
@@ -130,11 +161,17 @@ class LogProof(Message, frozen=True, tag="secure-fl.log-proof.v1"):
     consistency: tuple[Digest, ...]
 
 
-class HelloRequest(Message, frozen=True, tag="secure-fl.hello-request.v1"):
-    """Request of the first exchange: the same bytes to every site."""
+class HelloRequest(Message, frozen=True, tag="secure-fl.hello-request.v2"):
+    """Request of the first exchange, or to a site that may have come back: the same to every site.
+
+    `round` is the first round that the site would take part in. `heads` are the last statements of
+    sites in the log: a site that was restored from a backup finds itself behind its own.
+    """
 
     hello: Signed
     mechanism: bytes
+    round: Number
+    heads: tuple[Signed, ...]
 
 
 class HelloReply(Message, frozen=True, tag="secure-fl.hello-reply.v1"):
@@ -178,11 +215,25 @@ class OpenReply(Message, frozen=True, tag="secure-fl.open-reply.v1"):
     next_keys: Signed | None
 
 
-class CloseRequest(Message, frozen=True, tag="secure-fl.close-request.v1"):
-    """Request: the survivors, and the survivors' keys of the next round."""
+class ConfirmRequest(Message, frozen=True, tag="secure-fl.confirm-request.v1"):
+    """Request against a malicious coordinator: the survivors, to be signed back."""
 
     run_id: RunId
     close: Signed
+
+
+class ConfirmReply(Message, frozen=True, tag="secure-fl.confirm-reply.v1"):
+    """Reply: the site's signed word, a `crypto.masked_sum.Confirmation`."""
+
+    confirmed: Signed
+
+
+class CloseRequest(Message, frozen=True, tag="secure-fl.close-request.v2"):
+    """Request: the survivors, what they confirmed, and everybody's keys of the next round."""
+
+    run_id: RunId
+    close: Signed
+    confirmations: tuple[Signed, ...]
     next_keys: tuple[Signed, ...]
 
 
@@ -204,6 +255,8 @@ class RefusalCode(Enum):
     CONFIG = "config"
     PROTOCOL = "protocol"
     RECORD = "record"
+    UNKNOWN_RUN = "unknown-run"
+    """It has no state of this run's session: it can come back in the next round."""
 
 
 class Refusal(Message, frozen=True, tag="secure-fl.refusal.v1"):
@@ -212,5 +265,11 @@ class Refusal(Message, frozen=True, tag="secure-fl.refusal.v1"):
     code: RefusalCode
 
 
-Request = HelloRequest | ShareRequest | OpenRequest | CloseRequest
-REQUESTS: tuple[type[Request], ...] = (HelloRequest, ShareRequest, OpenRequest, CloseRequest)
+Request = HelloRequest | ShareRequest | OpenRequest | ConfirmRequest | CloseRequest
+REQUESTS: tuple[type[Request], ...] = (
+    HelloRequest,
+    ShareRequest,
+    OpenRequest,
+    ConfirmRequest,
+    CloseRequest,
+)

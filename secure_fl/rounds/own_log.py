@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, TypeVar
 from crypto.codec import Message, decode
 from crypto.errors import PeerError
 from crypto.signatures import Signed, schema_of
+from secure_fl.rounds.journal import headed
 from secure_fl.rounds.messages import (
     STATEMENT_LIMIT_BYTES,
     Hello,
@@ -48,6 +49,16 @@ def uploads_taken(leaves: Iterable[bytes]) -> Mapping[str, set[tuple[int, int]]]
     for uploaded in _statements(kept, Uploaded):
         taken[uploaded.site].add((uploaded.round, attempts[uploaded.session]))
     return taken
+
+
+def last_headed(leaves: Iterable[bytes]) -> tuple[Signed, ...]:
+    """Return each site's last statement in which its heads stand, in the order of their names."""
+    last: dict[str, Signed] = {}
+    for leaf in leaves:
+        signed = decode(Signed, leaf, limit_bytes=2 * STATEMENT_LIMIT_BYTES)
+        if headed(signed) is not None:
+            last[signed.signer] = signed
+    return tuple(last[site] for site in sorted(last))
 
 
 def _statements(leaves: Iterable[bytes], kind: type[M]) -> Iterator[M]:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from typing import TYPE_CHECKING, TypeVar
 
 from crypto.codec import Message, encode
 from crypto.digests import sha256
-from crypto.errors import PeerError
-from crypto.masked_sum import CipherSuite, Session
+from crypto.errors import ConfigError, PeerError
+from crypto.masked_sum import Adversary, CipherSuite, CohortRisk, Session
+from crypto.ring import WIDTHS_BITS
 from crypto.signatures import Signed, open_signed
 from secure_fl.rounds.messages import STATEMENT_LIMIT_BYTES, Hello
 
@@ -17,6 +19,7 @@ if TYPE_CHECKING:
     from crypto.roster import Roster
 
 M = TypeVar("M", bound=Message)
+E = TypeVar("E", bound=Enum)
 
 NO_DIGEST = bytes(32)
 """Stands where there is nothing to have a digest of."""
@@ -40,25 +43,41 @@ def session_of(hello: Hello) -> Session:
     """Return the session that a hello proposes.
 
     Raises:
-        PeerError: it names a cipher suite that this version does not have.
+        PeerError: it names a cipher suite, an adversary or a width that this version does not have,
+            or its threshold or degree protects nobody.
     """
-    try:
-        suite = CipherSuite(hello.suite)
-    except ValueError:
-        known = ", ".join(suite.value for suite in CipherSuite)
+    if hello.width_bits not in WIDTHS_BITS:
         raise PeerError(
-            f"The coordinator proposes the cipher suite {hello.suite!r}, and this version has "
-            f"{known}: the session was refused. Use one version at all parties."
+            f"The coordinator proposes elements of {hello.width_bits} bits, and this version has "
+            "24 and 32: the session was refused. Use one version at all parties."
+        )
+    try:
+        return Session(
+            run_id=hello.run_id,
+            attempt=hello.attempt,
+            roster_digest=hello.roster_digest,
+            config_digest=hello.config_digest,
+            suite=_known(CipherSuite, hello.suite, "cipher suite"),
+            adversary=_known(Adversary, hello.adversary, "adversary"),
+            sites=hello.sites,
+            threshold=hello.threshold,
+            width_bits=24 if hello.width_bits == WIDTHS_BITS[0] else 32,
+            degree=hello.degree,
+            risk=None if hello.risk is None else CohortRisk(*hello.risk),
+        )
+    except ConfigError as error:
+        raise PeerError(f"The coordinator proposes a session that cannot be. {error}") from error
+
+
+def _known(kind: type[E], value: str, what: str) -> E:
+    try:
+        return kind(value)
+    except ValueError:
+        known = ", ".join(str(member.value) for member in kind)
+        raise PeerError(
+            f"The coordinator proposes the {what} {value!r}, and this version has {known}: the "
+            "session was refused. Use one version at all parties."
         ) from None
-    return Session(
-        run_id=hello.run_id,
-        attempt=hello.attempt,
-        roster_digest=hello.roster_digest,
-        config_digest=hello.config_digest,
-        suite=suite,
-        sites=hello.sites,
-        threshold=hello.threshold,
-    )
 
 
 def shares_digest(shares: Mapping[str, bytes]) -> bytes:

@@ -7,8 +7,7 @@ the same in one process with its peers and as a process per message behind a fir
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec.structs import replace
 
@@ -17,22 +16,26 @@ from crypto.codec import decode_one_of, encode
 from crypto.digests import canonical_json, sha256
 from crypto.errors import BudgetError, ConfigError, IntegrityError, PeerError, SecureFLError
 from crypto.keystream import KeyStream
-from crypto.masked_sum import MaskingSite, RoundBinding, SiteKeys
+from crypto.masked_sum import Adversary, Confirmation, MaskingSite, RoundBinding, SiteKeys
 from crypto.merkle import EMPTY_ROOT
+from crypto.ring import pack
 from crypto.secrets import SecretBytes
-from crypto.signatures import Signed, SigningKey, sign_message
+from crypto.signatures import Signed, sign_message
 from privacy.events import to_json as event_to_json
 from privacy.fixed_point import NEAREST, Grid, Rounding, Stochastic
 from secure_fl.config import Mechanism, NoPrivacy, parse_mechanism
 from secure_fl.guarantee import planned_event, round_event
 from secure_fl.parameters import parameter_digest, vector_from_bytes
-from secure_fl.rounds import log_check, site_checks
+from secure_fl.rounds import journal, log_check, site_checks
 from secure_fl.rounds.messages import (
     REPLY_LIMIT_BYTES,
     REQUESTS,
     CloseReply,
     CloseRequest,
+    ConfirmReply,
+    ConfirmRequest,
     ExtractSent,
+    Heads,
     Hello,
     HelloReply,
     HelloRequest,
@@ -59,62 +62,22 @@ from secure_fl.rounds.reading import (
     shares_digest,
     statement_digest,
 )
-from secure_fl.rounds.site_state import OpenedSum, SiteState, SiteStore, Stage
+from secure_fl.rounds.site_state import OpenedSum, SiteState, Stage
 from secure_fl.views import Protection
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     import numpy as np
     from numpy.typing import NDArray
 
     from crypto.codec import Message
-    from crypto.roster import Roster
-    from crypto.secrets import Entropy
-    from privacy.ledger import Ledger
-    from privacy.scrubbing import Coverage
-    from privacy.update import Update, UpdateSpec
-    from secure_fl.policy import SitePolicy
+    from secure_fl.rounds.site_parts import SiteParts
 
 M = TypeVar("M", bound="Message")
 
-Reply = HelloReply | ShareReply | OpenReply | CloseReply
-
-
-class Workbench(Protocol):
-    """What a site's machine asks of the site's records and model."""
-
-    def prepare(self, mechanism: Mechanism) -> bytes:
-        """Return the 32-byte version digest of the records that a run would train on.
-
-        Raises:
-            ConfigError: the site cannot do what the mechanism asks (base model, PII providers).
-        """
-
-    def coverage(self) -> Coverage:
-        """Return which PII entities were looked for, after `prepare`."""
-
-    def spec(self, mechanism: Mechanism) -> UpdateSpec:
-        """Return names, shapes and order of what is shared."""
-
-    def train(self, mechanism: Mechanism, shared: NDArray[np.float32], round_: int) -> Update:
-        """Return how the site's records moved the shared parameters, shape (d,), in a round."""
-
-
-@dataclass(frozen=True)
-class SiteParts:
-    """What a site's machine is built from."""
-
-    name: str
-    key: SigningKey
-    roster: Roster
-    policy: SitePolicy
-    ledger: Ledger
-    workbench: Workbench
-    store: SiteStore
-    entropy: Entropy
-    note: Callable[[str], None]
-    """Writes a line to the site's own log; nothing of it is sent."""
+LaterRequest = ShareRequest | OpenRequest | ConfirmRequest | CloseRequest
+Reply = HelloReply | ShareReply | OpenReply | ConfirmReply | CloseReply
 
 
 class Site:
@@ -147,22 +110,30 @@ class Site:
         if isinstance(request, HelloRequest):
             hello = self._read(request.hello, Hello)
             return self._hello(request, hello, digest)
-        state = self._state_of(request)
+        state = self._parts.store.load(request.run_id)
+        if state is None:
+            self._parts.note(
+                "refused: a request came for a run that this site never joined, or whose state it "
+                "lost. It comes back with the coordinator's next invitation."
+            )
+            return encode(Refusal(code=RefusalCode.UNKNOWN_RUN))
         if state.request_digest == digest:
             return state.reply
+        journal.check_ledger(self._parts.ledger, state.heads.ledger)
         reply, after = self._answer(request, state)
         return self._store(after, digest, encode(reply))
 
-    def _answer(
-        self, request: ShareRequest | OpenRequest | CloseRequest, state: SiteState
-    ) -> tuple[Reply, SiteState]:
+    def _answer(self, request: LaterRequest, state: SiteState) -> tuple[Reply, SiteState]:
         if isinstance(request, ShareRequest):
             _expect_stage(state, Stage.JOINED)
             return self._share(request, state)
         if isinstance(request, OpenRequest):
             _expect_stage(state, Stage.READY)
             return self._open(request, state)
-        _expect_stage(state, Stage.UPLOADED)
+        if isinstance(request, ConfirmRequest):
+            _expect_stage(state, Stage.UPLOADED)
+            return self._confirm(request, state)
+        _expect_stage(state, _stage_before_close(state))
         return self._close(request, state)
 
     # -- exchange 1 of a session ---------------------------------------------------------------
@@ -173,20 +144,23 @@ class Site:
             if before.request_digest == digest:
                 return before.reply
             site_checks.check_attempt(hello, before)
+        journal.check_heads(request.heads, before, self._party, self._parts.ledger)
         mechanism = site_checks.check_proposal(request.mechanism, hello, self._party)
+        site_checks.check_target(request.round, hello, before, mechanism)
         seen = 0 if before is None else before.checkpoint_size
-        joined = self._reserve(mechanism, hello, seen)
+        heads = self._heads(before)
+        joined, heads = self._reserve(mechanism, hello, seen, heads)
         keys: Signed | None = None
         masking = b""
         if mechanism.protection is Protection.MASKED:
-            machine = MaskingSite.start(session_of(hello), self._parts.name, self._parts.entropy)
-            keys = self._sign(machine.keys_for(hello.first_round, self._parts.entropy))
+            machine = self._masking_for(hello, before)
+            keys = self._sign(machine.keys_for(request.round, self._parts.entropy))
             masking = machine.export_state().reveal()
         state = SiteState(
             hello=hello,
             mechanism=request.mechanism,
             stage=Stage.READY if keys is None else Stage.JOINED,
-            round=hello.first_round,
+            round=request.round,
             masking=masking,
             header_digest=NO_DIGEST,
             parameter_digest=NO_DIGEST,
@@ -194,28 +168,37 @@ class Site:
             checkpoint_size=seen,
             checkpoint_root=EMPTY_ROOT if before is None else before.checkpoint_root,
             pending=tuple(leaf_of(signed) for signed in (joined, keys) if signed is not None),
+            heads=heads,
             request_digest=b"",
             reply=b"",
         )
         return self._store(state, digest, encode(HelloReply(joined=joined, keys=keys)))
 
-    def _reserve(self, mechanism: Mechanism, hello: Hello, seen: int) -> Signed:
+    def _masking_for(self, hello: Hello, before: SiteState | None) -> MaskingSite:
+        """Return the machine of the session: a site that comes back keeps its channel key."""
+        if before is not None and before.hello == hello and before.masking:
+            return _machine(before)
+        return MaskingSite.start(session_of(hello), self._parts.name, self._parts.entropy)
+
+    def _reserve(
+        self, mechanism: Mechanism, hello: Hello, seen: int, heads: Heads
+    ) -> tuple[Signed, Heads]:
         version = self._parts.workbench.prepare(mechanism)
         coverage = self._parts.workbench.coverage()
         dataset, budget = self._parts.policy.budget_for(mechanism)
         event = planned_event(mechanism)
         head = self._parts.ledger.reserve(dataset, version, hello.run_id.hex(), event, budget)
-        return self._sign(
-            Joined(
-                session=session_of(hello).digest(),
-                site=self._parts.name,
-                event=canonical_json(event_to_json(event)),
-                ledger_head=head,
-                looked_for=coverage.looked_for,
-                not_looked_for=coverage.not_looked_for,
-                checkpoint_size=seen,
-            )
+        heads = replace(heads, ledger=head)
+        joined = Joined(
+            session=session_of(hello).digest(),
+            site=self._parts.name,
+            event=canonical_json(event_to_json(event)),
+            heads=heads,
+            looked_for=coverage.looked_for,
+            not_looked_for=coverage.not_looked_for,
+            checkpoint_size=seen,
         )
+        return self._sign(joined), heads
 
     # -- exchange 2 of a session ---------------------------------------------------------------
 
@@ -258,6 +241,7 @@ class Site:
             session=session_of(state.hello).digest(),
             round=round_,
             site=self._parts.name,
+            heads=self._heads(state),
             shares_digest=shares_digest(shares),
         )
         return self._sign(sent), shares
@@ -277,24 +261,28 @@ class Site:
         log_check.verify(request, header, state, self._parts.roster)
         header_digest = statement_digest(request.header)
         machine = _machine(state) if state.masking else None
+        unusable: tuple[str, ...] = ()
         if machine is not None:
-            machine.open_round(
+            unusable = machine.open_round(
                 RoundBinding(header.round, header_digest, header.cohort, header.parameter_digest),
                 request.inbox,
             )
+        self._note_unusable(unusable, state)
         event, head = self._charge(mechanism, state)
         vector = self._train_and_encode(mechanism, state, shared)
         protected = vector if machine is None else machine.mask(vector)
-        raw = protected.astype("<u4", copy=False).tobytes()
+        raw = pack(protected, mechanism.encoding.bits)
+        heads = replace(self._heads(state), ledger=head)
         uploaded = self._sign(
             Uploaded(
                 session=header.session,
                 round=header.round,
                 site=self._parts.name,
+                heads=heads,
                 header_digest=header_digest,
                 vector_digest=sha256(raw),
                 event=event,
-                ledger_head=head,
+                unusable=unusable,
             )
         )
         next_keys = self._next_keys(machine, mechanism, state)
@@ -308,8 +296,16 @@ class Site:
             checkpoint_size=header.checkpoint_size,
             checkpoint_root=header.checkpoint_root,
             pending=tuple(own),
+            heads=heads,
         )
         return OpenReply(uploaded=uploaded, vector=raw, next_keys=next_keys), after
+
+    def _note_unusable(self, dealers: tuple[str, ...], state: SiteState) -> None:
+        if dealers:
+            self._parts.note(
+                f"round {state.round}: the shares of {', '.join(dealers)} for this site did not "
+                "open; they dealt something else, or the coordinator altered it"
+            )
 
     def _charge(self, mechanism: Mechanism, state: SiteState) -> tuple[bytes, bytes]:
         """Return the event of this round and the ledger's head after it was charged."""
@@ -355,19 +351,37 @@ class Site:
             return None
         return self._sign(machine.keys_for(state.round + 1, self._parts.entropy))
 
-    # -- exchange 2 of a round -----------------------------------------------------------------
+    # -- exchange 2 of a round, and the one before it against a malicious coordinator ----------
+
+    def _confirm(self, request: ConfirmRequest, state: SiteState) -> tuple[Reply, SiteState]:
+        mechanism = parse_mechanism(state.mechanism)
+        close = self._read(request.close, RoundClose)
+        site_checks.check_close(close, state, mechanism, self._party)
+        machine = _machine(state)
+        confirmed = self._sign(machine.confirm(close.survivors))
+        after = replace(
+            state,
+            stage=Stage.CONFIRMED,
+            masking=machine.export_state().reveal(),
+            pending=(*state.pending, leaf_of(confirmed)),
+        )
+        return ConfirmReply(confirmed=confirmed), after
 
     def _close(self, request: CloseRequest, state: SiteState) -> tuple[Reply, SiteState]:
         mechanism = parse_mechanism(state.mechanism)
         close = self._read(request.close, RoundClose)
         site_checks.check_close(close, state, mechanism, self._party)
         machine = _machine(state) if state.masking else None
-        release = b"" if machine is None else encode(machine.release(close.survivors))
+        release = b""
+        if machine is not None:
+            words = [self._read_confirmation(signed) for signed in request.confirmations]
+            release = encode(machine.release(close.survivors, words))
         released = self._sign(
             Released(
                 session=close.session,
                 round=close.round,
                 site=self._parts.name,
+                heads=self._heads(state),
                 header_digest=close.header_digest,
                 survivors=close.survivors,
                 shares_digest=sha256(release),
@@ -381,7 +395,7 @@ class Site:
         shares: Mapping[str, bytes] = {}
         if machine is not None and not last:
             sent, shares = self._make_shares(machine, state, request.next_keys, state.round + 1)
-        extract_sent, extract = self._extract(close, state.hello) if last else (None, b"")
+        extract_sent, extract = self._extract(close, state) if last else (None, b"")
         own = [leaf_of(signed) for signed in (released, sent, extract_sent) if signed is not None]
         after = replace(
             state,
@@ -403,16 +417,16 @@ class Site:
         )
         return reply, after
 
-    def _extract(self, close: RoundClose, hello: Hello) -> tuple[Signed, bytes]:
+    def _extract(self, close: RoundClose, state: SiteState) -> tuple[Signed, bytes]:
         """Return the ledger's entries of this run, with data sets as commitments."""
         key = hkdf(self._parts.key.seed(), "ledger-commitment", b"", 32)
-        entries = self._parts.ledger.extract(hello.run_id.hex(), key)
+        entries = self._parts.ledger.extract(state.hello.run_id.hex(), key)
         extract = canonical_json([entry.to_json() for entry in entries])
         sent = ExtractSent(
             session=close.session,
             site=self._parts.name,
+            heads=self._heads(state),
             extract_digest=sha256(extract),
-            ledger_head=self._parts.ledger.head(),
         )
         return self._sign(sent), extract
 
@@ -424,23 +438,28 @@ class Site:
     def _sign(self, message: Message) -> Signed:
         return sign_message(self._parts.key, self._parts.name, message)
 
-    def _state_of(self, request: ShareRequest | OpenRequest | CloseRequest) -> SiteState:
-        state = self._parts.store.load(request.run_id)
-        if state is None:
-            raise PeerError(
-                "A request came for a run that this site never joined, or whose state it lost: "
-                "it was refused. The coordinator starts a new attempt."
-            )
-        return state
+    def _read_confirmation(self, signed: Signed) -> Confirmation:
+        return read_statement(signed, Confirmation, signed.signer, self._parts.roster)
+
+    def _heads(self, state: SiteState | None) -> Heads:
+        """Return where this site's own records stand now."""
+        ledger = self._parts.ledger.head()
+        return journal.empty(ledger) if state is None else replace(state.heads, ledger=ledger)
 
     def _store(self, state: SiteState, digest: bytes, reply: bytes) -> bytes:
-        stored = replace(state, request_digest=digest, reply=reply)
+        heads = journal.extended(self._heads(state), digest, reply)
+        stored = replace(state, heads=heads, request_digest=digest, reply=reply)
         self._parts.store.save(state.hello.run_id, stored)
         return reply
 
 
 def _machine(state: SiteState) -> MaskingSite:
     return MaskingSite.import_state(SecretBytes(state.masking))
+
+
+def _stage_before_close(state: SiteState) -> Stage:
+    confirms = session_of(state.hello).adversary is Adversary.MALICIOUS and state.masking
+    return Stage.CONFIRMED if confirms else Stage.UPLOADED
 
 
 def _expect_stage(state: SiteState, stage: Stage) -> None:

@@ -13,6 +13,7 @@ from secure_fl.rounds.reading import expect, session_of
 from secure_fl.views import Protection
 
 if TYPE_CHECKING:
+    from crypto.masked_sum import Session
     from crypto.roster import Roster
     from secure_fl.config import Mechanism
     from secure_fl.policy import SitePolicy
@@ -54,15 +55,28 @@ def check_proposal(proposed: bytes, hello: Hello, party: Party) -> Mechanism:
         "consortium does not know may be one that the coordinator plays itself.",
     )
     expect(party.name in hello.sites, "This site is not in the proposed cohort.")
-    expect(
-        len(hello.sites) == mechanism.sites and hello.threshold == mechanism.needed_survivors(),
-        "Cohort or threshold differ from the signed configuration.",
-    )
+    _check_session(session_of(hello), mechanism)
     find_method(mechanism.method, mechanism.protection)
     party.policy.check(mechanism)
     planned_event(mechanism)  # without a sigma nothing can be reserved: no search for one here
     resolve_sigma(mechanism)
     return mechanism
+
+
+def _check_session(session: Session, mechanism: Mechanism) -> None:
+    """Return if the session is the one that the signed configuration asks for."""
+    expect(
+        len(session.sites) == mechanism.sites
+        and session.quorum == mechanism.needed_survivors()
+        and session.risk == mechanism.risk(),
+        "Cohort or threshold differ from the signed configuration.",
+    )
+    expect(
+        session.suite is mechanism.cipher_suite
+        and session.adversary is mechanism.adversary
+        and session.width_bits == mechanism.encoding.bits,
+        "Cipher suite, adversary or width differ from the signed configuration.",
+    )
 
 
 def check_header(header: RoundHeader, state: SiteState, mechanism: Mechanism, party: Party) -> None:
@@ -97,7 +111,7 @@ def check_header(header: RoundHeader, state: SiteState, mechanism: Mechanism, pa
         "The round's cohort is not a sorted set of the session's sites with this one in it.",
     )
     expect(
-        len(header.cohort) >= max(party.policy.smallest_cohort, state.hello.threshold),
+        len(header.cohort) >= max(party.policy.smallest_cohort, mechanism.needed_survivors()),
         f"A cohort of {len(header.cohort)} sites is below this site's smallest cohort or the "
         "threshold: its sum would say too much about each of them.",
     )
@@ -110,13 +124,37 @@ def check_header(header: RoundHeader, state: SiteState, mechanism: Mechanism, pa
             )
 
 
+def check_target(round_: int, hello: Hello, before: SiteState | None, mechanism: Mechanism) -> None:
+    """Return if a site may announce keys for `round_`, the first it would take part in.
+
+    Raises:
+        PeerError: it lies outside the session's rounds, or not behind what this site has done.
+    """
+    expect(
+        hello.first_round <= round_ < mechanism.training.rounds,
+        f"The session begins at round {hello.first_round} and ends after "
+        f"{mechanism.training.rounds}: there is no round {round_} in it.",
+    )
+    if before is None or before.hello != hello:
+        return
+    expect(
+        round_ > before.round,
+        f"This site was asked back for round {round_}, and is in round {before.round} already: an "
+        "old request was replayed.",
+    )
+
+
 def check_attempt(hello: Hello, before: SiteState) -> None:
     """Return if `hello` may follow what this site has done in the run so far.
+
+    The same hello again is the way back of a site that missed a round.
 
     Raises:
         PeerError: it is an old session, another configuration, or goes back behind a sum that
             was opened.
     """
+    if hello == before.hello:
+        return
     expect(
         hello.attempt > before.hello.attempt,
         f"Attempt {hello.attempt} of a run that is at attempt {before.hello.attempt}: an "
@@ -162,7 +200,7 @@ def check_close(close: RoundClose, state: SiteState, mechanism: Mechanism, party
         "The survivors are not a sorted set of the session's sites with this one in it.",
     )
     expect(
-        len(close.survivors) >= max(party.policy.smallest_cohort, close.threshold),
+        len(close.survivors) >= max(party.policy.smallest_cohort, mechanism.needed_survivors()),
         f"A sum over {len(close.survivors)} survivors is below the threshold or this site's "
         "smallest cohort: no share was released.",
     )

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Protocol
 import msgspec
 
 from crypto.codec import Digest, Message
-from secure_fl.rounds.messages import Hello, Names, Number
+from secure_fl.rounds.messages import Heads, Hello, Names, Number
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
@@ -24,7 +24,9 @@ class Stage(Enum):
     READY = "ready"
     """Next: the header of a round."""
     UPLOADED = "uploaded"
-    """Next: the survivors."""
+    """Next: the survivors, to be confirmed if the adversary is malicious."""
+    CONFIRMED = "confirmed"
+    """Next: what the survivors confirmed."""
     FINISHED = "finished"
     """Next: nothing but a new attempt."""
 
@@ -37,7 +39,7 @@ class OpenedSum(Message, frozen=True, tag="secure-fl.opened-sum.v1"):
     survivors: Names
 
 
-class SiteState(Message, frozen=True, tag="secure-fl.site-state.v1"):
+class SiteState(Message, frozen=True, tag="secure-fl.site-state.v2"):
     """Everything a site remembers of a run between two requests.
 
     Attributes:
@@ -52,6 +54,8 @@ class SiteState(Message, frozen=True, tag="secure-fl.site-state.v1"):
         checkpoint_size: leaves under the last checkpoint that this site has seen.
         checkpoint_root: that checkpoint's Merkle root.
         pending: this site's own statements that the next checkpoint must include.
+        heads: how many requests of the run were answered, the hash chain over them, and the
+            ledger's head after the last.
         request_digest: of the last request answered.
         reply: the bytes it was answered with; the same request gets the same bytes.
     """
@@ -67,6 +71,7 @@ class SiteState(Message, frozen=True, tag="secure-fl.site-state.v1"):
     checkpoint_size: Number
     checkpoint_root: Digest
     pending: tuple[bytes, ...]
+    heads: Heads
     request_digest: Annotated[bytes, msgspec.Meta(max_length=32)]
     reply: bytes
 

@@ -24,6 +24,7 @@ class Phase(Enum):
     HELLO = "hello"
     SHARE = "share"
     OPEN = "open"
+    CONFIRM = "confirm"
     CLOSE = "close"
 
 
@@ -71,7 +72,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Proposal:
-    """What a coordinator runs: the same for every site."""
+    """What a coordinator runs: the same for every site.
+
+    `left_out` are sites that broke the protocol in an earlier attempt: nothing of theirs is taken.
+    """
 
     run_id: bytes
     attempt: int
@@ -79,3 +83,4 @@ class Proposal:
     mechanism: Mechanism
     roster: Roster
     spec: UpdateSpec
+    left_out: frozenset[str] = frozenset()

@@ -4,26 +4,32 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from crypto.codec import decode
 from crypto.masked_sum import (
+    Adversary,
     CipherSuite,
+    CohortRisk,
     MaskingCoordinator,
     MaskingSite,
     Release,
     RoundBinding,
     Session,
+    choose_neighbourhood,
     default_threshold,
 )
+from crypto.masked_sum_shares import LARGEST_DEALT_BYTES, DealtShares
+from crypto.ring import pack
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from numpy.typing import NDArray
 
-    from crypto.masked_sum import SiteKeys
+    from crypto.masked_sum import Confirmation, SiteKeys
     from crypto.secrets import Entropy
 
 
@@ -37,16 +43,23 @@ def entropy_of(seed: str) -> Entropy:
     return entropy
 
 
-def session_of(n: int, *, threshold: int | None = None, attempt: int = 0) -> Session:
-    return Session(
-        run_id=b"r" * 16,
-        attempt=attempt,
-        roster_digest=b"o" * 32,
-        config_digest=b"c" * 32,
-        suite=CipherSuite.X25519_HKDF_AES256CTR_Z32,
-        sites=tuple(f"site-{index:03d}" for index in range(n)),
-        threshold=default_threshold(n) if threshold is None else threshold,
-    )
+def session_of(n: int, **changes: Any) -> Session:  # noqa: ANN401 - fields of a session
+    """A session of `n` sites, in the complete graph unless `risk` is given."""
+    fields: dict[str, Any] = {
+        "run_id": b"r" * 16,
+        "attempt": 0,
+        "roster_digest": b"o" * 32,
+        "config_digest": b"c" * 32,
+        "suite": CipherSuite.X25519_HKDF_AES256CTR_Z32,
+        "adversary": Adversary.SEMI_HONEST,
+        "sites": tuple(f"site-{index:03d}" for index in range(n)),
+        "threshold": default_threshold(n),
+    }
+    risk = changes.get("risk")
+    if isinstance(risk, CohortRisk):
+        drawn = choose_neighbourhood(n, risk)
+        fields |= {"threshold": drawn.threshold, "degree": drawn.degree}
+    return Session(**(fields | changes))
 
 
 def binding_of(
@@ -83,10 +96,20 @@ class Simulation:
             name: self.sites[name].shares_for(round_number, keys, self.entropy)
             for name in (keys if who is None else sorted(who))
         }
+        for name, dealt in self.dealt[round_number].items():
+            self.coordinator.accept_shares(name, round_number, dealt)
 
     def inbox(self, receiver: str, binding: RoundBinding) -> dict[str, bytes]:
         dealt = self.dealt[binding.round]
-        return {peer: dealt[peer][receiver] for peer in binding.cohort if peer != receiver}
+        return {
+            peer: dealt[peer][receiver]
+            for peer in binding.cohort
+            if peer != receiver and receiver in dealt[peer]
+        }
+
+    def message(self, dealer: str, holder: str, round_number: int = 0) -> DealtShares:
+        data = self.dealt[round_number][dealer][holder]
+        return decode(DealtShares, data, limit_bytes=LARGEST_DEALT_BYTES)
 
     def open(self, binding: RoundBinding, d: int) -> None:
         self.coordinator.begin(binding, d)
@@ -94,12 +117,26 @@ class Simulation:
             self.sites[name].open_round(binding, self.inbox(name, binding))
 
     def upload(self, name: str, vector: NDArray[np.uint32]) -> None:
-        self.coordinator.add(name, self.sites[name].mask(vector.copy()))
+        masked = self.sites[name].mask(vector.copy())
+        self.coordinator.add(name, pack(masked, self.session.width_bits))
+
+    def confirm(self, who: Iterable[str] | None = None) -> list[Confirmation]:
+        survivors = self.coordinator.survivors()
+        confirmations = [
+            self.sites[name].confirm(survivors) for name in (survivors if who is None else who)
+        ]
+        for confirmation in confirmations:
+            self.coordinator.check_confirmation(confirmation)
+        return confirmations
 
     def release(self, who: Iterable[str] | None = None) -> dict[str, Release]:
+        """What the survivors release; against a malicious coordinator all confirm first."""
         survivors = self.coordinator.survivors()
+        confirmations: list[Confirmation] = []
+        if self.session.adversary is Adversary.MALICIOUS:
+            confirmations = self.confirm()
         return {
-            name: self.sites[name].release(survivors)
+            name: self.sites[name].release(survivors, confirmations)
             for name in (survivors if who is None else who)
         }
 
@@ -125,9 +162,10 @@ def vectors_of(names: Iterable[str], d: int, seed: int = 0) -> dict[str, NDArray
     return vectors
 
 
-def sum_of(vectors: Iterable[NDArray[np.uint32]]) -> list[int]:
-    """The plaintext sum modulo 2^32, in Python's integers."""
-    return [sum(column) % 2**32 for column in zip(*(v.tolist() for v in vectors), strict=True)]
+def sum_of(vectors: Iterable[NDArray[np.uint32]], width_bits: int = 32) -> list[int]:
+    """The plaintext sum modulo 2^width, in Python's integers."""
+    columns = zip(*(v.tolist() for v in vectors), strict=True)
+    return [sum(column) % 2**width_bits for column in columns]
 
 
 def keyed() -> Simulation:

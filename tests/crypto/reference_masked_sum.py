@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -58,8 +59,11 @@ def hkdf(secret: bytes, salt: bytes, info: bytes, length: int) -> bytes:
     return out[:length]
 
 
-def key_stream(key: bytes, n_bytes: int, start: int = 0) -> bytes:
-    """SP 800-38A, 6.5: one AES block per value of a 128-bit big-endian counter."""
+def key_stream(key: bytes, n_bytes: int, start: int = 2) -> bytes:
+    """SP 800-38A, 6.5: one AES block per value of a 128-bit big-endian counter.
+
+    From two: GCM keeps counter block one for its tag (SP 800-38D, 7.1).
+    """
     encryptor = Cipher(algorithms.AES(key), modes.ECB()).encryptor()  # noqa: S305 - one block each
     counters = range(start, start + -(-n_bytes // 16))
     return b"".join(encryptor.update(c.to_bytes(16, "big")) for c in counters)[:n_bytes]
@@ -105,32 +109,50 @@ def self_mask(seed: bytes, site: str, binding: bytes, size: int) -> list[int]:
     return mask_words(key, size)
 
 
-def pairwise_mask(
-    site: str, peer: str, secrets: Mapping[str, bytes], binding: bytes, size: int
-) -> list[int]:
+def mask_scalar(mask_secret: bytes, session: bytes, site: str) -> bytes:
+    """The X25519 scalar that follows from a site's mask secret."""
+    context = encoded("secure-fl.masking-key.v1", session, site, "mask")
+    return hkdf(mask_secret, b"", b"secure-fl/v1/masking-x25519\x00" + context, 32)
+
+
+def keys_digest(fields: Sequence[object]) -> bytes:
+    """What stands for announced keys: SHA-256 of the message with these fields, in order."""
+    return hashlib.sha256(encoded("secure-fl.site-keys.v2", *fields)).digest()
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """The X25519 secrets of a cohort, and the digests of what was announced, by site."""
+
+    scalars: Mapping[str, bytes]
+    announced: Mapping[str, bytes]
+    binding: bytes
+
+
+def pairwise_mask(site: str, peer: str, cohort: Cohort, size: int) -> list[int]:
     """What `site` adds for `peer`: the pair's mask, negated if its own name is the greater."""
     low, high = sorted((site, peer))
-    publics = (public_key(secrets[low]), public_key(secrets[high]))
-    context = encoded("secure-fl.pairwise-mask.v1", binding, low, high, *publics)
-    agreed = x25519(secrets[low], publics[1])
+    context = encoded(
+        "secure-fl.pairwise-mask.v2",
+        cohort.binding,
+        low,
+        high,
+        cohort.announced[low],
+        cohort.announced[high],
+        *(False, False),  # neither end sent a half of the pair's secret
+    )
+    agreed = x25519(cohort.scalars[low], public_key(cohort.scalars[high]))
     words = mask_words(hkdf(agreed, b"", b"secure-fl/v1/pairwise-mask\x00" + context, 32), size)
     return words if site == low else [-word for word in words]
 
 
-def upload(
-    site: str,
-    vector: Sequence[int],
-    secrets: Mapping[str, bytes],
-    seed: bytes,
-    binding: bytes,
-) -> list[int]:
-    """The masked vector of `site`; `secrets` are the whole cohort's mask secrets, by name."""
-    total = [
-        x + m for x, m in zip(vector, self_mask(seed, site, binding, len(vector)), strict=True)
-    ]
-    for peer in secrets:
+def upload(site: str, vector: Sequence[int], cohort: Cohort, seed: bytes) -> list[int]:
+    """The masked vector of `site`."""
+    own = self_mask(seed, site, cohort.binding, len(vector))
+    total = [x + m for x, m in zip(vector, own, strict=True)]
+    for peer in cohort.scalars:
         if peer != site:
-            mask = pairwise_mask(site, peer, secrets, binding, len(vector))
+            mask = pairwise_mask(site, peer, cohort, len(vector))
             total = [x + m for x, m in zip(total, mask, strict=True)]
     return [x % 2**32 for x in total]
 

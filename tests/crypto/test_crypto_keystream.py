@@ -11,7 +11,7 @@ import reference_masked_sum as twin
 from hypothesis import given
 from hypothesis import strategies as st
 
-from crypto.keystream import BLOCK_BYTES, KeyStream
+from crypto.keystream import BLOCK_BYTES, STREAM_BYTES, KeyStream
 from crypto.secrets import SecretBytes
 
 
@@ -31,10 +31,21 @@ def test_the_twin_gives_the_published_vector() -> None:
     assert bytes(a ^ b for a, b in zip(plain, stream, strict=True)) == expected
 
 
-def test_the_counter_starts_at_zero_and_the_key_is_aes_256() -> None:
-    # AES-256 of the zero block under the zero key (NIST AESAVS, GFSbox256 has this key).
+def test_the_stream_is_the_published_one_of_gcm_over_zeros() -> None:
+    # McGrew and Viega, "The Galois/Counter Mode of Operation", test case 14: zero key of 256 bits,
+    # zero nonce, one block of zeros.
     stream = KeyStream(SecretBytes(bytes(32)))
-    assert stream.read(16).hex() == "dc95c078a2408989ad48a21492842087"
+    assert stream.read(16).hex() == "cea7403d4d606b6e074ec5d3baf39d18"
+
+
+def test_a_stream_ends_before_its_counter_repeats() -> None:
+    stream = KeyStream(SecretBytes(bytes(32)))
+    assert STREAM_BYTES <= (2**32 - 2) * 16 - 4096  # SP 800-38D, 5.2.1.1: the longest plaintext
+    stream._left_bytes = 24  # as if all but the last bytes had been read
+    stream.read(20)
+    with pytest.raises(ValueError, match="5 bytes were asked of a stream that has 4 left"):
+        stream.read(5)
+    stream.read(4)
 
 
 @given(key=st.binary(min_size=32, max_size=32), cuts=st.lists(st.integers(0, 9000), max_size=8))

@@ -129,9 +129,14 @@ def test_a_state_that_contradicts_itself_is_refused() -> None:
     def changed(index: int, value: object) -> bytes:
         return msgspec.msgpack.encode([*tree[:index], value, *tree[index + 1 :]])
 
-    phase, keys, binding, held = rounds[0]
+    phase, keys, binding, held, announced = rounds[0]
+
+    def masked_as(**fields: object) -> bytes:
+        parts = {"binding": binding, "held": held} | fields
+        return changed(5, [[phase, keys, parts["binding"], parts["held"], announced], rounds[1]])
+
     contradictions = {
-        "another schema": changed(0, "secure-fl.masking-site.v2"),
+        "another schema": changed(0, "secure-fl.masking-site.v3"),
         "not in the session": changed(2, "stranger"),
         "another site's keys": changed(2, B),
         "a short channel key": changed(3, b"short"),
@@ -139,20 +144,20 @@ def test_a_state_that_contradicts_itself_is_refused() -> None:
         "an unknown phase": changed(5, [["odd", keys], rounds[1]]),
         "one round twice": changed(5, [rounds[0], rounds[0]]),
         "rounds out of order": changed(5, [rounds[1], rounds[0]]),
-        "a share too few": changed(
-            5, [[phase, keys, binding, {k: v for k, v in held.items() if k != B}], rounds[1]]
-        ),
-        "a short share": changed(
-            5, [[phase, keys, binding, {**held, B: [b"short", b"short"]}], rounds[1]]
-        ),
-        "another session's round": changed(
-            5, [[phase, keys, [binding[0], bytes(32), *binding[2:]], held], rounds[1]]
+        "no share of its own": masked_as(held={k: v for k, v in held.items() if k != A}),
+        "a share of a stranger": masked_as(held={**held, "zz": held[B]}),
+        "shares out of order": masked_as(held={k: held[k] for k in sorted(held, reverse=True)}),
+        "a short share": masked_as(held={**held, B: [b"short", b"short", b""]}),
+        "another session's round": masked_as(binding=[binding[0], bytes(32), *binding[2:]]),
+        "another round's binding": masked_as(binding=[*binding[:2], 9, *binding[3:]]),
+        "a cohort without this site": masked_as(
+            binding=[*binding[:4], [B, C], *binding[5:]], held={B: held[B]}
         ),
         "a secret that is text": changed(3, "x" * 32),
         "not a state": msgspec.msgpack.encode({"a": 1}),
         "a number in a longer encoding": STATES[0][:-2] + b"\xd0\xff\x90",
         "nothing": b"",
-        "too long": bytes((1 << 20) + 1),
+        "too long": bytes((1 << 25) + 1),
     }
     assert STATES[0].endswith(b"\xff\x90"), "minus one and no rounds"
     accepted = [what for what, state in contradictions.items() if not is_refused(state)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import tracemalloc
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -19,27 +20,32 @@ from crypto.masking import (
     MaskTerm,
     PairEnd,
     add_masks,
-    check_vector,
     expand_mask,
     pairwise_term,
     self_mask_key,
 )
+from crypto.ring import check_vector
 from crypto.secrets import SecretBytes
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 BINDING = hashlib.sha256(b"a round").digest()
-KNOWN_STREAM = ["b60090f2", "d09f492a", "6a9af3a9", "80772edd"]
-KNOWN_MASKS = ["8c0cf0ec", "548fd1ce", "d6e0febf", "39022730"]
+KNOWN_STREAM = ["deb5bc0e", "bd832cb5", "35a9a808", "99912c18"]
+KNOWN_MASKS = ["0bdf4b65", "82f9201e", "22f29af6", "684589b3"]
 
 
 def key_of(name: str) -> AgreementKey:
     return AgreementKey(SecretBytes(hashlib.sha256(name.encode()).digest()))
 
 
-def end_of(name: str) -> PairEnd:
-    return PairEnd(name, key_of(name).public)
+def announced_of(name: str) -> bytes:
+    return hashlib.sha256(f"what {name} announced".encode()).digest()
+
+
+def end_of(name: str, half: bytes | None = None) -> PairEnd:
+    sent = None if half is None else SecretBytes(half)
+    return PairEnd(name, key_of(name).public, announced_of(name), sent)
 
 
 def term(owner: str, peer: str, binding: bytes = BINDING) -> MaskTerm:
@@ -64,7 +70,9 @@ def test_known_answer_of_the_pairwise_and_self_masks() -> None:
     self_key = self_mask_key(SecretBytes(b"s" * 32), "bank-a", BINDING)
     own = mask_of([MaskTerm(self_key, negative=False)], 2)
     secrets = {name: key_of(name).secret.reveal() for name in ("bank-a", "bank-b")}
-    assert pair == twin.pairwise_mask("bank-a", "bank-b", secrets, BINDING, 2)
+    announced = {name: announced_of(name) for name in ("bank-a", "bank-b")}
+    cohort = twin.Cohort(secrets, announced, BINDING)
+    assert pair == twin.pairwise_mask("bank-a", "bank-b", cohort, 2)
     assert own.tolist() == twin.self_mask(b"s" * 32, "bank-a", BINDING, 2)
     assert [f"{word:08x}" for word in [*pair, *own.tolist()]] == KNOWN_MASKS
 
@@ -92,18 +100,31 @@ def test_a_pair_cancels_and_one_end_alone_does_not() -> None:
 
 def test_anything_bound_differently_makes_another_mask() -> None:
     base = mask_of([term("bank-a", "bank-b")])
-    other_key = PairEnd("bank-b", key_of("elsewhere").public)
+    a, b = end_of("bank-a"), end_of("bank-b")
+    ends = {
+        "another key": (a, replace(b, public=key_of("elsewhere").public)),
+        "another announcement": (a, replace(b, announced=bytes(32))),
+        "the owner's other announcement": (replace(a, announced=bytes(32)), b),
+        "the same keys under another name": (replace(a, site="bank-x"), b),
+        "a half from the one": (end_of("bank-a", b"h" * 32), b),
+        "the same half from the other": (a, end_of("bank-b", b"h" * 32)),
+        "both halves": (end_of("bank-a", b"h" * 32), end_of("bank-b", b"h" * 32)),
+        "another half": (end_of("bank-a", b"x" * 32), b),
+    }
     variants = [
         term("bank-a", "bank-b", hashlib.sha256(b"another round").digest()),
         term("bank-a", "bank-c"),
-        pairwise_term(key_of("bank-a"), end_of("bank-a"), other_key, BINDING),
-        pairwise_term(  # the same two keys under other names
-            key_of("bank-a"), PairEnd("bank-x", key_of("bank-a").public), end_of("bank-b"), BINDING
-        ),
+        *(pairwise_term(key_of("bank-a"), *pair, BINDING) for pair in ends.values()),
     ]
-    for variant in variants:
-        mask = mask_of([MaskTerm(variant.key, negative=False)])
-        assert not np.array_equal(mask, base)
+    masks = [mask_of([MaskTerm(variant.key, negative=False)]).tobytes() for variant in variants]
+    assert len({base.tobytes(), *masks}) == 1 + len(variants)
+
+
+def test_both_ends_of_a_hybrid_pair_derive_the_same_mask() -> None:
+    a, b = end_of("bank-a", b"1" * 32), end_of("bank-b", b"2" * 32)
+    first = pairwise_term(key_of("bank-a"), a, b, BINDING)
+    second = pairwise_term(key_of("bank-b"), b, a, BINDING)
+    assert not mask_of([first, second]).any()
 
 
 def test_self_masks_differ_by_site_and_round() -> None:
@@ -173,4 +194,6 @@ def test_a_pair_needs_two_sites_and_the_owners_secret() -> None:
 
 def test_a_peer_with_a_key_of_low_order_is_refused() -> None:
     with pytest.raises(PeerError, match="low order"):
-        pairwise_term(key_of("bank-a"), end_of("bank-a"), PairEnd("bank-b", bytes(32)), BINDING)
+        pairwise_term(
+            key_of("bank-a"), end_of("bank-a"), PairEnd("bank-b", bytes(32), bytes(32)), BINDING
+        )

@@ -30,6 +30,8 @@ from secure_fl.rounds.coordinator import Coordinator
 from secure_fl.rounds.messages import (
     CloseReply,
     CloseRequest,
+    ConfirmReply,
+    ConfirmRequest,
     HelloReply,
     HelloRequest,
     OpenReply,
@@ -38,7 +40,8 @@ from secure_fl.rounds.messages import (
     ShareReply,
     ShareRequest,
 )
-from secure_fl.rounds.site import Site, SiteParts
+from secure_fl.rounds.site import Site
+from secure_fl.rounds.site_parts import SiteParts
 from secure_fl.rounds.site_state import SiteState
 from secure_fl.rounds.steps import OpenedRound, Phase, Proposal, Step
 from secure_fl.transcript import Transcript
@@ -69,12 +72,14 @@ REQUESTS: dict[Phase, type[Message]] = {
     Phase.HELLO: HelloRequest,
     Phase.SHARE: ShareRequest,
     Phase.OPEN: OpenRequest,
+    Phase.CONFIRM: ConfirmRequest,
     Phase.CLOSE: CloseRequest,
 }
 REPLIES: dict[Phase, type[Message]] = {
     Phase.HELLO: HelloReply,
     Phase.SHARE: ShareReply,
     Phase.OPEN: OpenReply,
+    Phase.CONFIRM: ConfirmReply,
     Phase.CLOSE: CloseReply,
 }
 

@@ -96,7 +96,18 @@ def test_a_whole_file_loads(tmp_path: Path) -> None:
             "is not a key of this file under this `mode`: remove it",
         ),
         ('adversary = "semi-honest"\n', "", "`mechanism.adversary` is missing and has no default"),
-        ('"semi-honest"', '"malicious"', "`mechanism.adversary`: Input should be 'semi-honest'"),
+        ('"semi-honest"', '"kind"', "`mechanism.adversary`: Input should be 'semi-honest' or"),
+        ("sites = 4", "sites = 400", "`mechanism.cohort` (drop_out_rate and corrupted_share) is"),
+        (
+            "sites = 4",
+            "sites = 4\ncohort = {drop_out_rate = 0.1, corrupted_share = 0.1}",
+            "has no meaning up to there",
+        ),
+        (
+            "sites = 4",
+            "sites = 400\nthreshold = 300\ncohort = {drop_out_rate = 0.1, corrupted_share = 0.1}",
+            "leave `mechanism.threshold` out",
+        ),
         ("rounds = 3", "rounds = 3\nbatch_size = 8", "no meaning under Poisson sampling"),
         ("sites = 4", "sites = 4\nthreshold = 2", "a threshold of 2 among 4 sites lets a split"),
         ("sites = 4", "sites = 4\nthreshold = 5", "choose 3 to 4, or leave it out"),
@@ -184,6 +195,7 @@ def test_what_is_signed_is_exactly_this() -> None:
     # One more key is another encoding: parties of two versions refuse each other.
     written = (
         '{"adapter":{"alpha":16,"rank":8,"target_modules":["query"]},"adversary":"semi-honest",'
+        '"cipher_suite":"x25519-hkdf-sha256-aes256ctr-z32","cohort":null,'
         '"data":{"dataset":"finance.generated","scrub":[]},"encoding":{"bits":32,"clip_range":4},'
         f'"method":"fedit","model":{{"max_length":128,"name":"tiny","revision":null,'
         f'"weights_sha256":"{WEIGHTS}"}},"privacy":{{"mode":"none"}},"protection":"masked",'
@@ -235,6 +247,10 @@ def test_what_is_signed_is_read_back_the_same(changes: dict[str, Any]) -> None:
         {"seed": 1},
         {"protection": "plain"},
         {"threshold": 4},
+        {"adversary": "malicious"},
+        {"cipher_suite": "x25519-mlkem768-hkdf-sha256-aes256ctr-z32"},
+        {"encoding__bits": 24},
+        {"sites": 200, "cohort": {"drop_out_rate": 0.1, "corrupted_share": 0.2}},
         {"data__scrub": ["IBAN_CODE"]},
         {"model__max_length": 64},
         {"adapter__rank": 4},

@@ -19,7 +19,6 @@ from round_lies import (
 from round_simulator import (
     RUN_ID,
     SPEC,
-    code_of,
     key_of,
     mechanism_of,
     opened_as,
@@ -74,34 +73,33 @@ LIMIT = 1 << 24
         ({"sites": ("coordinator", "site-1", "site-2", "site-3")}, "not a sorted set"),
         ({"sites": ("site-2", "site-3", "site-4")}, "not in the proposed cohort"),
         ({"sites": ("site-1", "site-2", "site-3")}, "differ from the signed configuration"),
-        ({"threshold": 2}, "differ from the signed configuration"),
+        ({"threshold": 2}, "a session that cannot be"),
         ({"threshold": 4}, "differ from the signed configuration"),
         ({"suite": "rot13"}, "the session was refused"),
-        ({"first_round": 2**32}, "Keys for round 4294967296 were refused"),
+        ({"suite": "x25519-mlkem768-hkdf-sha256-aes256ctr-z32"}, "Cipher suite, adversary or"),
+        ({"adversary": "malicious"}, "Cipher suite, adversary or width differ"),
+        ({"adversary": "nobody"}, "this version has semi-honest, malicious"),
+        ({"width_bits": 24}, "Cipher suite, adversary or width differ"),
+        ({"width_bits": 16}, "elements of 16 bits"),
+        ({"degree": 2}, "a session that cannot be"),
+        ({"risk": (1, 1)}, "a session that cannot be"),
+        ({"attempt": 2**32}, "a session that cannot be"),
+        ({"first_round": 2**32}, "there is no round 0 in it"),
+        ({"first_round": 1}, "there is no round 0 in it"),
     ],
 )
 def test_a_proposal_that_is_not_the_consortiums(
     consortium: Consortium, changes: dict[str, Any], words: str
 ) -> None:
-    watched = Watched(consortium)
-    request = changed_hello(request_for(consortium.run()), **changes)
-
-    if "first_round" in changes or "suite" in changes:
-        # Found after the plan was reserved: what was reserved stays so, nothing is joined.
-        assert code_of(watched.party.site.handle(request)) == "protocol"
-        assert words in watched.party.notes[-1]
-        assert watched.party.store.saves == 0
-    else:
-        watched.refuses(request, words)
+    # Nothing was reserved either.
+    Watched(consortium).refuses(changed_hello(request_for(consortium.run()), **changes), words)
 
 
-def test_an_attempt_that_no_session_can_count(consortium: Consortium) -> None:
-    party = consortium.parties["site-1"]
+@pytest.mark.parametrize("round_", [3, 4, 2**32 - 1])
+def test_an_invitation_to_a_round_beyond_the_plan(consortium: Consortium, round_: int) -> None:
+    whole = opened_as(HelloRequest, request_for(consortium.run()))
 
-    reply = party.site.handle(changed_hello(request_for(consortium.run()), attempt=2**32))
-
-    assert code_of(reply) == "config"
-    assert party.store.saves == 0
+    Watched(consortium).refuses(encode(replace(whole, round=round_)), "ends after 3")
 
 
 def test_a_proposal_signed_by_a_site(consortium: Consortium) -> None:
@@ -226,7 +224,8 @@ def test_keys_that_are_not_the_sessions(consortium: Consortium) -> None:
     watched.refuses(asks(now.keys[0], forged, *now.keys[2:]), "does not verify")
     watched.refuses(
         asks(
-            *now.keys[:3], by_coordinator(SiteKeys(ZEROS, "site-4", 0, b"k" * 32, b"m" * 32, ZEROS))
+            *now.keys[:3],
+            by_coordinator(SiteKeys(ZEROS, "site-4", 0, b"k" * 32, b"", b"m" * 32, b"", ZEROS)),
         ),
         "which is not in this session",
     )
@@ -289,9 +288,14 @@ def test_a_header_that_is_not_the_rounds(
 
 
 def test_a_round_beyond_the_plan(consortium: Consortium) -> None:
-    run = consortium.run(first_round=3).until(Phase.OPEN, 3)
+    run = consortium.run().until(Phase.OPEN, 2)
+    request = request_for(run)
+    state = consortium.parties["site-1"].state()
+    # As if the site had been through the last round: its stage is the first thing looked at.
+    consortium.parties["site-1"].store.save(RUN_ID, replace(state, round=3))
 
-    Watched(consortium).refuses(request_for(run), "the plan that was reserved is over")
+    beyond = changed_header(request, round=3)
+    Watched(consortium).refuses(beyond, "the plan that was reserved is over")
 
 
 def test_other_parameters_than_were_signed(consortium: Consortium) -> None:
@@ -352,7 +356,7 @@ def test_requests_of_another_run_are_not_answered(consortium: Consortium) -> Non
     crossed = replace(opened_as(OpenRequest, request_for(one)), run_id=b"the-second-run!!")
     watched.refuses(encode(crossed), "another session: it was replayed")
     unknown = replace(opened_as(OpenRequest, request_for(one)), run_id=b"never-joined-run")
-    watched.refuses(encode(unknown), "never joined")
+    watched.refuses(encode(unknown), "never joined", "unknown-run")
     one.finish()
     other.finish()
 
@@ -455,7 +459,13 @@ def test_a_refusal_never_carries_text_and_the_sites_log_has_the_words(
     assert b"Erika" not in reply
     assert party.notes == ["refused: the record of Erika Mustermann is damaged"]
     assert len({len(encode(Refusal(code=code))) for code in RefusalCode}) > 1  # the code alone
-    assert {code.value for code in RefusalCode} == {"policy", "config", "protocol", "record"}
+    assert {code.value for code in RefusalCode} == {
+        "policy",
+        "config",
+        "protocol",
+        "record",
+        "unknown-run",
+    }
 
 
 def test_a_refused_site_has_no_state(consortium: Consortium) -> None:

@@ -170,14 +170,16 @@ def _opened_by_a_liar(run: Run, lie: Callable[[bytes], bytes]) -> tuple[np.ndarr
     survivors = []
     for name in sorted(requests):
         reply = opened_as(OpenReply, parties[name].site.handle(requests[name]))
-        sums.add(name, np.frombuffer(reply.vector, "<u4"))
+        sums.add(name, reply.vector)
         survivors.append(name)
     releases = {}
     for name, request in requests.items():
         header = opened_as(OpenRequest, request).header
         body = decode(RoundHeader, header.body, limit_bytes=LIMIT)
         close = RoundClose(body.session, body.round, statement_digest(header), tuple(survivors), 3)
-        request_ = CloseRequest(run_id=RUN_ID, close=by_coordinator(close), next_keys=())
+        request_ = CloseRequest(
+            run_id=RUN_ID, close=by_coordinator(close), confirmations=(), next_keys=()
+        )
         reply = parties[name].site.handle(encode(request_))
         releases[name] = decode(Release, opened_as(CloseReply, reply).release, limit_bytes=LIMIT)
     total = np.zeros(SPEC.size, np.uint32)
@@ -259,5 +261,7 @@ def test_masks_do_not_cancel_for_different_cohorts(make_consortium: Make) -> Non
     header = opened_as(OpenRequest, requests["site-2"]).header
     session = decode(RoundHeader, header.body, limit_bytes=LIMIT).session
     close = RoundClose(session, 0, statement_digest(header), run.consortium.names, 3)
-    request_ = CloseRequest(run_id=RUN_ID, close=by_coordinator(close), next_keys=())
+    request_ = CloseRequest(
+        run_id=RUN_ID, close=by_coordinator(close), confirmations=(), next_keys=()
+    )
     Watched(run.consortium, "site-2").refuses(encode(request_), "site-4 cannot have survived")

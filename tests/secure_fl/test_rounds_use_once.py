@@ -181,8 +181,9 @@ def test_what_use_once_prevents(consortium: Consortium) -> None:
 
 @pytest.mark.parametrize("phase", list(Phase))
 def test_a_crash_after_the_state_was_stored_loses_nothing(
-    consortium: Consortium, phase: Phase
+    make_consortium: Make, phase: Phase
 ) -> None:
+    consortium = make_consortium(mechanism_of(adversary="malicious"))
     run = consortium.run().until(phase)
     party = consortium.parties[SITE]
     party.store.crash = "after"
@@ -196,11 +197,12 @@ def test_a_crash_after_the_state_was_stored_loses_nothing(
     assert draws(party) == [(0, 1), (1, 1), (2, 1)]
 
 
-@pytest.mark.parametrize("phase", [Phase.HELLO, Phase.SHARE, Phase.CLOSE])
+@pytest.mark.parametrize("phase", [Phase.HELLO, Phase.SHARE, Phase.CONFIRM, Phase.CLOSE])
 def test_a_crash_before_the_state_was_stored_is_made_good_by_asking_again(
-    consortium: Consortium, phase: Phase
+    make_consortium: Make, phase: Phase
 ) -> None:
     """Nothing left the site, so fresh randomness does no harm."""
+    consortium = make_consortium(mechanism_of(adversary="malicious"))
     run = consortium.run().until(phase)
     party = consortium.parties[SITE]
     party.store.crash = "before"
@@ -237,20 +239,23 @@ def test_a_crash_between_charge_and_upload_costs_the_site_its_round(
     assert draws(party) == [(0, 1), (1, 1), (2, 2)]
 
 
-def test_a_site_that_lost_its_state_counts_as_dropped_until_the_next_attempt(
-    consortium: Consortium,
+def test_a_site_that_lost_its_state_counts_as_dropped_and_comes_back_with_fresh_keys(
+    make_consortium: Make,
 ) -> None:
+    consortium = make_consortium(mechanism_of(training__rounds=4))
     run = consortium.run().until(Phase.OPEN, 1)
     party = consortium.parties[SITE]
+    before = party.state().masking
     party.store.saved.clear()
 
     run.exchange()
     assert "whose state it lost" in party.notes[-1]
-    run.until(Phase.OPEN, 2)
-    assert run.sum.survivors == ("site-2", "site-3", "site-4")
+    run.finish()
 
-    second = consortium.run(attempt=2, first_round=2, parameters=run.sum.parameters).finish()
-    assert second.sum.survivors == consortium.names
+    others = ("site-2", "site-3", "site-4")
+    assert [o.survivors for o in run.opened] == [consortium.names, others, others, consortium.names]
+    assert party.state().masking != before
+    assert draws(party) == [(0, 1), (3, 1)]
 
 
 def test_a_coordinator_that_crashed_after_the_close_gets_the_round_again(
@@ -410,17 +415,17 @@ def test_every_statement_names_the_ledgers_head(consortium: Consortium) -> None:
     joined = decode(
         Joined, opened_as(HelloReply, run.replies[SITE]).joined.body, limit_bytes=LIMIT_BYTES
     )
-    heads.append((joined.ledger_head, consortium.parties[SITE].parts.ledger.head()))
+    heads.append((joined.heads.ledger, consortium.parties[SITE].parts.ledger.head()))
     run.until(Phase.CLOSE)
     uploaded = decode(
         Uploaded, opened_as(OpenReply, run.replies[SITE]).uploaded.body, limit_bytes=LIMIT_BYTES
     )
-    heads.append((uploaded.ledger_head, consortium.parties[SITE].parts.ledger.head()))
+    heads.append((uploaded.heads.ledger, consortium.parties[SITE].parts.ledger.head()))
     run.finish()
     last = opened_as(CloseReply, run.replies[SITE])
     assert last.extract_sent is not None
     sent = decode(ExtractSent, last.extract_sent.body, limit_bytes=LIMIT_BYTES)
-    heads.append((sent.ledger_head, consortium.parties[SITE].parts.ledger.head()))
+    heads.append((sent.heads.ledger, consortium.parties[SITE].parts.ledger.head()))
 
     assert all(said == held for said, held in heads)
     assert len({said for said, _ in heads}) == 3

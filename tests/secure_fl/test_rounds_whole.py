@@ -129,11 +129,16 @@ def test_fewer_sites_on_the_roster_than_the_run_needs(make_consortium: Make) -> 
 # -- drop-outs -------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("phase", [Phase.HELLO, Phase.SHARE, Phase.OPEN])
+@pytest.mark.parametrize(
+    ("phase", "without"), [(Phase.HELLO, 1), (Phase.SHARE, 1), (Phase.OPEN, 2)]
+)
 @pytest.mark.parametrize("reached", [True, False])
-def test_one_site_that_drops_out_before_it_uploads(
-    consortium: Consortium, phase: Phase, *, reached: bool
+@pytest.mark.parametrize("adversary", ["semi-honest", "malicious"])
+def test_one_site_that_drops_out_before_it_uploads_comes_back(
+    make_consortium: Make, phase: Phase, without: int, adversary: str, *, reached: bool
 ) -> None:
+    """It is asked back beside the next round that opens, and takes part in the one after."""
+    consortium = make_consortium(mechanism_of(adversary=adversary))
     run = consortium.run().until(phase)
 
     run.exchange(**{"lost" if reached else "absent": ["site-2"]})
@@ -141,9 +146,10 @@ def test_one_site_that_drops_out_before_it_uploads(
 
     survivors = ("site-1", "site-3", "site-4")
     shared = consortium.start
+    assert [opened.survivors for opened in run.opened[:without]] == [survivors] * without
+    assert [o.survivors for o in run.opened[without:]] == [consortium.names] * (3 - without)
     for opened in run.opened:
-        assert opened.survivors == survivors
-        expected = expected_parameters(consortium, shared, opened.round, survivors)
+        expected = expected_parameters(consortium, shared, opened.round, opened.survivors)
         assert opened.parameters.tobytes() == expected.tobytes()
         shared = opened.parameters
 
@@ -161,13 +167,14 @@ def test_one_site_that_drops_out_before_it_releases(
     expected = expected_parameters(consortium, consortium.start, 0, consortium.names)
     assert run.sum.parameters.tobytes() == expected.tobytes()
     run.finish()
-    assert [opened.survivors for opened in run.opened[1:]] == [("site-1", "site-3", "site-4")] * 2
-    assert set(run.sum.extracts) == {"site-1", "site-3", "site-4"}
+    assert run.opened[1].survivors == ("site-1", "site-3", "site-4")
+    assert run.opened[2].survivors == consortium.names
+    assert set(run.sum.extracts) == set(consortium.names)
 
 
 @pytest.mark.parametrize("phase", list(Phase))
-def test_too_few_sites_give_the_round_up(consortium: Consortium, phase: Phase) -> None:
-    run = consortium.run().until(phase)
+def test_too_few_sites_give_the_round_up(make_consortium: Make, phase: Phase) -> None:
+    run = make_consortium(mechanism_of(adversary="malicious")).run().until(phase)
 
     with pytest.raises(PeerError, match=r"Only 2 of 4 sites .* a sum needs 3"):
         run.exchange(absent=["site-2", "site-3"])
@@ -177,9 +184,11 @@ def test_too_few_sites_give_the_round_up(consortium: Consortium, phase: Phase) -
 
 @pytest.mark.parametrize("phase", list(Phase))
 def test_a_new_attempt_goes_on_where_the_last_one_was_given_up(
-    consortium: Consortium, phase: Phase
+    make_consortium: Make, phase: Phase
 ) -> None:
-    first = consortium.run().until(phase, 1) if phase in {Phase.OPEN, Phase.CLOSE} else None
+    consortium = make_consortium(mechanism_of(adversary="malicious"))
+    later = {Phase.OPEN, Phase.CONFIRM, Phase.CLOSE}
+    first = consortium.run().until(phase, 1) if phase in later else None
     if first is None:
         first = consortium.run().until(phase)
     done = len(first.opened)
@@ -201,6 +210,7 @@ def test_a_site_that_dropped_out_comes_back_with_the_next_attempt(consortium: Co
     first = consortium.run().until(Phase.OPEN, 1)
     first.exchange(absent=["site-4"])
     first.exchange()
+    assert first.sum.survivors == ("site-1", "site-2", "site-3")
     parameters = first.sum.parameters
 
     second = consortium.run(attempt=2, first_round=2, parameters=parameters).finish()

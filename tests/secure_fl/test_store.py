@@ -16,7 +16,7 @@ from crypto.codec import encode
 from crypto.errors import ConfigError, IntegrityError
 from crypto.merkle import EMPTY_ROOT
 from crypto.secrets import system_entropy
-from secure_fl.rounds.messages import Hello
+from secure_fl.rounds.messages import Heads, Hello
 from secure_fl.rounds.reading import NO_DIGEST
 from secure_fl.rounds.site_state import OpenedSum, SiteState, Stage
 from secure_fl.sites.store import FileSiteStore
@@ -37,8 +37,12 @@ def state_of(run_id: bytes = RUN_ID, *, round_: int = 0) -> SiteState:
         config_digest=mechanism.digest(),
         roster_digest=NO_DIGEST,
         suite="suite",
+        adversary="semi-honest",
+        width_bits=32,
         sites=("site-1", "site-2"),
         threshold=2,
+        degree=None,
+        risk=None,
     )
     return SiteState(
         hello=hello,
@@ -52,6 +56,7 @@ def state_of(run_id: bytes = RUN_ID, *, round_: int = 0) -> SiteState:
         checkpoint_size=0,
         checkpoint_root=EMPTY_ROOT,
         pending=(b"leaf",),
+        heads=Heads(entries=1, journal=NO_DIGEST, ledger=NO_DIGEST),
         request_digest=b"",
         reply=b"reply",
     )

@@ -1,0 +1,58 @@
+"""What a site's machine is built from: its records and model, its key, its files, its generator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from crypto.roster import Roster
+    from crypto.secrets import Entropy
+    from crypto.signatures import SigningKey
+    from privacy.ledger import Ledger
+    from privacy.scrubbing import Coverage
+    from privacy.update import Update, UpdateSpec
+    from secure_fl.config import Mechanism
+    from secure_fl.policy import SitePolicy
+    from secure_fl.rounds.site_state import SiteStore
+
+
+class Workbench(Protocol):
+    """What a site's machine asks of the site's records and model."""
+
+    def prepare(self, mechanism: Mechanism) -> bytes:
+        """Return the 32-byte version digest of the records that a run would train on.
+
+        Raises:
+            ConfigError: the site cannot do what the mechanism asks (base model, PII providers).
+        """
+
+    def coverage(self) -> Coverage:
+        """Return which PII entities were looked for, after `prepare`."""
+
+    def spec(self, mechanism: Mechanism) -> UpdateSpec:
+        """Return names, shapes and order of what is shared."""
+
+    def train(self, mechanism: Mechanism, shared: NDArray[np.float32], round_: int) -> Update:
+        """Return how the site's records moved the shared parameters, shape (d,), in a round."""
+
+
+@dataclass(frozen=True)
+class SiteParts:
+    """What a site's machine is built from."""
+
+    name: str
+    key: SigningKey
+    roster: Roster
+    policy: SitePolicy
+    ledger: Ledger
+    workbench: Workbench
+    store: SiteStore
+    entropy: Entropy
+    note: Callable[[str], None]
+    """Writes a line to the site's own log; nothing of it is sent."""
