@@ -1,0 +1,287 @@
+"""The same attacks on this platform's masked sums: real machines, in memory.
+
+The attacker has what it has in `benchmarks.secagg_attacks_flower`. What is refused is refused by
+the code that a deployed party runs; what is not refused has to come to nothing.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Final, cast
+
+import numpy as np
+from msgspec.structs import replace
+
+from benchmarks.secagg_flower_view import vector_of
+from benchmarks.secagg_ours import MaskedRound, binding_of, session_of
+from benchmarks.secagg_outcome import Outcome, recovered
+from crypto.errors import PeerError
+from crypto.keystream import KEY_BYTES, KeyStream
+from crypto.masked_sum import SiteKeys
+from crypto.masked_sum_messages import commit_to_seed
+from crypto.masking import expand_mask, self_mask_key
+from crypto.ring import unpack
+from crypto.roster import Member, Role, Roster
+from crypto.secrets import SecretBytes, system_entropy
+from crypto.shamir import combine_weighted, weights_at_zero
+from crypto.signatures import SigningKey, sign_message
+from privacy.fixed_point import NEAREST
+from secure_fl.methods import find_method
+from secure_fl.rounds.reading import read_statement
+from secure_fl.views import Protection
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from numpy.typing import NDArray
+
+    from crypto.masked_sum import Release, Session
+    from crypto.ring import WidthBits
+
+_KNOWN_WORDS: Final = 4
+"""Of the plaintext, which the attacker is given: enough to confirm a key."""
+_KEY_BITS: Final = 8 * KEY_BYTES
+
+
+def _round(n: int, d: int, threshold: int | None = None) -> MaskedRound:
+    return MaskedRound(session_of(n, threshold=threshold), lambda at: vector_of(at + 1, d), d)
+
+
+def _victim(session: Session) -> str:
+    return session.sites[0]
+
+
+# -- attacks on the masks --------------------------------------------------------------------------
+
+
+def search_one_seed(d: int, search_bits: int) -> Outcome:
+    """Search the one pairwise mask of two sites after an honest round, some plaintext known."""
+    left = _hidden_words(2, d)
+    count = 1 << search_bits
+    began = time.perf_counter()
+    found = [number for number in range(count) if np.array_equal(words_of(number), left)]
+    seconds = time.perf_counter() - began
+    return Outcome(bool(found), f"nothing among {count} of 2^{_KEY_BITS} keys in {seconds:.2f} s")
+
+
+def search_two_seeds(d: int, search_bits: int) -> Outcome:
+    """Search the two masks that hide one of three sites, from both ends, some plaintext known."""
+    left = _hidden_words(3, d)
+    count = 1 << search_bits
+    began = time.perf_counter()
+    table = {words_of(number).tobytes() for number in range(count)}
+    found = [number for number in range(count) if (left - words_of(number)).tobytes() in table]
+    seconds = time.perf_counter() - began
+    tried = f"nothing among twice {count} of 2^{_KEY_BITS} keys in {seconds:.2f} s"
+    return Outcome(bool(found), tried)
+
+
+def words_of(number: int) -> NDArray[np.uint32]:
+    """Return the first words of the mask whose key is `number`, big-endian."""
+    return KeyStream(SecretBytes(number.to_bytes(KEY_BYTES, "big"))).uint32(_KNOWN_WORDS)
+
+
+def _hidden_words(n: int, d: int) -> NDArray[np.uint32]:
+    """Return what the pairwise masks add to the victim's first words, as the server can find it.
+
+    The victim is the least name, so that it adds every mask of a pair. Its plaintext is given.
+    """
+    running = _round(n, d)
+    running.prepare()
+    name = _victim(running.session)
+    data = running.packed(name, running.vector(0))
+    running.coordinator.add(name, data)
+    for place, other in enumerate(running.session.sites[1:], start=1):
+        running.coordinator.add(other, running.packed(other, running.vector(place)))
+    releases = running.release()
+    seed = rebuilt(running.session, releases.values(), name)
+    binding = binding_of(running.session).record(running.session.digest()).digest()
+    own = expand_mask(self_mask_key(seed, name, binding), d)
+    plain = running.grid.encode(running.vector(0), NEAREST)
+    return (unpack(data, running.session.width_bits) - own - plain)[:_KNOWN_WORDS]
+
+
+def rebuilt(session: Session, releases: Iterable[Release], owner: str) -> SecretBytes:
+    """Return the secret that released shares of `owner` give, right or wrong.
+
+    Raises:
+        PeerError: they give none.
+    """
+    chosen = list(releases)
+    weights = weights_at_zero([session.point(release.site) for release in chosen])
+    values = [
+        SecretBytes(share.share)
+        for release in chosen
+        for share in release.shares
+        if share.peer == owner
+    ]
+    return combine_weighted(values, weights)
+
+
+def modulus_of_two(d: int) -> Outcome:
+    """Propose a ring of one bit."""
+    session = session_of(4, width_bits=cast("WidthBits", 1))
+    return Outcome(succeeded=True, found=f"{session.width_bits} bit of {d} elements")
+
+
+# -- attacks on the shares -------------------------------------------------------------------------
+
+
+def both_lists(d: int) -> Outcome:
+    """Ask every site for its share of the victim's seed, and then for that of its mask secret."""
+    running = _round(4, d)
+    running.prepare()
+    running.upload()
+    names = running.session.sites
+    alive = [running.machines[name].release(names) for name in names]
+    dead = [running.machines[name].release(names[1:]) for name in names[1:]]
+    return Outcome(succeeded=True, found=f"{len(alive)} and {len(dead)} shares")
+
+
+def split_survivors(d: int) -> Outcome:
+    """Tell one half that the victim survived and the other that it dropped out."""
+    running = _round(4, d)
+    running.prepare()
+    running.upload()
+    session, names = running.session, running.session.sites
+    alive = [running.machines[name].release(names) for name in names[:2]]
+    dead = [running.machines[name].release(names[1:]) for name in names[2:]]
+    keys = running.announced[_victim(session)]
+    opened = _rebuilds_seed(session, alive, keys)
+    return Outcome(
+        opened and len(dead) >= session.threshold,
+        f"{len(alive)} and {len(dead)} shares, each secret needs {session.threshold}; the seed "
+        f"from {len(alive)}: {'right' if opened else 'wrong'}",
+    )
+
+
+def _rebuilds_seed(session: Session, releases: list[Release], keys: SiteKeys) -> bool:
+    try:
+        seed = rebuilt(session, releases, keys.site).reveal()
+    except PeerError:
+        return False  # the shares give a number that is no secret
+    return commit_to_seed(keys.session, keys.round, keys.site, seed) == keys.self_mask_commitment
+
+
+def threshold_of_one(d: int) -> Outcome:
+    """Propose a threshold of 1."""
+    session = session_of(4, threshold=1)
+    return Outcome(succeeded=True, found=f"{session.threshold} share opens {d} elements")
+
+
+def wrong_share(d: int) -> Outcome:
+    """Let one site release one altered share."""
+    running = _round(4, d)
+    running.prepare()
+    running.upload()
+    releases = dict(running.release())
+    liar = running.session.sites[1]
+    first, *others = releases[liar].shares
+    spoiled = replace(first, share=first.share[:-1] + bytes([first.share[-1] ^ 1]))
+    releases[liar] = replace(releases[liar], shares=(spoiled, *others))
+    total = running.grid.decode_sum(running.coordinator.unmask(releases), len(releases))
+    return Outcome(succeeded=True, found=f"a sum of {total.size} elements came out")
+
+
+def earlier_shares(d: int) -> Outcome:
+    """Hand a site the shares of the round before again."""
+    running = _round(4, d)
+    running.prepare()
+    name = _victim(running.session)
+    before = running.coordinator.inbox(name)
+    keys = {site: machine.keys_for(1, system_entropy) for site, machine in running.machines.items()}
+    for machine in running.machines.values():
+        machine.shares_for(1, keys, system_entropy)
+    refused = running.machines[name].open_round(binding_of(running.session, 1), before)
+    return Outcome(not refused, f"shares of {len(refused)} sites did not open")
+
+
+# -- attacks on who takes part ---------------------------------------------------------------------
+
+
+def substituted_keys(d: int) -> Outcome:
+    """Announce keys of the coordinator's own under a site's name, signed by the coordinator."""
+    del d
+    session = session_of(4)
+    coordinator, roster = _consortium(session)
+    machine = _round(4, 1)
+    machine.prepare()
+    forged = replace(machine.announced[session.sites[1]], mask=system_entropy(32))
+    signed = sign_message(coordinator, session.sites[1], forged)
+    read = read_statement(signed, SiteKeys, session.sites[1], roster)
+    return Outcome(read == forged, "the forged keys were read")
+
+
+def alone(d: int) -> Outcome:
+    """Show a site a list of keys that holds its own alone."""
+    running = _round(4, d)
+    running.prepare()
+    machine, name = running.machines[_victim(running.session)], _victim(running.session)
+    keys = {name: machine.keys_for(1, system_entropy)}
+    dealt = machine.shares_for(1, keys, system_entropy)
+    return Outcome(succeeded=True, found=f"it dealt shares to {len(dealt)}")
+
+
+def sybils(d: int) -> Outcome:
+    """Announce the keys of a site that the coordinator made up, signed by its own new key."""
+    del d
+    session = session_of(4)
+    _, roster = _consortium(session)
+    running = _round(4, 1)
+    running.prepare()
+    keys = replace(running.announced[session.sites[1]], site="site-sybil")
+    signed = sign_message(SigningKey.generate(system_entropy), "site-sybil", keys)
+    read = read_statement(signed, SiteKeys, "site-sybil", roster)
+    return Outcome(read == keys, "the made-up site was believed")
+
+
+def _consortium(session: Session) -> tuple[SigningKey, Roster]:
+    """Return the coordinator's key and the roster that pins it and every site's."""
+    coordinator = SigningKey.generate(system_entropy)
+    sites = (
+        Member(name, Role.SITE, SigningKey.generate(system_entropy).public)
+        for name in session.sites
+    )
+    members = (Member("coordinator", Role.COORDINATOR, coordinator.public), *sites)
+    roster = Roster(
+        consortium="benchmark",
+        members=members,
+        not_before="2026-01-01T00:00:00Z",
+        not_after="2027-01-01T00:00:00Z",
+        serial=1,
+    )
+    return coordinator, roster
+
+
+# -- attacks on the rounds -------------------------------------------------------------------------
+
+
+def asked_again(d: int) -> Outcome:
+    """Start the same round over after it was opened."""
+    running = _round(4, d)
+    running.run()
+    machine = running.machines[_victim(running.session)]
+    keys = machine.keys_for(0, system_entropy)
+    return Outcome(succeeded=True, found=f"new keys for round {keys.round}")
+
+
+def different_models(d: int) -> Outcome:
+    """Open the victim's round over other parameters than everybody else's."""
+    running = _round(4, d)
+    session = running.session
+    other = binding_of(session, parameters=system_entropy(32))
+    running.prepare({_victim(session): other})
+    running.upload()
+    releases = running.release()
+    total = running.grid.decode_sum(running.coordinator.unmask(releases), len(releases))
+    truth = np.zeros(d)
+    for place in range(4):
+        truth += running.vector(place)
+    return recovered(total, truth, 4 * running.grid.step)
+
+
+def rule_replaced(d: int) -> Outcome:
+    """Ask for a rule that reads every site's update, under masked sums."""
+    del d
+    method = find_method("fedit-median", Protection.MASKED)
+    return Outcome(succeeded=True, found=f"{method.name} over a sum")
