@@ -25,6 +25,8 @@ from crypto.secrets import SecretBytes
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
+
     from crypto.secrets import Entropy
 
 KEM_SEED_BYTES: Final = 64
@@ -269,7 +271,7 @@ def _cipher(shared: SecretBytes, public: bytes, ciphertext: bytes, context: byte
     return AESGCM(hkdf(shared, "kem-wrap", info, _KEY_BYTES).reveal())
 
 
-def _coefficients(public: bytes) -> np.ndarray[tuple[int, ...], np.dtype[np.uint16]]:
+def _coefficients(public: bytes) -> NDArray[np.uint16]:
     """Return the 12-bit coefficients of a key (FIPS 203, algorithm 6), shape `(384, 2)`."""
     packed = np.frombuffer(public, dtype=np.uint8, count=_PACKED_BYTES).reshape(-1, 3)
     low, middle, high = (packed[:, at].astype(np.uint16) for at in range(3))
