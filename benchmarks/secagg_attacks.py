@@ -1,7 +1,8 @@
 """Attacks on Flower's SecAgg+ and the same on this platform's masked sums.
 
 Every row is the outcome of code that ran just now: Flower's own mod and workflow on one side, the
-machines of `crypto.masked_sum` on the other. An attack `succeeds` if the attacker has what it set
+machines of `crypto.masked_sum` on the other, and where the coordinator lies in what it signs, whole
+sites of `secure_fl.rounds`. An attack `succeeds` if the attacker has what it set
 out for, it is `refused` if a party raised (the error's name stands beside it, its words below the
 table), and it `fails` if nobody refused and nothing was gained.
 
@@ -24,6 +25,7 @@ from benchmarks import secagg_attacks_flower as flower
 from benchmarks import secagg_attacks_ours as ours
 from benchmarks.cells import Cell, write_cells
 from benchmarks.secagg_seed_search import PAIR_SEED_BITS
+from benchmarks.secagg_site import SiteRefusalError
 from crypto.errors import SecureFLError
 
 if TYPE_CHECKING:
@@ -49,7 +51,7 @@ class AttackCell(Cell):
     Attributes:
         against: which.
         outcome: succeeds, refused or fails.
-        by: the class of the error that refused.
+        by: the class of the error that refused, or the code with which a site did.
         found: what was counted.
         seconds: by the clock on the wall, with everything that the attack needed.
         error: the words of the refusal.
@@ -109,8 +111,8 @@ def carry_out(name: str, against: str, attack: Attack, d: int) -> AttackCell:
         outcome = attack(d)
     except _REFUSALS as error:
         seconds = time.perf_counter() - began
-        words = str(error) or None
-        return AttackCell(name, against, "refused", type(error).__name__, None, seconds, words)
+        by = error.code if isinstance(error, SiteRefusalError) else type(error).__name__
+        return AttackCell(name, against, "refused", by, None, seconds, str(error) or None)
     seconds = time.perf_counter() - began
     verdict = "succeeds" if outcome.succeeded else "fails"
     return AttackCell(name, against, verdict, None, outcome.found, seconds)

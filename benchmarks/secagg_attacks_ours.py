@@ -7,7 +7,7 @@ the code that a deployed party runs; what is not refused has to come to nothing.
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 from msgspec.structs import replace
@@ -15,28 +15,36 @@ from msgspec.structs import replace
 from benchmarks.secagg_flower_view import vector_of
 from benchmarks.secagg_ours import MaskedRound, binding_of, session_of
 from benchmarks.secagg_outcome import Outcome, recovered
+from benchmarks.secagg_site import (
+    VICTIM,
+    LyingCoordinator,
+    changed_hello,
+    keys_in,
+    other_keys,
+    other_parameters,
+)
+from crypto.agreement import AgreementKey
+from crypto.codec import decode
 from crypto.errors import PeerError
 from crypto.keystream import KEY_BYTES, KeyStream
 from crypto.masked_sum import SiteKeys
 from crypto.masked_sum_messages import commit_to_seed
 from crypto.masking import expand_mask, self_mask_key
 from crypto.ring import unpack
-from crypto.roster import Member, Role, Roster
 from crypto.secrets import SecretBytes, system_entropy
 from crypto.shamir import combine_weighted, weights_at_zero
-from crypto.signatures import SigningKey, sign_message
+from crypto.signatures import sign_message
 from privacy.fixed_point import NEAREST
 from secure_fl.methods import find_method
-from secure_fl.rounds.reading import read_statement
+from secure_fl.rounds.steps import Phase
 from secure_fl.views import Protection
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from numpy.typing import NDArray
 
     from crypto.masked_sum import Release, Session
-    from crypto.ring import WidthBits
 
 _KNOWN_WORDS: Final = 4
 """Of the plaintext, which the attacker is given: enough to confirm a key."""
@@ -120,8 +128,7 @@ def rebuilt(session: Session, releases: Iterable[Release], owner: str) -> Secret
 
 def modulus_of_two(d: int) -> Outcome:
     """Propose a ring of one bit."""
-    session = session_of(4, width_bits=cast("WidthBits", 1))
-    return Outcome(succeeded=True, found=f"{session.width_bits} bit of {d} elements")
+    return _told(d, Phase.HELLO, lambda lying, it: changed_hello(lying, it, width_bits=1))
 
 
 # -- attacks on the shares -------------------------------------------------------------------------
@@ -165,8 +172,7 @@ def _rebuilds_seed(session: Session, releases: list[Release], keys: SiteKeys) ->
 
 def threshold_of_one(d: int) -> Outcome:
     """Propose a threshold of 1."""
-    session = session_of(4, threshold=1)
-    return Outcome(succeeded=True, found=f"{session.threshold} share opens {d} elements")
+    return _told(d, Phase.HELLO, lambda lying, it: changed_hello(lying, it, threshold=1))
 
 
 def wrong_share(d: int) -> Outcome:
@@ -200,69 +206,48 @@ def earlier_shares(d: int) -> Outcome:
 
 
 def substituted_keys(d: int) -> Outcome:
-    """Announce keys of the coordinator's own under a site's name, signed by the coordinator."""
-    del d
-    session = session_of(4)
-    coordinator, roster = _consortium(session)
-    machine = _round(4, 1)
-    machine.prepare()
-    forged = replace(machine.announced[session.sites[1]], mask=system_entropy(32))
-    signed = sign_message(coordinator, session.sites[1], forged)
-    read = read_statement(signed, SiteKeys, session.sites[1], roster)
-    return Outcome(read == forged, "the forged keys were read")
+    """Give a site keys of the coordinator's own for each of its peers, signed by its only key."""
+    return _told(d, Phase.SHARE, _with_own_keys)
+
+
+def _with_own_keys(lying: LyingCoordinator, request: bytes) -> bytes:
+    forged = {}
+    for name, signed in keys_in(request).items():
+        if name != VICTIM:
+            keys = decode(SiteKeys, signed.body, limit_bytes=1 << 16)
+            own = AgreementKey.generate(system_entropy).public
+            forged[name] = sign_message(lying.key, name, replace(keys, mask=own))
+    return other_keys(request, forged)
 
 
 def alone(d: int) -> Outcome:
     """Show a site a list of keys that holds its own alone."""
-    running = _round(4, d)
-    running.prepare()
-    machine, name = running.machines[_victim(running.session)], _victim(running.session)
-    keys = {name: machine.keys_for(1, system_entropy)}
-    dealt = machine.shares_for(1, keys, system_entropy)
-    return Outcome(succeeded=True, found=f"it dealt shares to {len(dealt)}")
+    return _told(d, Phase.SHARE, lambda _, it: other_keys(it, {}, alone=True))
 
 
 def sybils(d: int) -> Outcome:
-    """Announce the keys of a site that the coordinator made up, signed by its own new key."""
-    del d
-    session = session_of(4)
-    _, roster = _consortium(session)
-    running = _round(4, 1)
-    running.prepare()
-    keys = replace(running.announced[session.sites[1]], site="site-sybil")
-    signed = sign_message(SigningKey.generate(system_entropy), "site-sybil", keys)
-    read = read_statement(signed, SiteKeys, "site-sybil", roster)
-    return Outcome(read == keys, "the made-up site was believed")
+    """Propose a cohort of the victim and three sites that the coordinator made up."""
+    cohort = (VICTIM, "sybil-1", "sybil-2", "sybil-3")
+    return _told(d, Phase.HELLO, lambda lying, it: changed_hello(lying, it, sites=cohort))
 
 
-def _consortium(session: Session) -> tuple[SigningKey, Roster]:
-    """Return the coordinator's key and the roster that pins it and every site's."""
-    coordinator = SigningKey.generate(system_entropy)
-    sites = (
-        Member(name, Role.SITE, SigningKey.generate(system_entropy).public)
-        for name in session.sites
-    )
-    members = (Member("coordinator", Role.COORDINATOR, coordinator.public), *sites)
-    roster = Roster(
-        consortium="benchmark",
-        members=members,
-        not_before="2026-01-01T00:00:00Z",
-        not_after="2027-01-01T00:00:00Z",
-        serial=1,
-    )
-    return coordinator, roster
+def _told(d: int, phase: Phase, lie: Callable[[LyingCoordinator, bytes], bytes]) -> Outcome:
+    """Let a coordinator send one site a changed request, and count what it answered."""
+    with LyingCoordinator(d) as lying:
+        reply = lying.tell(lie(lying, lying.until(phase)))
+    return Outcome(succeeded=True, found=f"the site answered with {len(reply)} bytes")
 
 
 # -- attacks on the rounds -------------------------------------------------------------------------
 
 
 def asked_again(d: int) -> Outcome:
-    """Start the same round over after it was opened."""
-    running = _round(4, d)
-    running.run()
-    machine = running.machines[_victim(running.session)]
-    keys = machine.keys_for(0, system_entropy)
-    return Outcome(succeeded=True, found=f"new keys for round {keys.round}")
+    """Open the same round once more, with other parameters, after the site masked for it."""
+    with LyingCoordinator(d) as lying:
+        request = lying.until(Phase.OPEN)
+        lying.tell(request)
+        reply = lying.tell(other_parameters(lying, request))
+    return Outcome(succeeded=True, found=f"the site answered with {len(reply)} bytes")
 
 
 def different_models(d: int) -> Outcome:

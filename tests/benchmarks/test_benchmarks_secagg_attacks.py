@@ -22,23 +22,30 @@ from benchmarks.secagg_seed_search import (
     seeds_from,
     seeds_giving,
 )
+from benchmarks.secagg_site import (
+    LyingCoordinator,
+    SiteRefusalError,
+    changed_hello,
+    other_parameters,
+)
 from crypto.errors import PeerError
+from secure_fl.rounds.steps import Phase
 
 D = 20
 BITS = 8
 EXPECTED = {
     "search the seed of a mask": ("succeeds", "fails"),
     "search two seeds at once": ("succeeds", "fails"),
-    "propose a modulus of 2": ("succeeds", "refused ConfigError"),
+    "propose a modulus of 2": ("succeeds", "refused protocol"),
     "one site alive and dead": ("succeeds", "refused PeerError"),
     "split lists of survivors": ("succeeds", "fails"),
-    "propose a threshold of 1": ("succeeds", "refused ConfigError"),
+    "propose a threshold of 1": ("succeeds", "refused protocol"),
     "release a wrong share": ("succeeds", "refused CulpritError"),
     "replay a round's shares": ("refused InvalidToken", "refused PeerError"),
-    "substitute public keys": ("succeeds", "refused PeerError"),
-    "a cohort of one": ("succeeds", "refused PeerError"),
-    "made-up sites": ("succeeds", "refused PeerError"),
-    "ask for a round again": ("succeeds", "refused PeerError"),
+    "substitute public keys": ("succeeds", "refused protocol"),
+    "a cohort of one": ("succeeds", "refused protocol"),
+    "made-up sites": ("succeeds", "refused protocol"),
+    "ask for a round again": ("succeeds", "refused protocol"),
     "a model of its own each": ("succeeds", "refused PeerError"),
     "replace the rule": ("succeeds", "refused ConfigError"),
 }
@@ -71,6 +78,30 @@ def test_an_outcome_is_what_the_code_did() -> None:
     assert (no.outcome, no.by, no.error, no.found) == ("refused", "PeerError", "no 3", None)
     with pytest.raises(RuntimeError):
         carry_out("a", "x", broken, 3)
+
+
+@pytest.mark.parametrize("phase", [Phase.HELLO, Phase.SHARE, Phase.OPEN])
+def test_the_site_that_refuses_a_lie_answers_the_truth(phase: Phase) -> None:
+    with LyingCoordinator(D) as honest:
+        request = honest.until(phase)
+        reply = honest.tell(request)
+        assert honest.tell(request) == reply
+
+
+def test_what_a_liar_signs_anew_is_valid() -> None:
+    with LyingCoordinator(D) as lying:
+        request = lying.until(Phase.HELLO)
+        assert lying.tell(changed_hello(lying, request))
+    with LyingCoordinator(D) as lying:
+        assert lying.tell(other_parameters(lying, lying.until(Phase.OPEN)))
+
+
+def test_a_site_that_refuses_says_why_in_its_own_log() -> None:
+    with LyingCoordinator(D) as lying:
+        request = lying.until(Phase.HELLO)
+        with pytest.raises(SiteRefusalError, match=r"refused: .*digest") as caught:
+            lying.tell(changed_hello(lying, request, config_digest=bytes(32)))
+    assert caught.value.code == "protocol"
 
 
 def test_recovered_counts_coordinates() -> None:
