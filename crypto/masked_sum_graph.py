@@ -1,7 +1,7 @@
 """Who deals shares to whom above 100 sites: k holders each, k and t from hypergeometric tails.
 
 Bell et al., "Secure single-server aggregation with (poly)logarithmic overhead" (CCS 2020), with
-neighbours that each site draws itself, as in their section 4.2: after the round's announcements
+neighbours that each site draws itself, as in their section 4: after the round's announcements
 are fixed, every site draws k others from a seed of its own, deals its shares to them, and shares
 a pairwise mask with each. So the graph comes from one contribution of every site, and nobody can
 grind anybody's: whoever holds a site's shares was drawn by that site alone.
