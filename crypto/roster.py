@@ -2,7 +2,9 @@
 
 Every party pins the root's public key, and looks other parties' keys up on the roster alone,
 never in what the coordinator says. The file is a DSSE envelope around canonical JSON, so a
-roster has one encoding and one digest.
+roster has one encoding and one digest. A key that was revoked stays listed as such in every
+later roster; what may follow a roster is in `crypto.roster_succession`, and how the root key
+itself is replaced in `crypto.root_rotation`.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import re
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from enum import Enum
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
 
@@ -22,8 +24,11 @@ from crypto.dsse import Envelope, sign_envelope, verify_envelope
 from crypto.errors import ConfigError, PeerError
 from crypto.signatures import SigningKey, VerifyKey
 
-PAYLOAD_TYPE: Final = "application/vnd.secure-fl.roster.v1+json"
-SCHEMA: Final = "secure-fl.roster.v1"
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+PAYLOAD_TYPE: Final = "application/vnd.secure-fl.roster.v2+json"
+SCHEMA: Final = "secure-fl.roster.v2"
 
 _TIME: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}Z\Z")
 _LARGEST_SERIAL: Final = 2**53 - 1
@@ -52,19 +57,47 @@ class Member:
     verify_key: VerifyKey
 
 
+class Reason(Enum):
+    """Why a key was revoked, after the reason codes of RFC 5280, section 5.3.1."""
+
+    SUPERSEDED = "superseded"
+    COMPROMISED = "compromised"
+    LOST = "lost"
+    LEFT = "left"
+
+
+@dataclass(frozen=True)
+class Revocation:
+    """A key that no roster may list as a member's again, under any name.
+
+    Attributes:
+        verify_key: the key.
+        name: the member that it was last, for who reads the list.
+        since_serial: the first roster that no longer lists it as a member's.
+        reason: why, if the consortium says so.
+    """
+
+    verify_key: VerifyKey
+    name: str
+    since_serial: int
+    reason: Reason | None = None
+
+
 @dataclass(frozen=True)
 class Roster:
     """The parties of a consortium.
 
     Formal guarantees: names and keys are unique, exactly one member coordinates, at least one is
-    a site, and members stand in the order of their names whatever order they were given in.
+    a site, no member has a revoked key, and members stand in the order of their names and revoked
+    keys in their own whatever order they were given in.
 
     Attributes:
         consortium: what the consortium calls itself, in print.
         members: all parties.
         not_before: first second at which the roster holds, as `YYYY-MM-DDTHH:MM:SSZ`.
         not_after: first second at which it no longer holds, in the same form.
-        serial: raised by one with every new roster, from 1.
+        serial: raised with every new roster, from 1.
+        revoked: every key that was ever revoked.
 
     Raises:
         ConfigError: one of the above does not hold.
@@ -75,6 +108,7 @@ class Roster:
     not_before: str
     not_after: str
     serial: int
+    revoked: tuple[Revocation, ...] = ()
 
     def __post_init__(self) -> None:
         _check_members(self.members)
@@ -92,8 +126,11 @@ class Roster:
                 f"The roster holds from {self.not_before} to {self.not_after}, which is no time "
                 "at all: correct the dates and sign again."
             )
+        _check_revoked(self.revoked, self.members, self.serial)
         ordered = tuple(sorted(self.members, key=lambda member: member.name))
         object.__setattr__(self, "members", ordered)
+        tombstones = tuple(sorted(self.revoked, key=lambda each: each.verify_key.raw))
+        object.__setattr__(self, "revoked", tombstones)
 
     def member(self, name: str) -> Member:
         """Return the member called `name`.
@@ -117,6 +154,10 @@ class Roster:
         """Return the one coordinator."""
         return next(member for member in self.members if member.role is Role.COORDINATOR)
 
+    def revocation(self, key: VerifyKey) -> Revocation | None:
+        """Return when and why `key` was revoked, or None if it was not."""
+        return next((each for each in self.revoked if each.verify_key == key), None)
+
     def payload(self) -> bytes:
         """Return the roster's one encoding: the canonical JSON that the root key signs."""
         members: list[JsonValue] = [
@@ -127,6 +168,15 @@ class Roster:
             }
             for member in self.members
         ]
+        revoked: list[JsonValue] = [
+            {
+                "verify_key": each.verify_key.raw.hex(),
+                "name": each.name,
+                "since_serial": each.since_serial,
+                "reason": None if each.reason is None else each.reason.value,
+            }
+            for each in self.revoked
+        ]
         return canonical_json(
             {
                 "schema": SCHEMA,
@@ -135,6 +185,7 @@ class Roster:
                 "not_before": self.not_before,
                 "not_after": self.not_after,
                 "members": members,
+                "revoked": revoked,
             }
         )
 
@@ -157,9 +208,10 @@ def open_roster(data: bytes, trust: VerifyKey, now: datetime) -> Roster:
     """Return the roster in `data`, if the consortium signed it and it holds at `now`.
 
     Checks, in this order: envelope and payload type, root signature, one encoding, unique names,
-    unique verify keys, exactly one coordinator, root key apart from the members', validity.
-    Not checked: that no newer roster exists. A party remembers the largest `serial` that it has
-    accepted and refuses a smaller one.
+    unique verify keys, exactly one coordinator, no revoked key in use, root key apart from the
+    members', validity.
+    Not checked: that no newer roster exists. A party remembers the last roster that it accepted
+    and takes another only from `crypto.roster_succession.accept_successor`.
 
     Args:
         data: the file.
@@ -170,10 +222,28 @@ def open_roster(data: bytes, trust: VerifyKey, now: datetime) -> Roster:
         IntegrityError: the file is damaged, or `trust` did not sign it.
         ConfigError: it is signed, but says something impossible, or does not hold at `now`.
     """
-    payload = verify_envelope(data, PAYLOAD_TYPE, [trust], threshold=1)
+    roster = read_roster(data, [trust])
+    check_valid(roster, now)
+    return roster
+
+
+def read_roster(data: bytes, trust: Sequence[VerifyKey]) -> Roster:
+    """Return the roster in `data`, if the consortium signed it, whether or not it holds today.
+
+    Only for what went before: an expired roster still says what may follow it.
+
+    Args:
+        data: the file.
+        trust: the consortium's root keys, of which one must have signed.
+
+    Raises:
+        IntegrityError: the file is damaged, or none of `trust` signed it.
+        ConfigError: it is signed, but says something impossible.
+    """
+    payload = verify_envelope(data, PAYLOAD_TYPE, trust, threshold=1)
     roster = _from_payload(payload)
-    _check_root_apart(roster, trust)
-    _check_valid(roster, now)
+    for root in trust:
+        _check_root_apart(roster, root)
     return roster
 
 
@@ -198,19 +268,52 @@ def read_unverified_roster(data: bytes) -> Roster:
     return _from_payload(Envelope.parse(data).unverified_payload)
 
 
+def check_valid(roster: Roster, now: datetime) -> None:
+    """Return if the roster holds at `now`, a time with a time zone.
+
+    Raises:
+        ConfigError: it does not hold yet or no longer, or `now` has no time zone.
+    """
+    if now.tzinfo is None:
+        raise ConfigError(
+            "The roster's validity was to be checked against a time without a time zone: "
+            "pass one in UTC."
+        )
+    told = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if now < _moment(roster.not_before):
+        raise ConfigError(
+            f"The roster of {roster.consortium} holds from {roster.not_before}, and this "
+            f"machine's clock says {told}: nothing was started. Check the clock, or wait."
+        )
+    if now >= _moment(roster.not_after):
+        raise ConfigError(
+            f"The roster of {roster.consortium} expired at {roster.not_after}, and this "
+            f"machine's clock says {told}: nothing was started. Ask the consortium for the "
+            "next roster, or check the clock."
+        )
+
+
 class _MemberJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     name: Name
     role: Role
     verify_key: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
 
 
+class _RevocationJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    verify_key: Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}\Z")]
+    name: Name
+    since_serial: int
+    reason: Reason | None
+
+
 class _RosterJson(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    schema: Literal["secure-fl.roster.v1"]
+    schema: Literal["secure-fl.roster.v2"]
     consortium: str
     serial: int
     not_before: str
     not_after: str
     members: list[_MemberJson]
+    revoked: list[_RevocationJson]
 
 
 def _from_payload(payload: bytes) -> Roster:
@@ -230,6 +333,15 @@ def _from_payload(payload: bytes) -> Roster:
         not_before=parsed.not_before,
         not_after=parsed.not_after,
         serial=parsed.serial,
+        revoked=tuple(
+            Revocation(
+                VerifyKey(bytes.fromhex(each.verify_key)),
+                each.name,
+                each.since_serial,
+                each.reason,
+            )
+            for each in parsed.revoked
+        ),
     )
     if roster.payload() != payload:
         # Two encodings of one roster would have two digests, and masks would not cancel.
@@ -254,6 +366,30 @@ def _check_members(members: tuple[Member, ...]) -> None:
         raise ConfigError("The roster has no site: nobody could train. Add sites and sign again.")
 
 
+def _check_revoked(
+    revoked: tuple[Revocation, ...], members: tuple[Member, ...], serial: int
+) -> None:
+    for each in revoked:
+        require_name(each.name)
+        if not 1 <= each.since_serial <= serial:
+            raise ConfigError(
+                f"The roster of serial {serial} revokes the key {each.verify_key} since serial "
+                f"{each.since_serial}: name a roster from 1 to this one and sign again."
+            )
+    keys = {each.verify_key for each in revoked}
+    if len(keys) != len(revoked):
+        raise ConfigError(
+            "The roster revokes one key twice: nobody could tell since when it is void. Keep the "
+            "first entry and sign again."
+        )
+    for member in members:
+        if member.verify_key in keys:
+            raise ConfigError(
+                f"The roster gives {member.name} a revoked key: whoever stole it could speak for "
+                f"{member.name}. Have {member.name} make a new key and sign again."
+            )
+
+
 def _refuse_repeats(values: list[str], what: str) -> None:
     repeated = sorted({value for value in values if values.count(value) > 1})
     if repeated:
@@ -264,32 +400,17 @@ def _refuse_repeats(values: list[str], what: str) -> None:
 
 
 def _check_root_apart(roster: Roster, root: VerifyKey) -> None:
+    if roster.revocation(root) is not None:
+        raise ConfigError(
+            "The roster revokes the consortium's root key, which was a member's: whoever it was "
+            "lost to could write rosters. Make a root key that nobody had, and sign again."
+        )
     for member in roster.members:
         if member.verify_key == root:
             raise ConfigError(
                 f"{member.name} uses the consortium's root key as its own: it could put anybody "
                 "on the roster. Give it a key of its own and sign again."
             )
-
-
-def _check_valid(roster: Roster, now: datetime) -> None:
-    if now.tzinfo is None:
-        raise ConfigError(
-            "The roster's validity was to be checked against a time without a time zone: "
-            "pass one in UTC."
-        )
-    told = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-    if now < _moment(roster.not_before):
-        raise ConfigError(
-            f"The roster of {roster.consortium} holds from {roster.not_before}, and this "
-            f"machine's clock says {told}: nothing was started. Check the clock, or wait."
-        )
-    if now >= _moment(roster.not_after):
-        raise ConfigError(
-            f"The roster of {roster.consortium} expired at {roster.not_after}, and this "
-            f"machine's clock says {told}: nothing was started. Ask the consortium for the "
-            "next roster, or check the clock."
-        )
 
 
 def _moment(text: str) -> datetime:

@@ -13,7 +13,17 @@ from crypto import roster as roster_module
 from crypto.digests import canonical_json, sha256
 from crypto.dsse import sign_envelope
 from crypto.errors import ConfigError, IntegrityError, PeerError
-from crypto.roster import PAYLOAD_TYPE, Member, Role, Roster, open_roster, sign_roster
+from crypto.roster import (
+    PAYLOAD_TYPE,
+    Member,
+    Reason,
+    Revocation,
+    Role,
+    Roster,
+    open_roster,
+    read_roster,
+    sign_roster,
+)
 from crypto.secrets import SecretBytes
 from crypto.signatures import SigningKey
 
@@ -26,8 +36,12 @@ MEMBERS = (
     Member("lead", Role.COORDINATOR, KEYS[1].public),
     Member("south", Role.SITE, KEYS[2].public),
 )
+REVOKED = (
+    Revocation(KEYS[8].public, "south", 3, Reason.COMPROMISED),
+    Revocation(KEYS[9].public, "east", 4),
+)
 ROSTER = Roster(
-    "Hospitals of the North", MEMBERS, "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z", 4
+    "Hospitals of the North", MEMBERS, "2026-01-01T00:00:00Z", "2027-01-01T00:00:00Z", 4, REVOKED
 )
 DATA = sign_roster(ROOT, ROSTER)
 
@@ -43,6 +57,8 @@ def _member(name: str, role: str, key: SigningKey) -> dict[str, str]:
 
 
 LEAD, NORTH, SOUTH = json.loads(ROSTER.payload())["members"]
+TOMBSTONES = json.loads(ROSTER.payload())["revoked"]
+FIRST = TOMBSTONES[0]
 
 
 def test_a_roster_opens_to_what_was_signed() -> None:
@@ -53,6 +69,8 @@ def test_a_roster_opens_to_what_was_signed() -> None:
     assert opened.coordinator().name == "lead"
     assert opened.member("south").verify_key == KEYS[2].public
     assert opened.serial == 4
+    assert opened.revocation(KEYS[9].public) == REVOKED[1]
+    assert opened.revocation(KEYS[0].public) is None
 
 
 @settings(deadline=None, max_examples=50)
@@ -78,7 +96,8 @@ def test_any_good_roster_survives(data: st.DataObject) -> None:
         members=members,
         not_before=start.strftime("%Y-%m-%dT%H:%M:%SZ"),
         not_after=(start + timedelta(days=30)).strftime("%Y-%m-%dT%H:%M:%SZ"),
-        serial=data.draw(st.integers(1, 2**53 - 1)),
+        serial=data.draw(st.integers(2, 2**53 - 1)),
+        revoked=data.draw(st.sampled_from([(), (Revocation(STRANGER.public, "gone", 2),)])),
     )
     opened = open_roster(sign_roster(ROOT, roster), ROOT.public, start + timedelta(days=1))
     assert opened == roster
@@ -86,7 +105,7 @@ def test_any_good_roster_survives(data: st.DataObject) -> None:
 
 
 def test_the_order_in_which_members_are_given_does_not_move_the_digest() -> None:
-    shuffled = dataclasses.replace(ROSTER, members=MEMBERS[::-1])
+    shuffled = dataclasses.replace(ROSTER, members=MEMBERS[::-1], revoked=REVOKED[::-1])
     assert shuffled == ROSTER
     assert shuffled.digest() == ROSTER.digest()
 
@@ -101,6 +120,12 @@ def test_the_order_in_which_members_are_given_does_not_move_the_digest() -> None
         {"members": (*MEMBERS[:2], Member("south", Role.SITE, KEYS[3].public))},
         {"members": (*MEMBERS[:2], Member("west", Role.SITE, KEYS[2].public))},
         {"members": MEMBERS[:2]},
+        {"revoked": ()},
+        {"revoked": REVOKED[:1]},
+        {"revoked": (REVOKED[0], dataclasses.replace(REVOKED[1], name="west"))},
+        {"revoked": (REVOKED[0], dataclasses.replace(REVOKED[1], since_serial=3))},
+        {"revoked": (REVOKED[0], dataclasses.replace(REVOKED[1], reason=Reason.LOST))},
+        {"revoked": (REVOKED[0], dataclasses.replace(REVOKED[1], verify_key=KEYS[10].public))},
     ],
     ids=lambda change: next(iter(change)),
 )
@@ -159,6 +184,17 @@ def test_a_roster_holds_from_its_first_second_to_before_its_last() -> None:
             open_roster(DATA, ROOT.public, moment)
 
 
+def test_an_expired_roster_is_read_where_only_its_content_counts() -> None:
+    with pytest.raises(ConfigError, match="expired"):
+        open_roster(DATA, ROOT.public, END)
+    assert read_roster(DATA, [ROOT.public]) == ROSTER
+    assert read_roster(DATA, [STRANGER.public, ROOT.public]) == ROSTER
+    with pytest.raises(IntegrityError, match="carries 0 signatures"):
+        read_roster(DATA, [STRANGER.public])
+    with pytest.raises(ConfigError, match="uses the consortium's root key"):
+        read_roster(DATA, [KEYS[0].public, ROOT.public])
+
+
 def test_the_clock_counts_in_utc_whatever_zone_it_is_told_in() -> None:
     tokyo = timezone(timedelta(hours=9))
     assert open_roster(DATA, ROOT.public, START.astimezone(tokyo)) == ROSTER
@@ -200,10 +236,35 @@ IMPOSSIBLE = {
     "a name with a path": ({"members": [LEAD, {**NORTH, "name": "../north"}]}, "cannot read"),
     "a member's unknown field": ({"members": [LEAD, {**NORTH, "admin": True}]}, "cannot read"),
     "an unknown field": ({"comment": "x"}, "cannot read"),
-    "another schema": ({"schema": "secure-fl.roster.v2"}, "cannot read"),
+    "another schema": ({"schema": "secure-fl.roster.v1"}, "cannot read"),
     "serial 0": ({"serial": 0}, "serial"),
     "a serial in words": ({"serial": "4"}, "cannot read"),
     "a serial that is true": ({"serial": True}, "cannot read"),
+    "a revoked key as a member's": (
+        {"members": [LEAD, NORTH, _member("south", "site", KEYS[8])]},
+        "gives south a revoked key",
+    ),
+    "a revoked key under another name": (
+        {"members": [LEAD, NORTH, SOUTH, _member("west", "site", KEYS[8])]},
+        "gives west a revoked key",
+    ),
+    "a key revoked twice": (
+        {"revoked": [FIRST, {**FIRST, "since_serial": 1}]},
+        "revokes one key twice",
+    ),
+    "a key revoked since nothing": ({"revoked": [{**FIRST, "since_serial": 0}]}, "since serial 0"),
+    "a key revoked since the next": ({"revoked": [{**FIRST, "since_serial": 5}]}, "since serial 5"),
+    "the root's key revoked": (
+        {"revoked": [{**FIRST, "verify_key": ROOT.public.raw.hex()}]},
+        "revokes the consortium's root key",
+    ),
+    "revoked keys in another order": ({"revoked": TOMBSTONES[::-1]}, "canonical"),
+    "a reason that nobody knows": ({"revoked": [{**FIRST, "reason": "mood"}]}, "cannot read"),
+    "a reason too few": (
+        {"revoked": [{k: v for k, v in FIRST.items() if k != "reason"}]},
+        "cannot read",
+    ),
+    "nothing of revoked keys": ({"revoked": None}, "cannot read"),
     "no name": ({"consortium": ""}, "printable name"),
     "a name with control characters": ({"consortium": "C\x1b[2J"}, "printable name"),
     "a long name": ({"consortium": "C" * 201}, "printable name"),
@@ -282,10 +343,19 @@ def test_without_the_root_check_a_member_could_write_rosters(
     assert open_roster(data, ROOT.public, NOW).member("south").verify_key == ROOT.public
 
 
+def test_without_the_tombstone_check_a_stolen_key_speaks_for_a_new_member(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(roster_module, "_check_revoked", lambda _revoked, _members, _serial: None)
+    data = _signed(members=[LEAD, NORTH, SOUTH, _member("west", "site", KEYS[8])])
+    opened = open_roster(data, ROOT.public, NOW)
+    opened.member("west").verify_key.verify("vote", b"yes", KEYS[8].sign("vote", b"yes"))
+
+
 def test_without_the_validity_check_an_expired_roster_opens(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(roster_module, "_check_valid", lambda _roster, _now: None)
+    monkeypatch.setattr(roster_module, "check_valid", lambda _roster, _now: None)
     assert open_roster(DATA, ROOT.public, END) == ROSTER
 
 
