@@ -17,12 +17,13 @@ from typing import TYPE_CHECKING
 
 from crypto.errors import ConfigError
 from crypto.keyfiles import read_public, read_secret, write_public, write_secret
-from crypto.roster import Member, Role, Roster, open_roster, sign_roster
+from crypto.roster import Member, Role, Roster, check_valid, open_roster, read_roster, sign_roster
+from crypto.roster_succession import next_roster
 from crypto.secrets import system_entropy
 from crypto.signatures import SigningKey
 from secure_fl.policy import load_policy
 from secure_fl.site_home import SiteHome, now, open_site_home, stamp
-from secure_fl.storage import refused, write_atomically
+from secure_fl.storage import refused, rename_durably, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -64,7 +65,8 @@ def open_consortium(folder: Path, sites: int, policy: Path) -> Consortium:
     """Return the consortium in `folder`, made first if it is not there yet.
 
     Keys, ledgers and policies that exist are used as they are: a ledger outlives runs, and a
-    policy is only changed by its officer.
+    policy is only changed by its officer. The key of a site that a run left out was revoked then;
+    where the site comes back, that key is set aside and a new one made.
 
     Args:
         folder: the state folder.
@@ -88,10 +90,17 @@ def open_consortium(folder: Path, sites: int, policy: Path) -> Consortium:
             f"{public} is not the public half of the root key beside it: every signature would "
             "fail. Restore both from one backup."
         )
-    coordinator = _key(folder / COORDINATOR / "identity.key")
+    path = folder / "consortium" / "roster.json"
+    before = read_roster(path.read_bytes(), [trusted]) if path.exists() else None
+    coordinator = _identity(folder / COORDINATOR, before)
     homes = {name: folder / "sites" / name for name in site_names(sites)}
-    keys = {name: _key(home / "identity.key") for name, home in homes.items()}
-    signed = _roster(folder / "consortium" / "roster.json", root, coordinator, keys)
+    members = (
+        Member(COORDINATOR, Role.COORDINATOR, coordinator.public),
+        *(Member(name, Role.SITE, _identity(home, before).public) for name, home in homes.items()),
+    )
+    if before is None or set(before.members) != set(members) or not _holds(before):
+        write_atomically(path, sign_roster(root, _next(before, members)))
+    signed = path.read_bytes()
     for home in (folder / COORDINATOR, *homes.values()):
         _distribute(home, signed, trusted)
     for home in homes.values():
@@ -112,31 +121,32 @@ def _key(path: Path) -> SigningKey:
     return SigningKey.from_seed(read_secret(path))
 
 
-def _roster(
-    path: Path, root: SigningKey, coordinator: SigningKey, sites: dict[str, SigningKey]
-) -> bytes:
-    """Return the signed roster of exactly these parties, re-issued if it changed or expires."""
-    members = (
-        Member(COORDINATOR, Role.COORDINATOR, coordinator.public),
-        *(Member(name, Role.SITE, key.public) for name, key in sites.items()),
-    )
-    if path.exists():
-        signed = path.read_bytes()
-        try:
-            if set(open_roster(signed, root.public, now()).members) == set(members):
-                return signed
-        except ConfigError:
-            pass  # it expired: a new one follows
-    roster = Roster(
-        consortium="embedded",
-        members=members,
-        not_before=stamp(now() - timedelta(minutes=5)),
-        not_after=stamp(now() + timedelta(days=_VALID_DAYS)),
-        serial=int(now().timestamp()),  # rises with every roster without being remembered
-    )
-    signed = sign_roster(root, roster)
-    write_atomically(path, signed)
-    return signed
+def _identity(home: Path, before: Roster | None) -> SigningKey:
+    """Return a party's key, a new one if the last roster revoked the one that is there."""
+    path = home / "identity.key"
+    key = _key(path)
+    revoked = None if before is None else before.revocation(key.public)
+    if revoked is None:
+        return key
+    rename_durably(path, home / f"revoked-{revoked.since_serial}.key")
+    return _key(path)
+
+
+def _holds(roster: Roster) -> bool:
+    try:
+        check_valid(roster, now())
+    except ConfigError:
+        return False
+    return True
+
+
+def _next(before: Roster | None, members: tuple[Member, ...]) -> Roster:
+    """Return the roster of exactly these parties that follows `before`, or the first one."""
+    not_before = stamp(now() - timedelta(minutes=5))
+    not_after = stamp(now() + timedelta(days=_VALID_DAYS))
+    if before is None:
+        return Roster("embedded", members, not_before, not_after, serial=1)
+    return next_roster(before, members, not_before=not_before, not_after=not_after, reasons={})
 
 
 def _distribute(home: Path, roster: bytes, root: VerifyKey) -> None:
