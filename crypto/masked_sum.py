@@ -2,14 +2,14 @@
 
 Double masking after Bonawitz et al., "Practical Secure Aggregation" (CCS 2017), and Bell et al.
 (CCS 2020): two pure state machines that know no network, no clock and no signature. A run in
-exchanges:
+exchanges (the numbers are those of `docs/secure-aggregation.md`):
 
-    keys_for(r) -> accept_keys              each site announces fresh keys for round r
-    keys(r)     -> shares_for(r)            each site deals shares of its two secrets to its holders
-                -> accept_shares
-    binding     -> open_round, mask -> add  the cohort uploads masked vectors
-    survivors   -> confirm                  (malicious) survivors confirm what they were told
-    survivors   -> release -> unmask        each survivor releases one share per site
+    MS.3  keys_for(r) -> accept_keys              each site announces fresh keys for round r
+    MS.4  keys(r)     -> shares_for(r)            each site deals shares of its two secrets
+                      -> accept_shares
+    MS.6  binding     -> open_round, mask -> add  the cohort uploads masked vectors
+    MS.8  survivors   -> confirm                  (malicious) survivors sign one list
+    MS.9  survivors   -> release -> unmask        each survivor releases one share per site
 
 The first two ride on the messages of round r - 1, so a site holds secrets of two rounds at once.
 Guarantee: against a coordinator and colluding sites, fewer than `threshold` of any site's holders,

@@ -64,6 +64,8 @@ class MaskingCoordinator:
     def accept_keys(self, keys: SiteKeys) -> None:
         """Take a site's keys for one of the next two rounds; the same keys again change nothing.
 
+        Step MS.3.
+
         Raises:
             PeerError: another session or round, a name outside the session, other keys than the
                 site announced before, or a key that somebody else announced.
@@ -89,6 +91,8 @@ class MaskingCoordinator:
 
     def accept_shares(self, site: str, round_number: int, dealt: Mapping[str, bytes]) -> None:
         """Take what `site` dealt to its holders, by holder; the commitments in it are kept.
+
+        Step MS.4.
 
         Raises:
             PeerError: the site announced no keys for this round, dealt before, or its holders are
@@ -121,6 +125,8 @@ class MaskingCoordinator:
 
     def begin(self, binding: RoundBinding, d: int) -> None:
         """Begin the sum of a round over vectors of `d` elements; an unfinished one is given up.
+
+        Step MS.5.
 
         Raises:
             PeerError: the cohort is below the quorum, or names a site that announced no keys for
@@ -162,6 +168,8 @@ class MaskingCoordinator:
     def add(self, site: str, data: bytes) -> None:
         """Add a site's masked vector, packed as `crypto.ring.pack` does; no reference is kept.
 
+        Step MS.6.
+
         Add nothing after the survivors were named to the sites: what they release then opens
         another sum, and `unmask` refuses it.
 
@@ -174,13 +182,18 @@ class MaskingCoordinator:
     def survivors(self) -> tuple[str, ...]:
         """Return the sites whose uploads were added so far, sorted.
 
+        Step MS.7.
+
         Raises:
             PeerError: no round is under way.
         """
         return tuple(sorted(self._running().added))
 
     def check_confirmation(self, confirmation: Confirmation) -> None:
-        """Raise PeerError unless `confirmation` is of this round and of these survivors."""
+        """Raise PeerError unless `confirmation` is of this round and of these survivors.
+
+        Step MS.8.
+        """
         running, survivors = self._running(), self.survivors()
         expected = Confirmation(
             self._digest,
@@ -198,6 +211,8 @@ class MaskingCoordinator:
 
     def check_release(self, release: Release) -> None:
         """Raise PeerError unless `release` fits the round and each share what was committed to.
+
+        Step MS.9.
 
         Raises:
             CulpritError: a share is not the one that was dealt to the releasing site.
@@ -231,6 +246,8 @@ class MaskingCoordinator:
 
     def unmask(self, releases: Mapping[str, Release]) -> NDArray[np.uint32]:
         """Open the sum over the survivors, uint32 of shape `(d,)`, and forget the round.
+
+        Step MS.10.
 
         Everything that the shares rebuild is compared with what its owner announced before the
         first mask is taken away, so a call that raised can be repeated with other releases.

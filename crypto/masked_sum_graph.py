@@ -1,4 +1,4 @@
-"""Who deals shares to whom above 100 sites: k holders each, k and t from hypergeometric tails.
+"""Who deals shares to whom above 100 sites (MS.12): k and t from hypergeometric tails.
 
 Bell et al., "Secure single-server aggregation with (poly)logarithmic overhead" (CCS 2020), with
 neighbours that each site draws itself, as in their section 4: after the round's announcements

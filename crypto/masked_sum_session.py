@@ -68,7 +68,7 @@ class SessionRecord(Message, frozen=True, tag="secure-fl.masking-session.v2"):
 
 @dataclass(frozen=True, kw_only=True)
 class Session:
-    """What is bound into every key, share and mask of a run.
+    """What is bound into every key, share and mask of a run: step MS.1.
 
     A re-key after an abort or a resume raises `attempt`, so that nothing of the earlier attempt
     fits. `sites` is sorted; a site's share point is its place in it, counted from one.

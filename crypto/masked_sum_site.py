@@ -125,6 +125,8 @@ class MaskingSite:
     def keys_for(self, round_number: int, entropy: Entropy) -> SiteKeys:
         """Return fresh keys for a round; secrets of rounds before the one under way are forgotten.
 
+        Step MS.3.
+
         Raises:
             PeerError: keys for this round or a later one were made before.
         """
@@ -157,6 +159,8 @@ class MaskingSite:
     ) -> dict[str, bytes]:
         """Deal shares of this round's two secrets; return what goes to each holder, by name.
 
+        Step MS.4.
+
         The site itself is one of the holders: what stands under its own name holds the commitments
         to its own shares. Above 100 sites the other holders are drawn now, from a fresh seed.
 
@@ -181,6 +185,8 @@ class MaskingSite:
 
     def open_round(self, binding: RoundBinding, inbox: Mapping[str, bytes]) -> tuple[str, ...]:
         """Take the cohort and its shares for this site; secrets of earlier rounds are forgotten.
+
+        Step MS.5.
 
         Shares that do not open are left out and their dealers returned, sorted: the dealer sent
         something else, or the coordinator altered it. The sum needs `threshold` holders of each
@@ -224,6 +230,8 @@ class MaskingSite:
     ) -> NDArray[np.uint32]:
         """Mask the open round's vector in place and return it; the plaintext is overwritten.
 
+        Step MS.6.
+
         Args:
             vector: this site's ring elements, writable, contiguous, uint32 of shape `(d,)`.
             noise: integers to add first, this site's share of distributed noise. That the sum
@@ -248,6 +256,8 @@ class MaskingSite:
     def confirm(self, survivors: tuple[str, ...]) -> Confirmation:
         """Return this site's word that it was told of `survivors`, for the caller to sign.
 
+        Step MS.8.
+
         Raises:
             PeerError: the session's adversary is semi-honest; nothing was masked, or survivors
                 were confirmed already; survivors for which nothing would be released.
@@ -266,6 +276,8 @@ class MaskingSite:
         self, survivors: tuple[str, ...], confirmations: Iterable[Confirmation] = ()
     ) -> Release:
         """Release one share of each site whose shares it holds, then forget the round.
+
+        Step MS.9.
 
         Of a survivor it is the share of the self-mask seed, of a drop-out that of the mask
         secret; nobody ever gets both from this site.
