@@ -305,10 +305,10 @@ def load_config(path: Path) -> RunConfig:
         raise ConfigError(f"{path} cannot be read as UTF-8 text: {error}.") from None
     try:
         return RunConfig.model_validate(tomllib.loads(text))
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path} is not TOML: {error}. Nothing was started.") from None
     except ValidationError as error:
         raise ConfigError(explain(error, str(path))) from None
+    except (ValueError, RecursionError) as error:  # a number or a nesting beyond Python's own
+        raise ConfigError(f"{path} is not TOML: {error}. Nothing was started.") from None
 
 
 def explain(error: ValidationError, where: str, kind: type[Section] = RunConfig) -> str:

@@ -145,7 +145,7 @@ def coordinate(transport: Transport, folder: Path) -> None:
 def _read(path: Path, kind: type[T]) -> T:
     try:
         return kind.model_validate(tomllib.loads(path.read_text("utf-8")))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read as TOML: {error}.") from None
     except ValidationError as error:
         raise ConfigError(explain(error, str(path), kind)) from None
+    except (OSError, ValueError, RecursionError) as error:  # bad UTF-8 and TOML
+        raise ConfigError(f"{path} cannot be read as TOML: {error}.") from None

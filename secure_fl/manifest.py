@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field
 
 from crypto.digests import canonical_json, digest_file
 from crypto.dsse import sign_envelope, verify_envelope
@@ -91,7 +91,7 @@ def open_manifest(data: bytes, key: VerifyKey) -> Manifest:
     payload = verify_envelope(data, PAYLOAD_TYPE, [key], threshold=1)
     try:
         statement = _Statement.model_validate(json.loads(payload))
-    except (ValueError, ValidationError) as error:
+    except (ValueError, RecursionError) as error:  # pydantic's errors are ValueErrors
         raise IntegrityError(
             "The manifest is signed and is no run's manifest: this is not a run folder of this "
             "version."

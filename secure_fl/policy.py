@@ -271,7 +271,7 @@ def load_policy(path: Path) -> SitePolicy:
             f"There is no site policy at {path}: without one a site refuses every run. "
             "`secure-fl init` writes one to begin with."
         ) from None
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"{path} cannot be read as TOML: {error}.") from None
     except ValidationError as error:
         raise ConfigError(explain(error, str(path), SitePolicy)) from None
+    except (OSError, ValueError, RecursionError) as error:  # bad UTF-8 and TOML
+        raise ConfigError(f"{path} cannot be read as TOML: {error}.") from None

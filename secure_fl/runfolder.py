@@ -133,7 +133,7 @@ class RunFolder:
         path = self.path / "config.toml"
         try:
             return RunConfig.model_validate(tomllib.loads(path.read_text("utf-8")))
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError, ValidationError) as error:
+        except (OSError, ValueError, RecursionError) as error:  # bad UTF-8, TOML and values
             raise IntegrityError(
                 f"{path} is missing or damaged: this is no run folder that can be gone on with. "
                 "Restore it from a copy, or start a new run."
@@ -292,7 +292,7 @@ class RunFolder:
                 signer=table["signer"],
                 signature=base64.b64decode(table["signature"], validate=True),
             )
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
             raise IntegrityError(f"{path} is missing or is no signed checkpoint.") from error
 
     def write_ledger(self, extracts: Mapping[str, bytes]) -> None:
@@ -310,10 +310,11 @@ class RunFolder:
             IntegrityError: the file is missing or damaged.
         """
         path = self.path / "ledger.json"
+        unreadable = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
         try:
             table = json.loads(path.read_bytes())["sites"]
             return {site: canonical_json(entries) for site, entries in table.items()}
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        except (*unreadable, ConfigError) as error:
             raise IntegrityError(f"{path} is missing or damaged.") from error
 
     def write_report(self, facts: bytes, page: str) -> None:

@@ -122,7 +122,7 @@ def check_bundle(path: Path, allowed_digests: Collection[bytes]) -> bytes:
 def _check_components(path: Path, metadata: bytes) -> None:
     try:
         table: Any = tomllib.loads(metadata.decode("utf-8"))
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise PeerError(f"The {METADATA} of the bundle {path.name} is not TOML.") from error
     for key in ("tool", "flwr", "app", "components"):
         table = table.get(key) if isinstance(table, dict) else None
