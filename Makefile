@@ -6,27 +6,36 @@
 #                   --index-url https://download.pytorch.org/whl/cpu
 #   DEMO_ARGS       extra arguments for the demo's run, for example --rounds 2
 #   PYTEST_ARGS     extra arguments for the tests, for example -k masks
+#   FUZZ_SECONDS    how long `make fuzz` tries each decoder
+#   MODULE          what `make mutants` puts faults into, for example crypto/masking.py
 
 PYTHON ?= python3
 TORCH_PIP_ARGS ?=
 DEMO_ARGS ?=
 PYTEST_ARGS ?=
+FUZZ_SECONDS ?= 60
+FUZZ_ARGS ?=
+MODULE ?=
+MUTANTS_ARGS ?=
 
 VENV := .venv
 PY := $(VENV)/bin/python
+FUZZER := $(VENV)/fuzzer
 LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
 TORCH := torch==2.13.0
 CODE := secure_fl privacy crypto domains audits
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types contract tests bench docs lock clean
+.PHONY: help setup demo test lint types contract tests bench docs fuzz mutants lock clean
 
 help:
 	@echo "make demo   install, then tune one model over four sites and write a signed run folder"
 	@echo "make test   install, then check style, types, imports and documents, and run the tests"
 	@echo "make lint | types | contract | docs | tests   one part of make test"
 	@echo "make bench  install, then run every benchmark and print its table"
+	@echo "make fuzz   fuzz every decoder, guided by coverage; FUZZ_SECONDS=60 for each"
+	@echo "make mutants MODULE=crypto/masking.py   put small faults in, and say which no test finds"
 	@echo "make lock   resolve the dependencies of pyproject.toml into requirements.lock again"
 	@echo "make clean  remove what tools left behind (never .venv, runs or a site's state)"
 
@@ -77,6 +86,19 @@ bench: $(READY)
 		grep -qs '^def main' "$$file" || continue; name=$$(basename "$$file" .py); \
 		echo "python -m benchmarks.$$name"; $(PY) -m benchmarks.$$name; \
 	done
+
+# Atheris stands apart from the locked libraries: nothing but this target needs it.
+$(FUZZER): pyproject.toml | $(PY)
+	$(PY) -m pip install --quiet --no-deps --upgrade --target $(FUZZER) \
+		"$$($(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["fuzz"])')"
+	@touch $@
+
+fuzz: $(READY) $(FUZZER)
+	PYTHONPATH=$(FUZZER) $(PY) tests/fuzz/fuzz_with_atheris.py --seconds $(FUZZ_SECONDS) $(FUZZ_ARGS)
+
+mutants: $(READY)
+	@[ -n "$(MODULE)" ] || { echo "Name a module: make mutants MODULE=crypto/masking.py"; exit 2; }
+	$(PY) tests/mutation/run_mutations.py $(MODULE) $(MUTANTS_ARGS)
 
 lock:
 	uv pip compile pyproject.toml --extra demo --extra dev --universal --python-version 3.11 \
