@@ -12,9 +12,13 @@ sums must be right, or the cell holds an error instead of numbers.
                        of the reference machine needs for AES-256 keystream and an addition
     to floor           ours over the same floor as measured here, in the same repetition: AES-256
                        keystream by GCM over zeros, and a uint32 addition per element
-    ours, theirs MB    what one client uploads, in MB per million parameters
+    masks to floor     the same of those calls alone that mask and unmask, where encoding, keys,
+                       shares, packing and adding up are left out
+    ours, flower mb    what one client uploads, in MB per million parameters
 
-With `--full` also vectors of ten million, and the memory of Flower's server.
+Both sides clamp what lies beyond the range of +-8 and round at random, as they do in a real round.
+
+With `--full` also vectors of ten million, the memory of Flower's server, and 1000 sites of ours.
 """
 
 from __future__ import annotations
@@ -77,6 +81,7 @@ class SecaggCell(Cell):
         flower: the same of Flower.
         to_reference: ours over the reference machine's floor.
         to_floor: ours over the floor measured here.
+        masks_to_floor: of ours only what masks and unmasks, over the floor measured here.
         floor_ns: nanoseconds per element and mask, measured here.
         ours_mb: uploaded per client, MB per million parameters.
         flower_mb: the same of Flower.
@@ -95,6 +100,7 @@ class SecaggCell(Cell):
     flower: float | None = None
     to_reference: float | None = None
     to_floor: float | None = None
+    masks_to_floor: float | None = None
     floor_ns: float | None = None
     ours_mb: float | None = None
     flower_mb: float | None = None
@@ -133,11 +139,15 @@ class Size:
 
 @dataclass(frozen=True)
 class Measured:
-    """Seconds of one client and of the server, and what one client uploads."""
+    """Seconds of one client and of the server, and what one client uploads.
+
+    `masking` is the part within the calls that mask and unmask, where that is measured.
+    """
 
     client: float
     server: float
     uploaded_bytes: int
+    masking: float = 0.0
 
     @property
     def seconds(self) -> float:
@@ -154,7 +164,7 @@ def run_flower(size: Size, expected: NDArray[np.float64]) -> Measured:
     rounds = flower_rounds(size)
     average = rounds.run()
     survivors = size.n - size.drops
-    # Stochastic rounding moves each value by less than a step, the weights are all the same.
+    # Rounding at random moves each value by less than a step, the weights are all the same.
     _require_close(average, expected / survivors, 2 * CLIP / TARGET_RANGE, "Flower's average")
     timed = rounds.clients[0]
     return Measured(timed.seconds, rounds.server_seconds, timed.uploaded_bytes)
@@ -183,8 +193,9 @@ def run_ours(size: Size, width_bits: WidthBits, expected: NDArray[np.float64]) -
     running = masked_round(size, width_bits, server)
     total = running.run()
     survivors = size.n - size.drops
-    _require_close(total, expected, survivors * running.grid.step / 2, "the masked sum")
-    return Measured(running.site.seconds, server.seconds, running.uploaded_bytes)
+    _require_close(total, expected, survivors * running.grid.step, "the masked sum")
+    site, masking = running.site.seconds, running.masking.seconds
+    return Measured(site, server.seconds, running.uploaded_bytes, masking)
 
 
 def masked_round(size: Size, width_bits: WidthBits, server: Watch) -> MaskedRound:
@@ -269,6 +280,7 @@ def _cell(
         flower=median(their.seconds for their in theirs),
         to_reference=median(our.seconds / (elements * REFERENCE_NS) for our in ours),
         to_floor=median(our.seconds / (elements * floor) for our, _, floor in pairs),
+        masks_to_floor=median(our.masking / (elements * floor) for our, _, floor in pairs),
         floor_ns=median(floors),
         ours_mb=ours[0].uploaded_bytes / size.d,
         flower_mb=theirs[0].uploaded_bytes / size.d,
@@ -336,7 +348,7 @@ def many_sites(n: int, d: int) -> SecaggCell:
     server = Stopwatch()
     dropped = frozenset(session.sites[n - drops :])
     running = MaskedRound(session, size.vector, d, dropped, server=server)
-    _require_close(running.run(), size.expected(), n * running.grid.step / 2, "the masked sum")
+    _require_close(running.run(), size.expected(), n * running.grid.step, "the masked sum")
     return SecaggCell(
         f"{session.degree} of {n}, threshold {session.threshold}",
         n,
@@ -349,7 +361,7 @@ def many_sites(n: int, d: int) -> SecaggCell:
 
 
 def measure(*, full: bool, note: Callable[[str], None]) -> tuple[SecaggCell, ...]:
-    """Return all cells; with `full`, those that take half an hour too.
+    """Return all cells; with `full`, those that take ten minutes too.
 
     Raises:
         SecureFLError: a session is not on offer.

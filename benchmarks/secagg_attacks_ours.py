@@ -52,7 +52,9 @@ _KEY_BITS: Final = 8 * KEY_BYTES
 
 
 def _round(n: int, d: int, threshold: int | None = None) -> MaskedRound:
-    return MaskedRound(session_of(n, threshold=threshold), lambda at: vector_of(at + 1, d), d)
+    session = session_of(n, threshold=threshold)
+    # To nearest, so that whoever knows a plaintext knows its ring elements.
+    return MaskedRound(session, lambda at: vector_of(at + 1, d), d, stochastic=False)
 
 
 def _victim(session: Session) -> str:

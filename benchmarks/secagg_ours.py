@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from benchmarks.stopwatch import Stopwatch
+from crypto.keystream import KEY_BYTES, KeyStream
 from crypto.masked_sum import (
     Adversary,
     CipherSuite,
@@ -21,8 +22,8 @@ from crypto.masked_sum import (
     default_threshold,
 )
 from crypto.ring import pack
-from crypto.secrets import system_entropy
-from privacy.fixed_point import NEAREST, Grid
+from crypto.secrets import SecretBytes, system_entropy
+from privacy.fixed_point import NEAREST, Grid, Stochastic
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 
     from crypto.masked_sum import CohortRisk, Release, SiteKeys
     from crypto.ring import WidthBits
+    from privacy.fixed_point import Rounding
 
 CLIP: Final = 8.0
 """As Flower's default."""
@@ -90,8 +92,10 @@ class MaskedRound:
         vector: what a site sends, float32 of shape `(d,)`, by its place.
         d: how many parameters.
         dropped: sites that deal shares and then upload nothing.
+        stochastic: round at random, as a site does in private runs; to nearest otherwise.
         site: process time of the first site's whole work.
         server: process time of the coordinator's.
+        masking: the part of both within the calls that add and take away masks.
         uploaded_bytes: of one site's packed vector.
     """
 
@@ -99,8 +103,10 @@ class MaskedRound:
     vector: Callable[[int], NDArray[np.float32]]
     d: int
     dropped: frozenset[str] = frozenset()
+    stochastic: bool = True
     site: Stopwatch = field(default_factory=Stopwatch)
     server: Watch = field(default_factory=Stopwatch)
+    masking: Stopwatch = field(default_factory=Stopwatch)
     uploaded_bytes: int = 0
 
     def __post_init__(self) -> None:
@@ -119,7 +125,8 @@ class MaskedRound:
         self.upload()
         releases = self.release()
         with self.server.running():
-            total = self.coordinator.unmask(releases)
+            with self.masking.running():
+                total = self.coordinator.unmask(releases)
             return self.grid.decode_sum(total, len(releases))
 
     def prepare(self, bindings: Mapping[str, RoundBinding] | None = None) -> None:
@@ -161,7 +168,12 @@ class MaskedRound:
 
     def packed(self, name: str, flat: NDArray[np.float32]) -> bytes:
         """Return what the site uploads for `flat`, float32 of shape `(d,)`."""
-        masked = self.machines[name].mask(self.grid.encode(flat, NEAREST))
+        rounding: Rounding = NEAREST
+        if self.stochastic:
+            rounding = Stochastic(KeyStream(SecretBytes(system_entropy(KEY_BYTES))))
+        vector, _ = self.grid.encode_clamped(flat, rounding)
+        with (self.masking if name == self.session.sites[0] else Stopwatch()).running():
+            masked = self.machines[name].mask(vector)
         return pack(masked, self.session.width_bits)
 
     def release(self) -> Mapping[str, Release]:

@@ -72,6 +72,9 @@ def test_a_cell_holds_ratios_and_bytes() -> None:
         assert cell.ours_mb == megabytes
         assert cell.flower_mb is not None
         assert cell.flower_mb >= 8
+        assert cell.to_floor is not None
+        assert cell.masks_to_floor is not None
+        assert 0 < cell.masks_to_floor < cell.to_floor
         for number in (cell.ratio, cell.to_floor, cell.to_reference, cell.floor_ns):
             assert number is not None
             assert number > 0

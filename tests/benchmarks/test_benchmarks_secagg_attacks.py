@@ -28,7 +28,9 @@ from benchmarks.secagg_site import (
     changed_hello,
     other_parameters,
 )
+from crypto import masked_sum_site
 from crypto.errors import PeerError
+from crypto.masking import MaskTerm, expand_mask, pairwise_term
 from secure_fl.rounds.steps import Phase
 
 D = 20
@@ -136,8 +138,17 @@ def test_a_key_of_ours_would_be_found_if_it_were_small(monkeypatch: pytest.Monke
     assert not secagg_attacks_ours.search_one_seed(D, BITS).succeeded
 
 
-def test_what_hides_two_sites_of_ours_is_the_mask_of_their_pair() -> None:
-    assert secagg_attacks_ours._hidden_words(2, D).any()
+def test_what_is_searched_is_the_mask_of_the_pair(monkeypatch: pytest.MonkeyPatch) -> None:
+    terms: list[MaskTerm] = []
+
+    def recorded(*arguments: Any) -> MaskTerm:  # noqa: ANN401 - as the function's
+        terms.append(pairwise_term(*arguments))
+        return terms[-1]
+
+    monkeypatch.setattr(masked_sum_site, "pairwise_term", recorded)
+    hidden = secagg_attacks_ours._hidden_words(2, D)
+    assert not terms[0].negative
+    np.testing.assert_array_equal(hidden, expand_mask(terms[0].key, hidden.size))
 
 
 def test_a_quorum_of_one_kind_rebuilds_a_seed_of_ours() -> None:
