@@ -145,8 +145,8 @@ def choose_neighbourhood(sites: int, risk: CohortRisk) -> Neighbourhood:
 
 def tails_of(sites: int, neighbourhood: Neighbourhood, risk: CohortRisk) -> Tails:
     """Return the three tails of a neighbourhood; infinite where an event cannot happen."""
-    k, t, c = neighbourhood.degree, neighbourhood.threshold, risk.corrupted
-    others = sites - 1
+    k, t, others = neighbourhood.degree, neighbourhood.threshold, sites - 1
+    c = min(risk.corrupted, others)  # of a site to protect, all others can be corrupted at most
     alive = max(others - risk.drop_outs, 0)
     return Tails(
         secrecy_bits=_bits(math.log2(sites) + _log2_at_least(others, c, k, t)),
@@ -182,9 +182,7 @@ def draw_neighbours(seed: bytes, site: str, names: Sequence[str], degree: int) -
 
 
 def _tails_at(sites: int, degree: int, risk: CohortRisk) -> Tails:
-    threshold = _largest_threshold(sites, degree, risk)
-    if threshold < degree // 2 + 1:
-        return Tails(0.0, 0.0, 0.0)
+    threshold = max(_largest_threshold(sites, degree, risk), degree // 2 + 1)
     return tails_of(sites, Neighbourhood(degree, threshold), risk)
 
 

@@ -64,7 +64,7 @@ class SumRange:
 
     def __post_init__(self) -> None:
         counts_valid = min(self.parties, self.largest, self.size) >= 1
-        if not counts_valid or not 0 <= self.noise_deviation < math.inf:
+        if not counts_valid or not 0 <= self.noise_reach < math.inf:
             raise ConfigError(
                 "A sum has at least one party, one element and a largest integer of 1, and its "
                 "noise a finite standard deviation: correct the encoding's numbers."
