@@ -38,6 +38,21 @@ def test_rfc_7748_section_6_1() -> None:
     assert bob.shared(alice.public).reveal() == AGREED
 
 
+def test_rfc_7748_section_5_2() -> None:
+    """The first vector, and the function iterated on its own results (1 and 1000 times)."""
+    scalar = "a546e36bf0527c9d3b16154b82465edd62144c0ac1fc5a18506a2244ba449ac4"
+    u = "e6db6867583030db3594c1a424b15f7c726624ec26b3353b10a903a6d0ab1c4c"
+    agreed = AgreementKey(SecretBytes(bytes.fromhex(scalar))).shared(bytes.fromhex(u)).reveal()
+    assert agreed.hex() == "c3da55379de9c6908e94ea4df28d084f32eccf03491c71f754b4075577a28552"
+    k, u_bytes = (9).to_bytes(32, "little"), (9).to_bytes(32, "little")
+    results = []
+    for _ in range(1000):
+        k, u_bytes = AgreementKey(SecretBytes(k)).shared(u_bytes).reveal(), k
+        results.append(k.hex())
+    assert results[0] == "422c8e7a6227d7bca1350b3e2bb7279f7897b87bb6854b783c60e80311ae3079"
+    assert results[-1] == "684cf59ba83309552800ef566f2f4d3c1c3887c49360e3875f2eb94d99532c51"
+
+
 def test_the_twin_agrees_with_the_rfc() -> None:
     assert twin.public_key(ALICE) == ALICE_PUBLIC
     assert twin.x25519(BOB, ALICE_PUBLIC) == AGREED
@@ -105,6 +120,16 @@ def test_rfc_5869_appendix_a() -> None:
     ).reveal()
     assert first.hex() == (
         "3cb25f25faacd57a90434f64d0362f2a2d2d0a90cf1a5a4c5db02d56ecc4c5bf34007208d5b887185865"
+    )
+    second = hkdf_sha256(
+        SecretBytes(bytes(range(0x50))),
+        salt=bytes(range(0x60, 0xB0)),
+        info=bytes(range(0xB0, 0x100)),
+        length=82,
+    ).reveal()
+    assert second.hex() == (
+        "b11e398dc80327a1c8e7f78c596a49344f012eda2d4efad8a050cc4c19afa97c59045a99cac7827271cb41c6"
+        "5e590e09da3275600c2f09b8367793a9aca3db71cc30c58179ec3e87c14c01d5c1f3434f1d87"
     )
     third = hkdf_sha256(ikm, salt=b"", info=b"", length=42).reveal()
     assert third.hex() == (

@@ -340,6 +340,19 @@ def test_the_wrapping_key_is_the_labelled_hkdf_of_the_encapsulation() -> None:
     assert kem.AESGCM(key.reveal()).decrypt(bytes(12), body, None) == SECRET.reveal()
 
 
+def test_the_cipher_is_aes_256_gcm_under_a_zero_nonce(monkeypatch: pytest.MonkeyPatch) -> None:
+    # McGrew and Viega, "The Galois/Counter Mode of Operation", test cases 13 and 14.
+    monkeypatch.setattr(kem, "hkdf", lambda *_: SecretBytes(bytes(32)))
+    cipher = kem._cipher(SECRET, KEY.public, b"", b"")
+    assert cipher.encrypt(kem._ZERO_NONCE, b"", None).hex() == "530f8afbc74536b9a963b4f1c4cb738b"
+    assert cipher.encrypt(kem._ZERO_NONCE, bytes(16), None).hex() == (
+        "cea7403d4d606b6e074ec5d3baf39d18d0d1c8a799996bf0265b98b5d48ab919"
+    )
+    monkeypatch.setattr(kem, "encapsulate", lambda _public: (SECRET, bytes(KEM_CIPHERTEXT_BYTES)))
+    wrapped = wrap(KEY.public, SecretBytes(bytes(32)), b"")
+    assert wrapped[KEM_CIPHERTEXT_BYTES:][:16].hex() == "cea7403d4d606b6e074ec5d3baf39d18"
+
+
 def test_no_message_holds_a_secret() -> None:
     wrapped = wrap(KEY.public, SECRET, b"round 1")
     with pytest.raises(PeerError) as caught:

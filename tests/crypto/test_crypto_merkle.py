@@ -140,6 +140,24 @@ def test_consistency_proofs_are_those_of_certificate_transparency(
         _refuses_wrong_consistency(old, ROOTS[old], new, ROOTS[new], list(proof))
 
 
+def test_the_example_of_rfc_6962_section_2_1_3() -> None:
+    """Its tree of seven leaves, by the names of its nodes; `right` is the one called l."""
+    log = MerkleLog(LEAVES[:7])
+    a, b, c, d, e, f, j = (leaf_hash(leaf) for leaf in LEAVES[:7])
+    g, h, i = node_hash(a, b), node_hash(c, d), node_hash(e, f)
+    k, right = node_hash(g, h), node_hash(i, j)
+    assert log.root() == node_hash(k, right) == ROOTS[7]
+    assert log.inclusion_proof(0, 7) == (b, h, right)
+    assert log.inclusion_proof(3, 7) == (c, g, right)
+    assert log.inclusion_proof(4, 7) == (f, j, k)
+    assert log.inclusion_proof(6, 7) == (i, k)
+    assert log.consistency_proof(3, 7) == (c, d, g, right)
+    assert log.consistency_proof(4, 7) == (right,)
+    assert log.consistency_proof(6, 7) == (i, j, k)
+    assert (log.root_at(3), log.root_at(4)) == (node_hash(g, c), k)
+    assert log.root_at(6) == node_hash(k, i)
+
+
 def _refuses_wrong_inclusion(
     leaf: bytes, index: int, size: int, proof: list[bytes], root: bytes
 ) -> None:

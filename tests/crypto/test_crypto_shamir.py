@@ -31,6 +31,20 @@ def share(point: int, value: int) -> Share:
     return Share(point, SecretBytes(value.to_bytes(33)))
 
 
+def test_the_worked_example_of_a_small_field(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The example in Wikipedia's article: f(x) = 1234 + 166 x + 94 x^2 modulo 1613.
+
+    No standard publishes shares over this module's own field; the arithmetic is the same.
+    """
+    monkeypatch.setattr(shamir, "PRIME", 1613)
+    drawn = (94).to_bytes(48) + (166).to_bytes(48)
+    shares = split(SecretBytes((1234).to_bytes(32)), 3, range(1, 7), lambda _length: drawn)
+    values = [int.from_bytes(each.value.reveal()) for each in shares]
+    assert values == [1494, 329, 965, 176, 1188, 775]
+    for chosen in combinations(shares, 3):
+        assert int.from_bytes(combine(chosen, 3).reveal()) == 1234
+
+
 def test_the_modulus_is_the_smallest_prime_above_2_to_the_256() -> None:
     def is_prime(number: int) -> bool:  # Miller-Rabin with 40 fixed bases
         odd, twos = number - 1, 0
