@@ -439,7 +439,13 @@ class Site:
         return sign_message(self._parts.key, self._parts.name, message)
 
     def _read_confirmation(self, signed: Signed) -> Confirmation:
-        return read_statement(signed, Confirmation, signed.signer, self._parts.roster)
+        word = read_statement(signed, Confirmation, signed.signer, self._parts.roster)
+        expect(
+            word.site == signed.signer,
+            f"{signed.signer} confirmed survivors in the name of another: nothing was released, "
+            "since one key would be enough for all of them.",
+        )
+        return word
 
     def _heads(self, state: SiteState | None) -> Heads:
         """Return where this site's own records stand now."""
