@@ -136,5 +136,5 @@ def hkdf_sha256(secret: SecretBytes, *, salt: bytes, info: bytes, length: int) -
     """
     if length < 1:
         raise ValueError(f"HKDF derives at least one byte, not {length}.")
-    kdf = HKDF(algorithm=SHA256(), length=length, salt=salt or None, info=info)
+    kdf = HKDF(algorithm=SHA256(), length=length, salt=salt, info=info)
     return SecretBytes(kdf.derive(secret.reveal()))

@@ -104,10 +104,10 @@ class Grid:
     @property
     def step(self) -> float:
         """Gamma, the distance of two grid points: a power of two, in the values' own unit."""
+        # Exact although the quotient is rounded: a float64 above 2^k (M - 1) exceeds it by a part
+        # of more than 2^-53, so that its quotient does not round down to 2^k.
         mantissa, exponent = math.frexp(self.clip_range / (self.largest - 1))
-        step = math.ldexp(1.0, exponent if mantissa > 0.5 else exponent - 1)  # noqa: PLR2004 - the least mantissa
-        # The quotient was rounded: one exact comparison makes the bound certain.
-        return step if self.clip_range / step <= self.largest - 1 else 2 * step
+        return math.ldexp(1.0, exponent if mantissa > 0.5 else exponent - 1)  # noqa: PLR2004 - the least mantissa
 
     @property
     def outermost(self) -> int:

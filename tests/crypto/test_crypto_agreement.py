@@ -31,6 +31,12 @@ LOW_ORDER = [  # the u-coordinates of small order
 ]
 
 
+@pytest.mark.parametrize("length", [0, 31, 33])
+def test_a_secret_of_another_length_is_refused(length: int) -> None:
+    with pytest.raises(ValueError, match=f"has 32 bytes, not {length}"):
+        AgreementKey(SecretBytes(bytes(length)))
+
+
 def test_rfc_7748_section_6_1() -> None:
     alice, bob = AgreementKey(SecretBytes(ALICE)), AgreementKey(SecretBytes(BOB))
     assert (alice.public, bob.public) == (ALICE_PUBLIC, BOB_PUBLIC)

@@ -181,6 +181,14 @@ def test_values_and_weights_must_match_in_number() -> None:
         combine_weighted([SecretBytes(bytes(33))], weights_at_zero([1, 2]))
 
 
+def test_a_share_does_not_change_and_is_compared_by_identity_alone() -> None:
+    share = Share(1, SecretBytes(bytes(33)))
+    assert share == share  # noqa: PLR0124 - what equality is
+    assert share != Share(1, share.value)  # comparing values would leak them by its timing
+    with pytest.raises(AttributeError):
+        share.point = 2  # type: ignore[misc]
+
+
 def test_shares_do_not_print() -> None:
     (first, _) = split(SecretBytes(b"\xaa" * 32), 2, (1, 2), os.urandom)
     assert first.value.reveal().hex() not in repr(first)

@@ -67,6 +67,32 @@ def test_the_decoded_sum_equals_the_sum_of_the_plaintexts_bit_for_bit(
     assert [Fraction(float(x)) for x in decoded] == exact
 
 
+@given(clip_range=st.floats(1e-6, 1e6), parties=st.integers(1, 2**29), above=st.booleans())
+def test_the_step_is_the_least_power_of_two_also_at_its_edges(
+    clip_range: float, parties: int, *, above: bool
+) -> None:
+    """A range of exactly 2^k (M - 1) has the step 2^k, and the next float above it the double."""
+    grid = Grid(clip_range, parties)
+    at = grid.step * (grid.largest - 1)
+    edge = math.nextafter(at, math.inf) if above else at
+    assert Grid(edge, parties).step == (2 * grid.step if above else grid.step)
+
+
+def test_the_finest_grids_are_known() -> None:
+    assert Grid(clip_range=1.0, parties=1, bits=8).largest == 127
+    assert Grid(clip_range=1.0, parties=2, bits=8).largest == 63
+    coarsest = Grid(clip_range=1.0, parties=63, bits=8)
+    assert (coarsest.largest, coarsest.step) == (2, 1.0)
+
+
+def test_a_grid_stays_what_it_was_checked_to_be() -> None:
+    with pytest.raises(AttributeError):
+        Grid(clip_range=1.0, parties=2).parties = 3  # type: ignore[misc]
+    with pytest.raises(AttributeError):
+        stochastic().stream = KeyStream(SecretBytes(bytes(32)))  # type: ignore[misc]
+    assert "tream" not in repr(stochastic())
+
+
 def test_one_grid_step_more_would_wrap() -> None:
     """Removes the defence: with a step half as large the sum of honest sites wraps."""
     grid = Grid(clip_range=0.25, parties=2, bits=8)  # M = 63, step 2^-7
@@ -86,7 +112,12 @@ def test_combinations_without_a_grid_point_are_refused_with_the_arithmetic(
     bits: int, parties: int
 ) -> None:
     assume((2 ** (bits - 1) - 1) // parties < 2)
-    with pytest.raises(ConfigError, match=rf"{parties} sites x 2 .* = {2 * parties} > 2\^"):
+    half = 2 ** (bits - 1) - 1
+    said = (
+        rf"{parties} sites x 2 .* = {2 * parties} > 2\^{bits - 1} - 1 = {half}, .* {bits} bits\. "
+        rf".* at most {half // 2} sites"
+    )
+    with pytest.raises(ConfigError, match=said):
         Grid(clip_range=1.0, parties=parties, bits=bits)
 
 
@@ -94,6 +125,14 @@ def test_combinations_without_a_grid_point_are_refused_with_the_arithmetic(
 def test_a_range_that_is_no_range_is_refused(clip_range: float) -> None:
     with pytest.raises(ConfigError, match="clip range"):
         Grid(clip_range=clip_range, parties=2)
+
+
+def test_the_smallest_and_the_largest_range_are_taken_and_no_others() -> None:
+    for exponent, beyond in ((-64, 0.0), (64, math.inf)):
+        end = 2.0**exponent
+        assert Grid(clip_range=end, parties=2).clip_range == end
+        with pytest.raises(ConfigError, match="clip range"):
+            Grid(clip_range=math.nextafter(end, beyond), parties=2)
 
 
 @pytest.mark.parametrize(("bits", "parties"), [(7, 1), (33, 1), (32, 0), (32, -2)])
@@ -134,8 +173,9 @@ def test_a_sum_that_honest_sites_cannot_reach_is_a_peers_fault() -> None:
         grid.decode_sum(total, 1)
     with pytest.raises(PeerError):
         grid.decode_sum(np.array([2**31], np.uint32), 4)
-    with pytest.raises(ConfigError, match="5 sites"):
-        grid.decode_sum(total, 5)
+    for parties in (5, 0):
+        with pytest.raises(ConfigError, match=f"{parties} sites"):
+            grid.decode_sum(np.zeros(2, np.uint32), parties)
 
 
 def test_masked_garbage_is_nearly_always_found() -> None:
@@ -187,6 +227,23 @@ def test_grid_points_are_kept_by_every_rounding() -> None:
         assert np.array_equal(grid.decode_sum(grid.encode(points, rounding), 1), points)
 
 
+class _Lowest:
+    """A stream that gives the smallest number each time, the likeliest to round up."""
+
+    def uint32(self, count: int) -> np.ndarray:
+        return np.zeros(count, np.uint32)
+
+
+def test_the_lowest_draw_rounds_up_all_but_grid_points() -> None:
+    grid = Grid(clip_range=1.0, parties=2, bits=12)
+    rounding = Stochastic(_Lowest())  # type: ignore[arg-type] # all that is asked of a stream
+    values = np.array([3.0, 3.0 + 2.0**-20]) * grid.step
+    assert grid.decode_sum(grid.encode(values, rounding), 1).tolist() == [
+        3.0 * grid.step,
+        4.0 * grid.step,
+    ]
+
+
 def test_chunks_do_not_show() -> None:
     grid = Grid(clip_range=1.0, parties=3)
     flat = np.random.default_rng(0).uniform(-1, 1, 150_001).astype(np.float32)
@@ -208,6 +265,7 @@ def test_range_with_noise_covers_what_it_says() -> None:
     tail = math.erfc((wide - 2.0) / 0.5 / math.sqrt(2))
     assert 100_000 * tail <= 2.0**-40
     assert wide < 2.0 + 0.5 * 10  # and wastes little of the grid
-    for bad in ((-1.0, 1.0, 1), (1.0, math.nan, 1), (1.0, 1.0, 0)):
+    assert z == pytest.approx(math.sqrt(80 * math.log(2)), rel=1e-12)
+    for bad in ((-1.0, 1.0, 1), (1.0, math.nan, 1), (math.inf, 1.0, 1), (1.0, 1.0, 0)):
         with pytest.raises(ConfigError):
             range_with_noise(*bad)

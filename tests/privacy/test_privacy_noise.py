@@ -59,15 +59,21 @@ def test_the_two_halves_of_a_pair_are_independent() -> None:
         assert abs(correlation) * math.sqrt(len(one)) < 5
 
 
-def test_it_agrees_with_a_scalar_twin() -> None:
+@pytest.mark.parametrize("count", [9, 10])
+def test_it_agrees_with_a_scalar_twin(count: int) -> None:
     stream = KeyStream(SecretBytes((1).to_bytes(32, "little")))
     words = [int(w) >> 11 for w in stream.uint64(10)]
     radius = [math.sqrt(-2 * math.log((u + 1) / 2**53)) for u in words[:5]]
     angle = [2 * math.pi * v / 2**53 for v in words[5:]]
     cosines = [r * math.cos(a) for r, a in zip(radius, angle, strict=True)]
     sines = [r * math.sin(a) for r, a in zip(radius, angle, strict=True)]
-    draws = SystemNoise(CountedEntropy()).gaussian(9, 1.0)
-    assert draws == pytest.approx((cosines + sines)[:9], rel=1e-12, abs=1e-12)
+    draws = SystemNoise(CountedEntropy()).gaussian(count, 1.0)
+    assert draws == pytest.approx((cosines + sines)[:count], rel=1e-12, abs=1e-12)
+
+
+def test_injected_noise_is_the_generators_own_times_the_deviation() -> None:
+    drawn = InjectedNoise(np.random.default_rng(5)).gaussian(4, 2.5)
+    assert np.array_equal(drawn, np.random.default_rng(5).standard_normal(4) * 2.5)
 
 
 def test_a_uniform_number_of_zero_gives_a_finite_draw(monkeypatch: pytest.MonkeyPatch) -> None:
