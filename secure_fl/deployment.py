@@ -14,7 +14,7 @@ import torch
 from pydantic import Field, ValidationError
 
 from crypto.errors import ConfigError
-from crypto.keyfiles import read_public, read_secret
+from crypto.keyfiles import read_secret
 from crypto.secrets import system_entropy
 from crypto.signatures import SigningKey
 from domains.catalogue import load_dataset
@@ -24,7 +24,7 @@ from secure_fl.config import Count, Runtime, Section, explain, load_config
 from secure_fl.guarantee import resolve_sigma
 from secure_fl.plain_log import LogObserver
 from secure_fl.runfolder import RunFolder
-from secure_fl.site_home import now, open_site_home, pinned_roster
+from secure_fl.site_home import now, open_site_home, pinned_roster, trusted_root
 from secure_fl.sites.workbench import SiteRecords, SiteWorkbench, build_task
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def coordinate(transport: Transport, folder: Path) -> None:
     )
 
     own = _read(folder / "coordinator.toml", CoordinatorFile)
+    roster = pinned_roster(folder)  # before a run is begun under one that is refused
     config = load_config(folder / "run.toml")
     config = config.model_copy(update={"mechanism": resolve_sigma(config.mechanism)})
     mechanism = config.mechanism
@@ -127,7 +128,7 @@ def coordinate(transport: Transport, folder: Path) -> None:
     run.keep_metrics(progress.rounds_done)
     parts = CoordinatorParts(
         config=run.config(),
-        roster=pinned_roster(folder),
+        roster=roster,
         key=SigningKey.from_seed(read_secret(folder / "identity.key")),
         evaluator=Evaluator(task, adapted, task.encode(dataset.evaluation)),
         folder=run,
@@ -138,7 +139,7 @@ def coordinate(transport: Transport, folder: Path) -> None:
         one_process=False,
     )
     result = Runner(parts, progress).run()
-    write_results(parts, result, read_public(folder / "root.pub"))
+    write_results(parts, result, trusted_root(folder).key)
     sign_run(parts, result)
 
 

@@ -17,8 +17,10 @@ from crypto.secrets import SecretBytes
 from crypto.signatures import SigningKey
 from secure_fl import consortium as consortium_module
 from secure_fl.consortium import open_consortium
+from secure_fl.deployment import coordinate
 from secure_fl.initialise import initialise
 from secure_fl.site_home import now, open_site_home, pinned_roster, stamp, trusted_root
+from secure_fl.transport.in_process import InProcessTransport
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,6 +158,17 @@ def test_a_site_with_a_revoked_key_is_told_so(folder: Path) -> None:
     put(folder, SECOND)
     with pytest.raises(IntegrityError, match="was revoked with roster 2"):
         open_site_home(folder)
+
+
+def test_no_run_is_begun_under_an_old_roster(folder: Path) -> None:
+    transport = InProcessTransport({"north": lambda request: request}, workers=1)
+    (folder / "coordinator.toml").write_text('schema = "secure-fl.coordinator.v1"\n')
+    put(folder, SECOND)
+    pinned_roster(folder)
+    put(folder, FIRST)
+    with pytest.raises(IntegrityError, match="put an old file there"):
+        coordinate(transport, folder)
+    assert not (folder / "run").exists()
 
 
 # The embedded consortium.
