@@ -359,7 +359,8 @@ class Ledger:
         known = self._accounts.sequence
         rows = self._file.rows_from(max(known, 1))
         if known:
-            if not rows or rows[0].sequence != known or rows[0].head != self._accounts.head:
+            # The head says which entry it is.
+            if not rows or rows[0].head != self._accounts.head:
                 raise IntegrityError(
                     f"Entry {known} of the ledger {self._file.path} was altered or removed while "
                     f"it was open. {AFTER_DAMAGE}"

@@ -46,8 +46,9 @@ GUARDS = {
     "crypto/masked_sum*.py": ("crypto/test_crypto_masked_sum*",),
     "crypto/masking.py": ("crypto/test_crypto_masking", "crypto/test_crypto_masked_sum"),
     "privacy/ledger*.py": (
-        "privacy/test_privacy_ledger",
         "privacy/test_privacy_ledger_entries",
+        "privacy/test_privacy_ledger_file",
+        "privacy/test_privacy_ledger",
         "privacy/test_privacy_ledger_damage",
         "privacy/test_privacy_ledger_twin",
         "privacy/test_privacy_ledger_crash",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ import pytest
 
 from crypto.errors import BudgetError, ConfigError, IntegrityError
 from crypto.secrets import SecretBytes
+from privacy import accounting, ledger_file
 from privacy.accounting import epsilon
 from privacy.events import Event, NoGuarantee, Relation, SubsampledGaussian, Unit
 from privacy.ledger import Budget, ExtractEntry, Ledger, charged_events
@@ -404,3 +406,82 @@ def test_importing_the_ledger_imports_nothing_heavy() -> None:
         "sys.exit(str(heavy) if heavy else 0)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, timeout=60)
+
+
+def test_a_name_that_was_never_used_has_spent_nothing(ledger: Ledger) -> None:
+    assert ledger.spent("unused", DELTA) == 0.0
+    ledger.reserve("fpb", OLD, "run-1", steps(30), OPEN)
+    assert ledger.spent("unused", DELTA) == 0.0
+
+
+def test_it_knows_the_heads_it_had_and_no_others(ledger: Ledger) -> None:
+    first = ledger.reserve("fpb", OLD, "run-1", steps(30), OPEN)
+    last = ledger.draw("fpb", "run-1", 0, 0, steps(10), OPEN)
+    assert [ledger.knows(head) for head in (GENESIS, first, last)] == [True] * 3
+    assert not ledger.knows(bytes(32))
+
+
+def test_a_changed_head_of_an_open_ledger_is_found(ledger: Ledger, path: Path) -> None:
+    ledger.reserve("fpb", OLD, "run-1", steps(30), OPEN)
+    connection = sqlite3.connect(path)
+    trigger = "no_update"
+    connection.execute(f"DROP TRIGGER {trigger}")
+    connection.execute("UPDATE entries SET head = ?", (bytes(32),))
+    connection.execute(ledger_file._SCHEMA[trigger])
+    connection.commit()
+    connection.close()
+    with pytest.raises(IntegrityError, match="while it was open"):
+        ledger.head()
+
+
+def test_a_ledger_that_does_not_verify_is_closed_again(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Ledger.open(path, clock=clock).close()
+    closed: list[Path] = []
+    close = ledger_file.LedgerFile.close
+
+    def seen(file: ledger_file.LedgerFile) -> None:
+        closed.append(file.path)
+        close(file)
+
+    def damaged(_: ledger_file.LedgerFile) -> None:
+        raise IntegrityError("damaged")
+
+    monkeypatch.setattr(ledger_file.LedgerFile, "close", seen)
+    monkeypatch.setattr(ledger_file.LedgerFile, "verify", damaged)
+    with pytest.raises(IntegrityError):
+        Ledger.open(path, clock=clock)
+    assert closed == [path]
+
+
+def test_verifying_looks_at_the_file_itself(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def damaged(_: ledger_file.LedgerFile) -> None:
+        raise IntegrityError("a page is damaged")
+
+    monkeypatch.setattr(ledger_file.LedgerFile, "verify", damaged)
+    with pytest.raises(IntegrityError, match="a page"):
+        ledger.verify()
+
+
+def test_others_wait_for_the_write_alone_and_not_for_the_accounting(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locked: list[bool] = []
+
+    def watched(events: tuple[Event, ...], delta: float, *, relation: Relation) -> float:
+        locked.append(ledger._file._connection.in_transaction)
+        return epsilon(events, delta, relation=relation)
+
+    monkeypatch.setattr(accounting, "epsilon", watched)
+    ledger.reserve("fpb", OLD, "run-1", steps(30), ceiling(100.0))
+    assert locked == [False, True]  # the second time from the cache, and that one counts
+
+
+def test_a_ceiling_of_infinity_asks_for_no_accounting(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(accounting, "epsilon", lambda *_, **__: pytest.fail("accounted"))
+    ledger.reserve("fpb", OLD, "run-1", steps(30), OPEN)
