@@ -10,6 +10,7 @@ import numpy as np
 from crypto.codec import Digest, Message, decode, encode
 from crypto.digests import sha256
 from crypto.errors import PeerError
+from crypto.homomorphic_keys import LARGEST_EXPORTED_BYTES
 from crypto.homomorphic_messages import PublicContext, SumBlock, UploadBlock, read_block
 from crypto.homomorphic_plan import Scheme, SumPlan, join, split
 from crypto.homomorphic_seal import SealKey, keyless_context
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
     from crypto.homomorphic_messages import SumTerms
     from crypto.homomorphic_plan import SealParameters
     from crypto.masked_sum_messages import RoundBinding
-
-_LARGEST_KEY_BYTES = 1 << 19
-"""Two moduli's secret keys take about 100 KB, CKKS' takes 160 KB."""
 
 _VECTOR_TYPES = frozenset({np.dtype(np.int32), np.dtype(np.int64), np.dtype(np.uint32)})
 
@@ -76,7 +74,7 @@ class SumKey:
         Raises:
             PeerError: the bytes are no key, or one for other parameters than those of `plan`.
         """
-        record = decode(KeyRecord, exported.reveal(), limit_bytes=_LARGEST_KEY_BYTES)
+        record = decode(KeyRecord, exported.reveal(), limit_bytes=LARGEST_EXPORTED_BYTES)
         if record.parameters != _parameters_digest(plan) or len(record.secrets) != len(
             plan.parameters
         ):

@@ -16,6 +16,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from crypto.digests import canonical_json, sha256
 from crypto.errors import ConfigError
+from crypto.homomorphic_plan import Scheme
 from crypto.masked_sum_graph import (
     LARGEST_COHORT,
     LARGEST_COMPLETE,
@@ -155,7 +156,10 @@ class EncodingSection(Section):
     """How float updates become ring elements."""
 
     bits: WidthBits = 32
-    """Bits of one coordinate on the wire and in the sum: 24 are three quarters of the bytes."""
+    """Bits of one coordinate in the sum, and under masks on the wire: 24 are three quarters of the
+    bytes. A homomorphic sum takes the same largest integer per site, (2^(bits - 1) - 1) over the
+    number of sites, so that both protections give one sum; its ciphertexts hold either range at
+    the same size, and 24 only makes the grid coarser."""
     clip_range: Positive = 4.0
     """Largest absolute value of one coordinate of an update; larger ones are clamped."""
 
@@ -178,10 +182,14 @@ class Mechanism(Section):
     """Initialisation and, in mode none, batches. Never the source of private randomness."""
     protection: Protection = Protection.MASKED
     adversary: Adversary
-    """What the coordinator is assumed to do: `malicious` costs one more exchange per round."""
+    """What the coordinator is assumed to do: `malicious` costs one more exchange per round, and
+    cannot be had with homomorphic sums."""
     cipher_suite: CipherSuite = CipherSuite.X25519_HKDF_AES256CTR_Z32
-    """The primitives of masked sums; the one with ML-KEM-768 also holds against whoever records
-    today and has a quantum computer later."""
+    """The primitives of masked sums, and of how the key of homomorphic ones gets to the sites; the
+    one with ML-KEM-768 also holds against whoever records today and has a quantum computer later.
+    """
+    homomorphic_scheme: Scheme | None = None
+    """How homomorphic sums are encrypted: BFV when absent, CKKS for comparison. Only with them."""
     threshold: Count | None = None
     """Survivors needed to open a sum; floor(2n/3)+1 when absent."""
     cohort: CohortSection | None = None
@@ -205,6 +213,7 @@ class Mechanism(Section):
                 "remove it; `sampling_rate` decides"
             )
         self._check_cohort()
+        self._check_homomorphic()
         least = default_threshold(self.sites)
         if self.threshold is not None and not least <= self.threshold <= self.sites:
             raise ValueError(
@@ -226,6 +235,26 @@ class Mechanism(Section):
                 f"{LARGEST_COMPLETE} sites, from which each site's neighbours follow, and has no "
                 "meaning up to there"
             )
+
+    def _check_homomorphic(self) -> None:
+        if self.protection is not Protection.HOMOMORPHIC:
+            if self.homomorphic_scheme is not None:
+                raise ValueError(
+                    "`mechanism.homomorphic_scheme` has no meaning under the protection "
+                    f"`{self.protection.value}`: remove it, or ask for homomorphic sums"
+                )
+            return
+        if self.adversary is Adversary.MALICIOUS:
+            raise ValueError(
+                "homomorphic sums do not hold against a malicious coordinator: it can hand one "
+                "site's ciphertext to the sites as if it were the sum, and nothing in it shows "
+                "that nobody else was added. Use masked sums, or assume a semi-honest one"
+            )
+
+    @property
+    def scheme(self) -> Scheme:
+        """How homomorphic sums are encrypted; without a meaning under another protection."""
+        return self.homomorphic_scheme or Scheme.BFV
 
     def needed_survivors(self) -> int:
         """Return how many survivors a sum needs."""

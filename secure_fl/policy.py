@@ -58,12 +58,14 @@ class SitePolicy(Section):
 
     schema_: Literal["secure-fl.site-policy.v1"] = Field(alias="schema")
     smallest_cohort: Floor
-    """Fewest sites whose sum may become known, whatever the coordinator does."""
+    """Fewest sites whose sum may become known: under masks whatever the coordinator does, under
+    homomorphic sums as long as it follows the protocol."""
     smallest_threshold: Floor
     requires_malicious: bool = False
     """Whether the coordinator has to be assumed malicious, not just curious."""
     requires_post_quantum: bool = False
-    """Whether masks and shares must stay secret from who records today and decrypts in years."""
+    """Whether masks, shares and the key of homomorphic sums must stay secret from who records today
+    and decrypts in years."""
     smallest_corrupted_share: Annotated[float, Field(ge=0, le=1 / 3, strict=True)] = 0.2
     """Above 100 sites: the least share of colluding sites that a run has to bear."""
     allowed_methods: tuple[str, ...]
@@ -155,8 +157,8 @@ class SitePolicy(Section):
                 f"a sum over {mechanism.sites} sites, and the smallest cohort is "
                 f"{self.smallest_cohort}"
             )
-        elif mechanism.protection is Protection.MASKED:
-            problems += self._masking_problems(mechanism)
+        elif mechanism.protection is not Protection.PLAIN:
+            problems += self._sum_problems(mechanism)
         if mechanism.needed_survivors() < self.smallest_threshold:
             problems.append(
                 f"{mechanism.needed_survivors()} survivors open a sum, and the smallest "
@@ -168,7 +170,7 @@ class SitePolicy(Section):
             problems.append(f"the method `{mechanism.method}` is not allowed")
         return problems
 
-    def _masking_problems(self, mechanism: Mechanism) -> list[str]:
+    def _sum_problems(self, mechanism: Mechanism) -> list[str]:
         problems = []
         if self.requires_post_quantum and not mechanism.cipher_suite.is_hybrid:
             problems.append(
@@ -180,7 +182,7 @@ class SitePolicy(Section):
         if self.requires_malicious:
             problems.append("the coordinator has to be assumed malicious, and is assumed honest")
         problems += self._corruption_problems(mechanism)
-        if mechanism.cohort is None:
+        if mechanism.cohort is None and mechanism.protection is Protection.MASKED:
             problems += self._split_problems(mechanism.sites, mechanism.needed_survivors())
         return problems
 

@@ -21,10 +21,15 @@ class Protection(Enum):
 
     MASKED = "masked"
     """Pairwise and self masks: the coordinator learns the sum and nothing else."""
+    HOMOMORPHIC = "homomorphic"
+    """Encrypted under one key that all sites hold and the coordinator does not: it adds what it
+    cannot read, and the sites decrypt the sum. Only against a coordinator that follows the
+    protocol, and on an assumption that masks do not need: ONE SITE AND THE COORDINATOR TOGETHER
+    READ EVERY SITE'S UPDATE."""
     PLAIN = "plain"
     """Every update in clear: the coordinator reads each one."""
 
     @property
     def reveals(self) -> View:
         """The most that the coordinator sees under this protection."""
-        return View.SUM if self is Protection.MASKED else View.EACH
+        return View.EACH if self is Protection.PLAIN else View.SUM

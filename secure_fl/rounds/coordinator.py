@@ -6,29 +6,19 @@ keeps what a step says must be kept before the next requests go out.
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
-
-import numpy as np
 
 from crypto.codec import encode
 from crypto.errors import ConfigError, PeerError
-from crypto.masked_sum import (
-    Adversary,
-    Confirmation,
-    CulpritError,
-    MaskingCoordinator,
-    Release,
-    RoundBinding,
-)
+from crypto.masked_sum import Adversary, Confirmation, MaskingCoordinator, RoundBinding
 from crypto.ring import packed_bytes
 from privacy.fixed_point import Grid
 from secure_fl.config import NoPrivacy
-from secure_fl.methods import SeenUpdates, find_method
+from secure_fl.methods import find_method
 from secure_fl.parameters import parameter_digest, vector_to_bytes
 from secure_fl.rounds.correspondence import Correspondence
 from secure_fl.rounds.gathering import Gathering
+from secure_fl.rounds.homomorphic_sum import HomomorphicSum, plan_of
 from secure_fl.rounds.messages import (
     CloseReply,
     CloseRequest,
@@ -38,10 +28,16 @@ from secure_fl.rounds.messages import (
     Joined,
     OpenReply,
     OpenRequest,
-    Released,
     RoundClose,
     RoundHeader,
     Uploaded,
+)
+from secure_fl.rounds.opening import (
+    HomomorphicOpening,
+    MaskedOpening,
+    Opening,
+    OpenRound,
+    PlainOpening,
 )
 from secure_fl.rounds.own_log import repeatable_cohort, uploads_taken
 from secure_fl.rounds.plain_sum import PlainSum
@@ -50,52 +46,18 @@ from secure_fl.rounds.reading import (
     session_of,
     statement_digest,
 )
-from secure_fl.rounds.reply_checks import (
-    Awaited,
-    Plan,
-    check_extract,
-    check_released,
-    check_upload,
-    open_release,
-)
+from secure_fl.rounds.reply_checks import Plan, check_extract, check_upload
 from secure_fl.rounds.steps import Exchange, OpenedRound, Phase, Proposal, Step
 from secure_fl.views import Protection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from crypto.signatures import Signed, SigningKey
     from secure_fl.transcript import Transcript
-
-
-@dataclass
-class _Round:
-    """What the coordinator holds while a round is open."""
-
-    header: RoundHeader
-    header_digest: bytes
-    absent: tuple[str, ...] = ()
-    """Who was asked back for the next round."""
-    back: tuple[str, ...] = ()
-    """Who of them came."""
-    uploads: dict[str, Uploaded] = field(default_factory=dict)
-    survivors: tuple[str, ...] = ()
-    close: Signed | None = None
-    confirmations: dict[str, Signed] = field(default_factory=dict)
-
-    def asked_to_release(self) -> tuple[str, ...]:
-        """Return the survivors that are still there after they confirmed, if they had to."""
-        return tuple(sorted(self.confirmations)) if self.confirmations else self.survivors
-
-    def accused(self) -> Counter[str]:
-        """Return how many sites could not open the shares that a site dealt to them."""
-        return Counter(site for upload in self.uploads.values() for site in upload.unusable)
-
-    def awaited(self) -> Awaited:
-        """Return what replies must be about."""
-        return Awaited(self.header.round, self.header_digest, self.survivors)
 
 
 class Coordinator:
@@ -133,25 +95,45 @@ class Coordinator:
                 "nothing was started. Lower `mechanism.sites`, or put more sites on the roster."
             )
         self._plan = Plan.of(self._mechanism)
-        self._upload_bytes = packed_bytes(proposal.spec.size, self._mechanism.encoding.bits)
         self._hello = hello_of(proposal, names[: self._mechanism.sites])
         self._session = session_of(self._hello)
         self._letters = Correspondence(self._session, proposal.roster, key, transcript)
         for site in proposal.left_out:
             self._letters.refuse(site)
-        self._sums: MaskingCoordinator | PlainSum = (
-            MaskingCoordinator(self._session, first_round=proposal.first_round)
-            if self._mechanism.protection is Protection.MASKED
-            else PlainSum(self._grid, self._mechanism.encoding.bits)
+        self._sums = self._new_sums()
+        self._upload_bytes = (
+            None
+            if isinstance(self._sums, HomomorphicSum)
+            else packed_bytes(proposal.spec.size, self._mechanism.encoding.bits)
         )
         self._gathering = Gathering(proposal, self._hello, self._letters, self._sums)
         self._parameters = parameters
         self._phase = Phase.HELLO
         self._lost: PeerError | None = None
         self._round_number = proposal.first_round
-        self._round: _Round | None = None
+        self._round: OpenRound | None = None
+        self._opening: Opening | None = None
         self._cohort: tuple[str, ...] = ()
         self._extracts: dict[str, bytes] = {}
+
+    def _new_sums(self) -> MaskingCoordinator | HomomorphicSum | PlainSum:
+        first_round = self._proposal.first_round
+        match self._mechanism.protection:
+            case Protection.MASKED:
+                return MaskingCoordinator(self._session, first_round=first_round)
+            case Protection.HOMOMORPHIC:
+                plan = plan_of(self._mechanism, self._proposal.spec.size)
+                return HomomorphicSum(self._session, plan, first_round=first_round)
+            case Protection.PLAIN:
+                return PlainSum(self._grid, self._mechanism.encoding.bits)
+
+    def _new_opening(self) -> Opening:
+        sums = self._sums
+        if isinstance(sums, MaskingCoordinator):
+            return MaskedOpening(self._letters, self._session, sums, self._grid, self._method)
+        if isinstance(sums, HomomorphicSum):
+            return HomomorphicOpening(self._letters, self._proposal.spec)
+        return PlainOpening(self._letters, sums, self._method)
 
     def begin(self) -> Step:
         """Return the first exchange."""
@@ -227,10 +209,12 @@ class Coordinator:
             parameter_digest=parameter_digest(self._proposal.spec, parameters),
             checkpoint_size=self._transcript.size,
             checkpoint_root=self._transcript.root(),
+            sum_key=self._sums.key if isinstance(self._sums, HomomorphicSum) else None,
         )
         signed = self._letters.sign(header)
         digest = statement_digest(signed)
-        self._round = _Round(header, digest, absent=self._to_invite())
+        self._round = OpenRound(header, digest, absent=self._to_invite())
+        self._opening = self._new_opening()
         binding = RoundBinding(self._round_number, digest, self._cohort, header.parameter_digest)
         self._sums.begin(binding, self._proposal.spec.size)
         invitation = (
@@ -238,7 +222,7 @@ class Coordinator:
         )
         requests = dict.fromkeys(self._round.absent, invitation)
         for site in self._cohort:
-            inbox = self._sums.inbox(site) if isinstance(self._sums, MaskingCoordinator) else {}
+            inbox = {} if isinstance(self._sums, PlainSum) else self._sums.inbox(site)
             requests[site] = encode(
                 OpenRequest(
                     run_id=self._proposal.run_id,
@@ -264,8 +248,13 @@ class Coordinator:
         )
 
     def _to_invite(self) -> tuple[str, ...]:
-        """Return the sites that may come back for the next round, if there is one."""
-        return () if self._is_last else self._letters.absent(self._cohort)
+        """Return the sites that may come back for the next round, if there is one.
+
+        Under homomorphic sums none: they would need the session's key from a site again.
+        """
+        if self._is_last or isinstance(self._sums, HomomorphicSum):
+            return ()
+        return self._letters.absent(self._cohort)
 
     def _after_open(self, replies: Mapping[str, bytes]) -> Step:
         current = self._current()
@@ -286,6 +275,8 @@ class Coordinator:
         )
         self._letters.log(close)
         current.close = close
+        if isinstance(self._sums, HomomorphicSum):
+            current.sum = self._sums.close()
         if (
             isinstance(self._sums, MaskingCoordinator)
             and self._session.adversary is Adversary.MALICIOUS
@@ -315,8 +306,8 @@ class Coordinator:
             raise PeerError("Survivors were confirmed before they were named.")
         return self._closing(current, current.close, joined={})
 
-    def _closing(self, current: _Round, close: Signed, joined: Mapping[str, Joined]) -> Step:
-        """Return the exchange that asks the survivors for their shares."""
+    def _closing(self, current: OpenRound, close: Signed, joined: Mapping[str, Joined]) -> Step:
+        """Return the exchange that asks for the survivors' shares, or for what they decrypt."""
         request = encode(
             CloseRequest(
                 run_id=self._proposal.run_id,
@@ -327,6 +318,7 @@ class Coordinator:
                 next_keys=tuple(
                     self._gathering.keys[site] for site in sorted(self._gathering.keys)
                 ),
+                sum=current.sum,
             )
         )
         requests = dict.fromkeys(current.asked_to_release(), request)
@@ -340,7 +332,7 @@ class Coordinator:
             refused=dict(self._letters.refused),
         )
 
-    def _take_upload(self, site: str, reply: OpenReply, current: _Round) -> None:
+    def _take_upload(self, site: str, reply: OpenReply, current: OpenRound) -> None:
         uploaded = self._letters.accept(reply.uploaded, Uploaded, site)
         if uploaded is None:
             return
@@ -363,12 +355,11 @@ class Coordinator:
             self._letters.log_of(site, reply.next_keys)
 
     def _after_close(self, replies: Mapping[str, bytes]) -> Step:
-        current = self._current()
-        releases: dict[str, Release] = {}
+        current, opening = self._current(), self._opening or self._new_opening()
         closed: list[str] = []
         taken = uploads_taken(self._transcript.leaves) if self._is_last else None
         for site, reply in self._letters.decoded(CloseReply, replies, current.survivors).items():
-            if not self._take_release(site, reply, current, releases):
+            if not opening.take(site, reply, current):
                 continue
             closed.append(site)
             self._letters.log_of(site, reply.released)
@@ -377,9 +368,12 @@ class Coordinator:
             )
             if taken is not None:
                 self._take_extract(site, reply.extract_sent, reply.extract, taken[site])
-        self._letters.require(tuple(closed), "released their shares", self._round_number)
+        self._letters.require(tuple(closed), opening.did, self._round_number)
         self._gathering.take_dealt(replies, current.back, self._round_number + 1)
-        opened = self._apply(current, releases)
+        self._parameters = opening.parameters(self._parameters, current)
+        opened = OpenedRound(
+            self._round_number, self._parameters, current.survivors, dict(self._extracts)
+        )
         last = self._is_last
         self._round_number += 1
         self._round = None
@@ -399,23 +393,6 @@ class Coordinator:
                 Exchange(Phase.OPEN, {}), opened=opened, refused=dict(self._letters.refused)
             )
 
-    def _take_release(
-        self, site: str, reply: CloseReply, current: _Round, releases: dict[str, Release]
-    ) -> bool:
-        """Return whether `site` released what the close asks for; it is then in `releases`."""
-        released = self._letters.accept(reply.released, Released, site)
-        if released is None:
-            return False
-        try:
-            check_released(released, reply, current.awaited())
-            if isinstance(self._sums, MaskingCoordinator):
-                release = open_release(reply, site)
-                self._sums.check_release(release)
-                releases[site] = release
-        except PeerError:
-            return self._letters.refuse(site)
-        return True
-
     def _take_extract(
         self, site: str, signed: Signed | None, extract: bytes, drawn: set[tuple[int, int]]
     ) -> None:
@@ -432,53 +409,13 @@ class Coordinator:
         self._letters.log_of(site, signed)
         self._extracts[site] = extract
 
-    def _apply(self, current: _Round, releases: Mapping[str, Release]) -> OpenedRound:
-        """Open the sum, apply the method's rule, and return the round's result."""
-        survivors = len(current.survivors)
-        each: NDArray[np.float64] | None = None
-        if isinstance(self._sums, MaskingCoordinator):
-            total = self._grid.decode_sum(self._unmasked(self._sums, current, releases), survivors)
-        else:
-            each = np.stack(self._sums.vectors())
-            total = each.sum(axis=0)
-        seen = SeenUpdates(total=total, survivors=survivors, each=each)
-        self._parameters = self._method.server_rule(self._parameters, seen)
-        return OpenedRound(
-            self._round_number, self._parameters, current.survivors, dict(self._extracts)
-        )
-
-    def _unmasked(
-        self, sums: MaskingCoordinator, current: _Round, releases: Mapping[str, Release]
-    ) -> NDArray[np.uint32]:
-        """Return the opened sum.
-
-        Raises:
-            CulpritError: it cannot be opened, because of one site.
-            PeerError: it cannot be opened.
-        """
-        try:
-            return sums.unmask(releases)
-        except CulpritError:
-            raise
-        except PeerError as error:
-            # More sites than may be corrupted say so: one of them at least is honest.
-            bearable = len(self._cohort) - self._session.threshold
-            accused = sorted(site for site, count in current.accused().items() if count > bearable)
-            if not accused:
-                raise
-            raise CulpritError(
-                accused[0],
-                f"{error} The shares that {accused[0]} dealt did not open at more sites than may "
-                "be corrupted: go on without it.",
-            ) from error
-
     # -- what every phase needs ----------------------------------------------------------------
 
     @property
     def _is_last(self) -> bool:
         return self._round_number + 1 >= self._mechanism.training.rounds
 
-    def _current(self) -> _Round:
+    def _current(self) -> OpenRound:
         if self._round is None:
             raise PeerError("Replies came and no round is open: they were not used.")
         return self._round

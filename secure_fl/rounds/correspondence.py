@@ -6,15 +6,18 @@ from typing import TYPE_CHECKING, TypeVar, cast
 
 from crypto.codec import decode_one_of
 from crypto.errors import PeerError
+from crypto.homomorphic_keys import ChannelKeys
 from crypto.masked_sum import Confirmation, SiteKeys
 from crypto.signatures import Signed, SigningKey, sign_message
 from secure_fl.rounds.messages import (
     REPLY_LIMIT_BYTES,
+    Applied,
     CloseReply,
     ConfirmReply,
     ExtractSent,
     HelloReply,
     Joined,
+    KeyMade,
     OpenReply,
     Refusal,
     RefusalCode,
@@ -33,7 +36,19 @@ if TYPE_CHECKING:
     from crypto.roster import Roster
     from secure_fl.transcript import Transcript
 
-S = TypeVar("S", Joined, SharesSent, Uploaded, Released, ExtractSent, SiteKeys, Confirmation)
+S = TypeVar(
+    "S",
+    Joined,
+    SiteKeys,
+    ChannelKeys,
+    SharesSent,
+    KeyMade,
+    Uploaded,
+    Confirmation,
+    Released,
+    Applied,
+    ExtractSent,
+)
 R = TypeVar("R", HelloReply, ShareReply, OpenReply, ConfirmReply, CloseReply)
 
 

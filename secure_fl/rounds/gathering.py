@@ -6,17 +6,21 @@ from typing import TYPE_CHECKING
 
 from crypto.codec import encode
 from crypto.errors import PeerError
+from crypto.homomorphic_keys import ChannelKeys
 from crypto.masked_sum import MaskingCoordinator, SiteKeys
+from secure_fl.rounds.homomorphic_sum import HomomorphicSum
 from secure_fl.rounds.messages import (
     Hello,
     HelloReply,
     HelloRequest,
     Joined,
+    KeyMade,
     ShareReply,
     ShareRequest,
     SharesSent,
 )
 from secure_fl.rounds.own_log import last_headed
+from secure_fl.rounds.plain_sum import PlainSum
 from secure_fl.rounds.reading import expect
 from secure_fl.rounds.reply_checks import Plan, check_joined, check_shares
 
@@ -25,7 +29,6 @@ if TYPE_CHECKING:
 
     from crypto.signatures import Signed
     from secure_fl.rounds.correspondence import Correspondence
-    from secure_fl.rounds.plain_sum import PlainSum
     from secure_fl.rounds.steps import Proposal
 
 
@@ -43,7 +46,7 @@ class Gathering:
         proposal: Proposal,
         hello: Hello,
         letters: Correspondence,
-        sums: MaskingCoordinator | PlainSum,
+        sums: MaskingCoordinator | HomomorphicSum | PlainSum,
     ) -> None:
         """Begin without anybody."""
         self._proposal = proposal
@@ -70,6 +73,7 @@ class Gathering:
     ) -> dict[str, Joined]:
         """Return the statements of those of `sites` that take part from `round_` on."""
         joined: dict[str, Joined] = {}
+        keyed = not isinstance(self._sums, PlainSum)
         for site, reply in self._letters.decoded(HelloReply, replies, sites).items():
             if site in self._proposal.left_out:
                 continue
@@ -81,13 +85,11 @@ class Gathering:
             except PeerError:
                 self._letters.refuse(site)
                 continue
-            if isinstance(self._sums, MaskingCoordinator) and not self.take_keys(
-                reply.keys, site, round_
-            ):
+            if keyed and not self.take_keys(reply.keys, site, round_):
                 continue
             self._letters.readmit(site)
             self._letters.log_of(site, reply.joined)
-            if reply.keys is not None:
+            if keyed and reply.keys is not None:
                 self._letters.log_of(site, reply.keys)
             self.seen[site] = statement.checkpoint_size
             joined[site] = statement
@@ -95,17 +97,28 @@ class Gathering:
 
     def take_keys(self, signed: Signed | None, site: str, round_: int) -> bool:
         """Return whether `signed` holds keys of `site` for round `round_`."""
-        if signed is None or not isinstance(self._sums, MaskingCoordinator):
+        if signed is None:
             return self._letters.refuse(site)
-        keys = self._letters.accept(signed, SiteKeys, site)
-        if keys is None:
-            return False
         try:
-            expect(keys.round == round_, "The keys are for another round.")
-            self._sums.accept_keys(keys)
+            taken = self._keys_taken(signed, site, round_)
         except PeerError:
             return self._letters.refuse(site)
-        self.keys[site] = signed
+        if taken:
+            self.keys[site] = signed
+        return taken
+
+    def _keys_taken(self, signed: Signed, site: str, round_: int) -> bool:
+        """Return whether `signed` is of this session, after its keys were taken."""
+        if isinstance(self._sums, HomomorphicSum):
+            channel = self._letters.accept(signed, ChannelKeys, site)
+            if channel is not None:
+                self._sums.accept_keys(channel)
+            return channel is not None
+        keys = self._letters.accept(signed, SiteKeys, site)
+        if keys is None or not isinstance(self._sums, MaskingCoordinator):
+            return False
+        expect(keys.round == round_, "The keys are for another round.")
+        self._sums.accept_keys(keys)
         return True
 
     def share_request(self, round_: int) -> bytes:
@@ -121,8 +134,11 @@ class Gathering:
     def take_shares(
         self, site: str, signed: Signed | None, shares: Mapping[str, bytes], round_: int
     ) -> None:
-        """Take what `site` dealt for `round_`, if it dealt anything."""
-        if signed is None or not isinstance(self._sums, MaskingCoordinator):
+        """Take what `site` dealt for `round_`, if it dealt anything; of one, the sum's key."""
+        if signed is None or isinstance(self._sums, PlainSum):
+            return
+        if isinstance(self._sums, HomomorphicSum) and self._sums.makes_key(site):
+            self._take_key(self._sums, site, signed, shares, round_)
             return
         sent = self._letters.accept(signed, SharesSent, site)
         if sent is None:
@@ -135,6 +151,29 @@ class Gathering:
             return
         self._letters.log_of(site, signed)
 
+    def _take_key(
+        self,
+        sums: HomomorphicSum,
+        site: str,
+        signed: Signed,
+        sealed: Mapping[str, bytes],
+        round_: int,
+    ) -> None:
+        made = self._letters.accept(signed, KeyMade, site)
+        if made is None:
+            return
+        try:
+            check_shares(made, sealed, round_)
+            sums.accept_key(made, sealed)
+        except PeerError:
+            self._letters.refuse(site)
+            return
+        self._letters.log_of(site, signed)
+
     def dealers(self, round_: int) -> tuple[str, ...]:
-        """Return the sites whose shares arrived: the cohort of `round_`."""
-        return self._sums.dealers(round_) if isinstance(self._sums, MaskingCoordinator) else ()
+        """Return the sites whose shares arrived: the cohort of `round_`.
+
+        Raises:
+            PeerError: the site that was to make the key of a homomorphic sum did not.
+        """
+        return () if isinstance(self._sums, PlainSum) else self._sums.dealers(round_)

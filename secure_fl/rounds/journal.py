@@ -16,9 +16,11 @@ from crypto.errors import IntegrityError
 from crypto.signatures import schema_of
 from secure_fl.rounds.messages import (
     STATEMENT_LIMIT_BYTES,
+    Applied,
     ExtractSent,
     Heads,
     Joined,
+    KeyMade,
     Released,
     SharesSent,
     Uploaded,
@@ -33,8 +35,16 @@ if TYPE_CHECKING:
     from secure_fl.rounds.site_checks import Party
     from secure_fl.rounds.site_state import SiteState
 
-HeadedStatement = Joined | SharesSent | Uploaded | Released | ExtractSent
-HEADED: tuple[type[HeadedStatement], ...] = (Joined, SharesSent, Uploaded, Released, ExtractSent)
+HeadedStatement = Joined | SharesSent | KeyMade | Uploaded | Released | Applied | ExtractSent
+HEADED: tuple[type[HeadedStatement], ...] = (
+    Joined,
+    SharesSent,
+    KeyMade,
+    Uploaded,
+    Released,
+    Applied,
+    ExtractSent,
+)
 """The statements in which a site's heads stand."""
 
 _BY_LABEL = {schema_of(kind): kind for kind in HEADED}

@@ -28,6 +28,9 @@ STATEMENT_LIMIT_BYTES = 1 << 19
 
 REPLY_LIMIT_BYTES = 1 << 30
 
+_LARGEST_CONTEXT_BYTES = 1 << 12
+"""Encryption parameters take about 100 bytes per modulus; what holds a key is far longer."""
+
 
 class Heads(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
     """Where a site's own records stand when it signs: a site behind its own head was restored.
@@ -91,8 +94,27 @@ class SharesSent(Message, frozen=True, tag="secure-fl.shares-sent.v2"):
     shares_digest: Digest
 
 
-class RoundHeader(Message, frozen=True, tag="secure-fl.round-header.v1"):
-    """Statement: the coordinator opens a round for exactly this cohort and these parameters."""
+class KeyMade(Message, frozen=True, tag="secure-fl.key-made.v1"):
+    """Statement: a site made the key of the session's homomorphic sums and sealed it to the others.
+
+    `key` is its digest, `context` what the coordinator needs for adding ciphertexts: encryption
+    parameters without a key of any kind. `shares_digest` binds what was sealed.
+    """
+
+    session: Digest
+    round: Number
+    site: Name
+    heads: Heads
+    key: Digest
+    context: Annotated[bytes, msgspec.Meta(max_length=_LARGEST_CONTEXT_BYTES)]
+    shares_digest: Digest
+
+
+class RoundHeader(Message, frozen=True, tag="secure-fl.round-header.v2"):
+    """Statement: the coordinator opens a round for exactly this cohort and these parameters.
+
+    `sum_key` is the digest of the key that the sites of a homomorphic sum share; None elsewhere.
+    """
 
     session: Digest
     round: Number
@@ -101,6 +123,7 @@ class RoundHeader(Message, frozen=True, tag="secure-fl.round-header.v1"):
     parameter_digest: Digest
     checkpoint_size: Number
     checkpoint_root: Digest
+    sum_key: Digest | None = None
 
 
 class Uploaded(Message, frozen=True, tag="secure-fl.uploaded.v2"):
@@ -142,6 +165,23 @@ class Released(Message, frozen=True, tag="secure-fl.released.v2"):
     shares_digest: Digest
 
 
+class Applied(Message, frozen=True, tag="secure-fl.applied.v1"):
+    """Statement: a site decrypted a homomorphic sum and applied the method's rule to it itself.
+
+    `sum_digest` is that of the encrypted sum's bytes, `parameter_digest` that of the parameters
+    which follow. Sites that were handed the same sum state the same.
+    """
+
+    session: Digest
+    round: Number
+    site: Name
+    heads: Heads
+    header_digest: Digest
+    survivors: Names
+    sum_digest: Digest
+    parameter_digest: Digest
+
+
 class ExtractSent(Message, frozen=True, tag="secure-fl.extract-sent.v2"):
     """Statement: what a site's ledger holds of this run, bound by its digest.
 
@@ -175,7 +215,10 @@ class HelloRequest(Message, frozen=True, tag="secure-fl.hello-request.v2"):
 
 
 class HelloReply(Message, frozen=True, tag="secure-fl.hello-reply.v1"):
-    """Reply: the site joined; under masks, with its keys for the first round."""
+    """Reply: the site joined, with its keys.
+
+    Under masks they are for the first round, under homomorphic sums channel keys for the session.
+    """
 
     joined: Signed
     keys: Signed | None
@@ -190,14 +233,20 @@ class ShareRequest(Message, frozen=True, tag="secure-fl.share-request.v1"):
 
 
 class ShareReply(Message, frozen=True, tag="secure-fl.share-reply.v1"):
-    """Reply: one encrypted share bundle per peer."""
+    """Reply: one encrypted share bundle per peer.
+
+    Under homomorphic sums: the key's maker seals it to each other site, and these deal nothing.
+    """
 
     sent: Signed
     shares: dict[Name, bytes]
 
 
 class OpenRequest(Message, frozen=True, tag="secure-fl.open-request.v1"):
-    """Request: the round's header, the parameters, and the shares addressed to this site."""
+    """Request: the round's header, the parameters, and the shares addressed to this site.
+
+    Under homomorphic sums, in a session's first round: the key as its maker sealed it to this site.
+    """
 
     run_id: RunId
     header: Signed
@@ -207,8 +256,17 @@ class OpenRequest(Message, frozen=True, tag="secure-fl.open-request.v1"):
     proof: LogProof
 
 
+class EncryptedBlocks(Message, frozen=True, tag="secure-fl.encrypted-blocks.v1"):
+    """A vector or a sum as `crypto.homomorphic` encrypts it, block by block."""
+
+    blocks: tuple[bytes, ...]
+
+
 class OpenReply(Message, frozen=True, tag="secure-fl.open-reply.v1"):
-    """Reply: the protected update, and the keys of the next round."""
+    """Reply: the protected update, and under masks the keys of the next round.
+
+    A homomorphic update is one `EncryptedBlocks`.
+    """
 
     uploaded: Signed
     vector: bytes
@@ -228,17 +286,24 @@ class ConfirmReply(Message, frozen=True, tag="secure-fl.confirm-reply.v1"):
     confirmed: Signed
 
 
-class CloseRequest(Message, frozen=True, tag="secure-fl.close-request.v2"):
-    """Request: the survivors, what they confirmed, and everybody's keys of the next round."""
+class CloseRequest(Message, frozen=True, tag="secure-fl.close-request.v3"):
+    """Request: the survivors, what they confirmed, and everybody's keys of the next round.
+
+    `sum` is a homomorphic sum, one `EncryptedBlocks`, the same bytes for all; empty elsewhere.
+    """
 
     run_id: RunId
     close: Signed
     confirmations: tuple[Signed, ...]
     next_keys: tuple[Signed, ...]
+    sum: bytes = b""
 
 
 class CloseReply(Message, frozen=True, tag="secure-fl.close-reply.v1"):
-    """Reply: the released shares; the next round's encrypted shares, or the ledger's extract."""
+    """Reply: the released shares; the next round's encrypted shares, or the ledger's extract.
+
+    Under homomorphic sums `released` is an `Applied`, and `release` the parameters it binds.
+    """
 
     released: Signed
     release: bytes

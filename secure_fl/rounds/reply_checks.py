@@ -13,6 +13,7 @@ from crypto.masked_sum import Release
 from privacy.events import to_json as event_to_json
 from privacy.ledger import ExtractEntry
 from secure_fl.guarantee import planned_event, round_event
+from secure_fl.parameters import parameter_digest
 from secure_fl.rounds.messages import STATEMENT_LIMIT_BYTES
 from secure_fl.rounds.reading import expect, shares_digest
 
@@ -20,11 +21,14 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Mapping
 
     from privacy.events import Event
+    from privacy.update import UpdateSpec
     from secure_fl.config import Mechanism
     from secure_fl.rounds.messages import (
+        Applied,
         CloseReply,
         ExtractSent,
         Joined,
+        KeyMade,
         OpenReply,
         Released,
         SharesSent,
@@ -71,17 +75,20 @@ def check_joined(joined: Joined, plan: Plan, log_size: int) -> None:
     expect(joined.checkpoint_size <= log_size, "The site saw a longer log than this one.")
 
 
-def check_shares(sent: SharesSent, shares: Mapping[str, bytes], round_: int) -> None:
+def check_shares(sent: SharesSent | KeyMade, shares: Mapping[str, bytes], round_: int) -> None:
     """Return if `shares` are what was signed for round `round_`."""
     expect(sent.round == round_, "The shares are for another round.")
     expect(sent.shares_digest == shares_digest(shares), "The shares are not the signed ones.")
 
 
 def check_upload(
-    uploaded: Uploaded, reply: OpenReply, awaited: Awaited, plan: Plan, length_bytes: int
+    uploaded: Uploaded, reply: OpenReply, awaited: Awaited, plan: Plan, length_bytes: int | None
 ) -> None:
-    """Return if the upload is the signed one, of the open round, and was charged for."""
-    expect(len(reply.vector) == length_bytes, "The vector has another length.")
+    """Return if the upload is the signed one, of the open round, and was charged for.
+
+    `length_bytes` is None where the length differs from upload to upload, as ciphertexts' does.
+    """
+    expect(length_bytes in {None, len(reply.vector)}, "The vector has another length.")
     expect(
         uploaded.header_digest == awaited.header_digest and uploaded.round == awaited.round,
         "The upload is of another round.",
@@ -99,6 +106,20 @@ def check_released(released: Released, reply: CloseReply, awaited: Awaited) -> N
         "The shares were released for another round, or for other survivors.",
     )
     expect(released.shares_digest == sha256(reply.release), "The release is not the signed one.")
+
+
+def check_applied(applied: Applied, reply: CloseReply, awaited: Awaited, spec: UpdateSpec) -> None:
+    """Return if the parameters are the signed ones, for the survivors of the open round."""
+    expect(
+        applied.header_digest == awaited.header_digest
+        and applied.round == awaited.round
+        and applied.survivors == awaited.survivors,
+        "The sum was decrypted for another round, or for other survivors.",
+    )
+    expect(
+        applied.parameter_digest == parameter_digest(spec, reply.release),
+        "The parameters are not the signed ones.",
+    )
 
 
 def open_release(reply: CloseReply, site: str) -> Release:

@@ -7,26 +7,21 @@ the same in one process with its peers and as a process per message behind a fir
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from msgspec.structs import replace
 
-from crypto.agreement import hkdf
 from crypto.codec import decode_one_of, encode
-from crypto.digests import canonical_json, sha256
+from crypto.digests import sha256
 from crypto.errors import BudgetError, ConfigError, IntegrityError, PeerError, SecureFLError
 from crypto.keystream import KeyStream
-from crypto.masked_sum import Adversary, Confirmation, MaskingSite, RoundBinding, SiteKeys
+from crypto.masked_sum import Adversary
 from crypto.merkle import EMPTY_ROOT
-from crypto.ring import pack
 from crypto.secrets import SecretBytes
-from crypto.signatures import Signed, sign_message
-from privacy.events import to_json as event_to_json
 from privacy.fixed_point import NEAREST, Grid, Rounding, Stochastic
 from secure_fl.config import Mechanism, NoPrivacy, parse_mechanism
-from secure_fl.guarantee import planned_event, round_event
 from secure_fl.parameters import parameter_digest, vector_from_bytes
-from secure_fl.rounds import journal, log_check, site_checks
+from secure_fl.rounds import charging, journal, log_check, site_checks
 from secure_fl.rounds.messages import (
     REPLY_LIMIT_BYTES,
     REQUESTS,
@@ -44,37 +39,30 @@ from secure_fl.rounds.messages import (
     OpenRequest,
     Refusal,
     RefusalCode,
-    Released,
     Request,
     RoundClose,
     RoundHeader,
     ShareReply,
     ShareRequest,
-    SharesSent,
     Uploaded,
 )
 from secure_fl.rounds.reading import (
     NO_DIGEST,
     expect,
     leaf_of,
-    read_statement,
     session_of,
-    shares_digest,
     statement_digest,
 )
+from secure_fl.rounds.site_letters import SiteLetters
 from secure_fl.rounds.site_state import OpenedSum, SiteState, Stage
-from secure_fl.views import Protection
+from secure_fl.rounds.site_sums import SiteSums, masking_of, sums_of
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     import numpy as np
     from numpy.typing import NDArray
 
-    from crypto.codec import Message
+    from crypto.signatures import Signed
     from secure_fl.rounds.site_parts import SiteParts
-
-M = TypeVar("M", bound="Message")
 
 LaterRequest = ShareRequest | OpenRequest | ConfirmRequest | CloseRequest
 Reply = HelloReply | ShareReply | OpenReply | ConfirmReply | CloseReply
@@ -93,7 +81,7 @@ class Site:
 
     def __init__(self, parts: SiteParts) -> None:
         self._parts = parts
-        self._coordinator = parts.roster.coordinator().name
+        self._letters = SiteLetters(parts)
         self._party = site_checks.Party(parts.name, parts.roster, parts.policy)
 
     def handle(self, data: bytes) -> bytes:
@@ -108,7 +96,7 @@ class Site:
 
     def _answer_once(self, request: Request, digest: bytes) -> bytes:
         if isinstance(request, HelloRequest):
-            hello = self._read(request.hello, Hello)
+            hello = self._letters.read(request.hello, Hello)
             return self._hello(request, hello, digest)
         state = self._parts.store.load(request.run_id)
         if state is None:
@@ -120,10 +108,12 @@ class Site:
         if state.request_digest == digest:
             return state.reply
         journal.check_ledger(self._parts.ledger, state.heads.ledger)
-        reply, after = self._answer(request, state)
+        reply, after = self._answer(request, state, digest)
         return self._store(after, digest, encode(reply))
 
-    def _answer(self, request: LaterRequest, state: SiteState) -> tuple[Reply, SiteState]:
+    def _answer(
+        self, request: LaterRequest, state: SiteState, digest: bytes
+    ) -> tuple[Reply, SiteState]:
         if isinstance(request, ShareRequest):
             _expect_stage(state, Stage.JOINED)
             return self._share(request, state)
@@ -134,7 +124,7 @@ class Site:
             _expect_stage(state, Stage.UPLOADED)
             return self._confirm(request, state)
         _expect_stage(state, _stage_before_close(state))
-        return self._close(request, state)
+        return self._close(request, state, digest)
 
     # -- exchange 1 of a session ---------------------------------------------------------------
 
@@ -148,20 +138,16 @@ class Site:
         mechanism = site_checks.check_proposal(request.mechanism, hello, self._party)
         site_checks.check_target(request.round, hello, before, mechanism)
         seen = 0 if before is None else before.checkpoint_size
-        heads = self._heads(before)
+        heads = self._letters.heads(before)
         joined, heads = self._reserve(mechanism, hello, seen, heads)
-        keys: Signed | None = None
-        masking = b""
-        if mechanism.protection is Protection.MASKED:
-            machine = self._masking_for(hello, before)
-            keys = self._sign(machine.keys_for(request.round, self._parts.entropy))
-            masking = machine.export_state().reveal()
+        announced, secrets = self._sums(mechanism).announce(hello, request.round, before)
+        keys = None if announced is None else self._letters.sign(announced)
         state = SiteState(
             hello=hello,
             mechanism=request.mechanism,
             stage=Stage.READY if keys is None else Stage.JOINED,
             round=request.round,
-            masking=masking,
+            masking=secrets,
             header_digest=NO_DIGEST,
             parameter_digest=NO_DIGEST,
             released=() if before is None else before.released,
@@ -174,31 +160,22 @@ class Site:
         )
         return self._store(state, digest, encode(HelloReply(joined=joined, keys=keys)))
 
-    def _masking_for(self, hello: Hello, before: SiteState | None) -> MaskingSite:
-        """Return the machine of the session: a site that comes back keeps its channel key."""
-        if before is not None and before.hello == hello and before.masking:
-            return _machine(before)
-        return MaskingSite.start(session_of(hello), self._parts.name, self._parts.entropy)
-
     def _reserve(
         self, mechanism: Mechanism, hello: Hello, seen: int, heads: Heads
     ) -> tuple[Signed, Heads]:
-        version = self._parts.workbench.prepare(mechanism)
+        event, head = charging.reserve(self._parts, mechanism, hello)
         coverage = self._parts.workbench.coverage()
-        dataset, budget = self._parts.policy.budget_for(mechanism)
-        event = planned_event(mechanism)
-        head = self._parts.ledger.reserve(dataset, version, hello.run_id.hex(), event, budget)
         heads = replace(heads, ledger=head)
         joined = Joined(
             session=session_of(hello).digest(),
             site=self._parts.name,
-            event=canonical_json(event_to_json(event)),
+            event=event,
             heads=heads,
             looked_for=coverage.looked_for,
             not_looked_for=coverage.not_looked_for,
             checkpoint_size=seen,
         )
-        return self._sign(joined), heads
+        return self._letters.sign(joined), heads
 
     # -- exchange 2 of a session ---------------------------------------------------------------
 
@@ -207,50 +184,21 @@ class Site:
             request.round == state.round,
             f"Shares were asked for round {request.round}, and round {state.round} is next.",
         )
-        machine = _machine(state)
-        sent, shares = self._make_shares(machine, state, request.keys, request.round)
+        mechanism = parse_mechanism(state.mechanism)
+        dealt = self._sums(mechanism).share(request, state)
         after = replace(
             state,
             stage=Stage.READY,
-            masking=machine.export_state().reveal(),
-            pending=(*state.pending, leaf_of(sent)),
+            masking=dealt.secrets,
+            pending=(*state.pending, leaf_of(dealt.statement)),
         )
-        return ShareReply(sent=sent, shares=shares), after
-
-    def _make_shares(
-        self, machine: MaskingSite, state: SiteState, signed: tuple[Signed, ...], round_: int
-    ) -> tuple[Signed, dict[str, bytes]]:
-        smallest = self._parts.policy.smallest_cohort
-        expect(
-            len(signed) >= smallest,
-            f"Shares among {len(signed)} sites were asked for, and this site's smallest cohort is "
-            f"{smallest}: none were dealt.",
-        )
-        keys: dict[str, SiteKeys] = {}
-        for envelope in signed:
-            expect(
-                envelope.signer in state.hello.sites,
-                f"Keys of {envelope.signer} came, which is not in this session.",
-            )
-            expect(envelope.signer not in keys, f"Two sets of keys of {envelope.signer} came.")
-            keys[envelope.signer] = read_statement(
-                envelope, SiteKeys, envelope.signer, self._parts.roster
-            )
-        shares = machine.shares_for(round_, keys, self._parts.entropy)
-        sent = SharesSent(
-            session=session_of(state.hello).digest(),
-            round=round_,
-            site=self._parts.name,
-            heads=self._heads(state),
-            shares_digest=shares_digest(shares),
-        )
-        return self._sign(sent), shares
+        return ShareReply(sent=dealt.statement, shares=dict(dealt.sealed)), after
 
     # -- exchange 1 of a round -----------------------------------------------------------------
 
     def _open(self, request: OpenRequest, state: SiteState) -> tuple[Reply, SiteState]:
         mechanism = parse_mechanism(state.mechanism)
-        header = self._read(request.header, RoundHeader)
+        header = self._letters.read(request.header, RoundHeader)
         spec = self._parts.workbench.spec(mechanism)
         site_checks.check_header(header, state, mechanism, self._party)
         expect(
@@ -260,20 +208,12 @@ class Site:
         shared = vector_from_bytes(spec, request.parameters)
         log_check.verify(request, header, state, self._parts.roster)
         header_digest = statement_digest(request.header)
-        machine = _machine(state) if state.masking else None
-        unusable: tuple[str, ...] = ()
-        if machine is not None:
-            unusable = machine.open_round(
-                RoundBinding(header.round, header_digest, header.cohort, header.parameter_digest),
-                request.inbox,
-            )
-        self._note_unusable(unusable, state)
-        event, head = self._charge(mechanism, state)
-        vector = self._train_and_encode(mechanism, state, shared)
-        protected = vector if machine is None else machine.mask(vector)
-        raw = pack(protected, mechanism.encoding.bits)
-        heads = replace(self._heads(state), ledger=head)
-        uploaded = self._sign(
+        opened = self._sums(mechanism).open(request, header, header_digest, state)
+        self._note_unusable(opened.unusable, state)
+        event, head = charging.charge(self._parts, mechanism, state)
+        raw = opened.protect(self._train_and_encode(mechanism, state, shared))
+        heads = replace(self._letters.heads(state), ledger=head)
+        uploaded = self._letters.sign(
             Uploaded(
                 session=header.session,
                 round=header.round,
@@ -282,15 +222,16 @@ class Site:
                 header_digest=header_digest,
                 vector_digest=sha256(raw),
                 event=event,
-                unusable=unusable,
+                unusable=opened.unusable,
             )
         )
-        next_keys = self._next_keys(machine, mechanism, state)
+        announced = opened.next_keys()
+        next_keys = None if announced is None else self._letters.sign(announced)
         own = [leaf_of(uploaded)] + ([leaf_of(next_keys)] if next_keys is not None else [])
         after = replace(
             state,
             stage=Stage.UPLOADED,
-            masking=b"" if machine is None else machine.export_state().reveal(),
+            masking=opened.export(),
             header_digest=header_digest,
             parameter_digest=header.parameter_digest,
             checkpoint_size=header.checkpoint_size,
@@ -306,20 +247,6 @@ class Site:
                 f"round {state.round}: the shares of {', '.join(dealers)} for this site did not "
                 "open; they dealt something else, or the coordinator altered it"
             )
-
-    def _charge(self, mechanism: Mechanism, state: SiteState) -> tuple[bytes, bytes]:
-        """Return the event of this round and the ledger's head after it was charged."""
-        dataset, budget = self._parts.policy.budget_for(mechanism)
-        event = round_event(mechanism)
-        head = self._parts.ledger.draw(
-            dataset,
-            state.hello.run_id.hex(),
-            state.round,
-            state.hello.attempt,
-            event,
-            budget,
-        )
-        return canonical_json(event_to_json(event)), head
 
     def _train_and_encode(
         self, mechanism: Mechanism, state: SiteState, shared: NDArray[np.float32]
@@ -344,21 +271,14 @@ class Site:
             )
         return encoded
 
-    def _next_keys(
-        self, machine: MaskingSite | None, mechanism: Mechanism, state: SiteState
-    ) -> Signed | None:
-        if machine is None or state.round + 1 >= mechanism.training.rounds:
-            return None
-        return self._sign(machine.keys_for(state.round + 1, self._parts.entropy))
-
     # -- exchange 2 of a round, and the one before it against a malicious coordinator ----------
 
     def _confirm(self, request: ConfirmRequest, state: SiteState) -> tuple[Reply, SiteState]:
         mechanism = parse_mechanism(state.mechanism)
-        close = self._read(request.close, RoundClose)
+        close = self._letters.read(request.close, RoundClose)
         site_checks.check_close(close, state, mechanism, self._party)
-        machine = _machine(state)
-        confirmed = self._sign(machine.confirm(close.survivors))
+        machine = masking_of(state)
+        confirmed = self._letters.sign(machine.confirm(close.survivors))
         after = replace(
             state,
             stage=Stage.CONFIRMED,
@@ -367,103 +287,64 @@ class Site:
         )
         return ConfirmReply(confirmed=confirmed), after
 
-    def _close(self, request: CloseRequest, state: SiteState) -> tuple[Reply, SiteState]:
+    def _close(
+        self, request: CloseRequest, state: SiteState, digest: bytes
+    ) -> tuple[Reply, SiteState]:
         mechanism = parse_mechanism(state.mechanism)
-        close = self._read(request.close, RoundClose)
+        close = self._letters.read(request.close, RoundClose)
         site_checks.check_close(close, state, mechanism, self._party)
-        machine = _machine(state) if state.masking else None
-        release = b""
-        if machine is not None:
-            words = [self._read_confirmation(signed) for signed in request.confirmations]
-            release = encode(machine.release(close.survivors, words))
-        released = self._sign(
-            Released(
-                session=close.session,
-                round=close.round,
-                site=self._parts.name,
-                heads=self._heads(state),
-                header_digest=close.header_digest,
-                survivors=close.survivors,
-                shares_digest=sha256(release),
-            )
-        )
+        last = state.round + 1 >= mechanism.training.rounds
+        closed = self._sums(mechanism).close(request, close, state, digest)
         opened = OpenedSum(
             round=close.round, parameter_digest=state.parameter_digest, survivors=close.survivors
         )
-        last = state.round + 1 >= mechanism.training.rounds
-        sent: Signed | None = None
-        shares: Mapping[str, bytes] = {}
-        if machine is not None and not last:
-            sent, shares = self._make_shares(machine, state, request.next_keys, state.round + 1)
         extract_sent, extract = self._extract(close, state) if last else (None, b"")
-        own = [leaf_of(signed) for signed in (released, sent, extract_sent) if signed is not None]
+        signed = (closed.statement, closed.next_sent, extract_sent)
+        own = [leaf_of(statement) for statement in signed if statement is not None]
         after = replace(
             state,
             stage=Stage.FINISHED if last else Stage.READY,
             round=state.round + 1,
-            masking=b"" if machine is None or last else machine.export_state().reveal(),
+            masking=b"" if last else closed.secrets,
             header_digest=NO_DIGEST,
             parameter_digest=NO_DIGEST,
             released=(*state.released, opened),
             pending=(*state.pending, *own),
         )
         reply = CloseReply(
-            released=released,
-            release=release,
-            next_sent=sent,
-            next_shares=dict(shares),
+            released=closed.statement,
+            release=closed.data,
+            next_sent=closed.next_sent,
+            next_shares=dict(closed.next_shares),
             extract_sent=extract_sent,
             extract=extract,
         )
         return reply, after
 
     def _extract(self, close: RoundClose, state: SiteState) -> tuple[Signed, bytes]:
-        """Return the ledger's entries of this run, with data sets as commitments."""
-        key = hkdf(self._parts.key.seed(), "ledger-commitment", b"", 32)
-        entries = self._parts.ledger.extract(state.hello.run_id.hex(), key)
-        extract = canonical_json([entry.to_json() for entry in entries])
+        extract = charging.extract(self._parts, state)
         sent = ExtractSent(
             session=close.session,
             site=self._parts.name,
-            heads=self._heads(state),
+            heads=self._letters.heads(state),
             extract_digest=sha256(extract),
         )
-        return self._sign(sent), extract
+        return self._letters.sign(sent), extract
 
     # -- what every step needs -----------------------------------------------------------------
 
-    def _read(self, signed: Signed, kind: type[M]) -> M:
-        return read_statement(signed, kind, self._coordinator, self._parts.roster)
-
-    def _sign(self, message: Message) -> Signed:
-        return sign_message(self._parts.key, self._parts.name, message)
-
-    def _read_confirmation(self, signed: Signed) -> Confirmation:
-        word = read_statement(signed, Confirmation, signed.signer, self._parts.roster)
-        expect(
-            word.site == signed.signer,
-            f"{signed.signer} confirmed survivors in the name of another: nothing was released, "
-            "since one key would be enough for all of them.",
-        )
-        return word
-
-    def _heads(self, state: SiteState | None) -> Heads:
-        """Return where this site's own records stand now."""
-        ledger = self._parts.ledger.head()
-        return journal.empty(ledger) if state is None else replace(state.heads, ledger=ledger)
+    def _sums(self, mechanism: Mechanism) -> SiteSums:
+        return sums_of(self._parts, self._letters, mechanism)
 
     def _store(self, state: SiteState, digest: bytes, reply: bytes) -> bytes:
-        heads = journal.extended(self._heads(state), digest, reply)
+        heads = journal.extended(self._letters.heads(state), digest, reply)
         stored = replace(state, heads=heads, request_digest=digest, reply=reply)
         self._parts.store.save(state.hello.run_id, stored)
         return reply
 
 
-def _machine(state: SiteState) -> MaskingSite:
-    return MaskingSite.import_state(SecretBytes(state.masking))
-
-
 def _stage_before_close(state: SiteState) -> Stage:
+    # No configuration has homomorphic sums against this adversary.
     confirms = session_of(state.hello).adversary is Adversary.MALICIOUS and state.masking
     return Stage.CONFIRMED if confirms else Stage.UPLOADED
 

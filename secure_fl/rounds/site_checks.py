@@ -10,7 +10,7 @@ from secure_fl.config import NoPrivacy, parse_mechanism
 from secure_fl.guarantee import planned_event, resolve_sigma
 from secure_fl.methods import find_method
 from secure_fl.rounds.reading import expect, session_of
-from secure_fl.views import Protection
+from secure_fl.views import Protection, View
 
 if TYPE_CHECKING:
     from crypto.masked_sum import Session
@@ -103,6 +103,10 @@ def check_header(header: RoundHeader, state: SiteState, mechanism: Mechanism, pa
     expect(
         header.config_digest == state.hello.config_digest,
         "The round's header names another configuration than the session's.",
+    )
+    expect(
+        (header.sum_key is not None) is (mechanism.protection is Protection.HOMOMORPHIC),
+        "The round's header names a homomorphic key where there is none, or none where one is due.",
     )
     expect(
         header.cohort == tuple(sorted(set(header.cohort)))
@@ -227,8 +231,8 @@ def _check_pinned(state: SiteState, mechanism: Mechanism, party: Party) -> None:
 
 
 def _hides_single_updates(mechanism: Mechanism) -> bool:
-    """Return whether only the masks hide an update: with noise, each attempt is charged instead."""
-    return mechanism.protection is Protection.MASKED and isinstance(mechanism.privacy, NoPrivacy)
+    """Return whether only masks or ciphertexts hide an update: noise is charged per attempt."""
+    return mechanism.protection.reveals is View.SUM and isinstance(mechanism.privacy, NoPrivacy)
 
 
 def _sums_like(state: SiteState, round_: int, parameter_digest: bytes) -> tuple[OpenedSum, ...]:

@@ -32,7 +32,7 @@ class Stage(Enum):
 
 
 class OpenedSum(Message, frozen=True, tag="secure-fl.opened-sum.v1"):
-    """A sum for which this site released shares."""
+    """A sum for which this site released shares, or which it decrypted."""
 
     round: Number
     parameter_digest: Digest
@@ -47,7 +47,7 @@ class SiteState(Message, frozen=True, tag="secure-fl.site-state.v2"):
         mechanism: the canonical JSON that the session's configuration digest binds.
         stage: which request is answered next.
         round: the round that the next `open` must name, or that is open.
-        masking: the masked sum's state; empty under the plain protection.
+        masking: the state of the masked or the homomorphic sum; empty under the plain protection.
         header_digest: of the open round's header; zeros outside a round.
         parameter_digest: of the open round's parameters; zeros outside a round.
         released: the sums of this run that this site released shares for, over all attempts.

@@ -120,7 +120,7 @@ def policy_of(**changes: Any) -> SitePolicy:  # noqa: ANN401 - as above
             "smallest_cohort": 3,
             "smallest_threshold": 3,
             "allowed_methods": ["fedit", "ffa-lora", "linear-head", "fedit-median"],
-            "allowed_protections": ["masked", "plain"],
+            "allowed_protections": ["masked", "homomorphic", "plain"],
             "allow_no_privacy": True,
             "allowed_base_models": [WEIGHTS],
             "largest_rank": 8,
@@ -443,7 +443,8 @@ def expected_parameters(
 ) -> NDArray[np.float32]:
     """The parameters after a round of mode none, by exact fractions: no mask, no ring."""
     mechanism = consortium.mechanism
-    step = Fraction(Grid(mechanism.encoding.clip_range, mechanism.sites).step)
+    encoding = mechanism.encoding
+    step = Fraction(Grid(encoding.clip_range, mechanism.sites, encoding.bits).step)
     total = [Fraction(0)] * shared.size
     for site in survivors:
         for place, value in enumerate(update_of(site, round_, shared).tolist()):

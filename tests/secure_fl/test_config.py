@@ -197,6 +197,7 @@ def test_what_is_signed_is_exactly_this() -> None:
         '{"adapter":{"alpha":16,"rank":8,"target_modules":["query"]},"adversary":"semi-honest",'
         '"cipher_suite":"x25519-hkdf-sha256-aes256ctr-z32","cohort":null,'
         '"data":{"dataset":"finance.generated","scrub":[]},"encoding":{"bits":32,"clip_range":4},'
+        '"homomorphic_scheme":null,'
         f'"method":"fedit","model":{{"max_length":128,"name":"tiny","revision":null,'
         f'"weights_sha256":"{WEIGHTS}"}},"privacy":{{"mode":"none"}},"protection":"masked",'
         '"seed":0,"sites":4,"threshold":null,"training":{"batch_size":8,'
