@@ -31,6 +31,7 @@ with atheris.instrument_imports(include=ROOMS) if GUIDED else contextlib.nullcon
     from hypothesis import strategies as st
     from message_strategies import sample
     from run_decoders import RUN_DECODERS
+    from site_decoders import SITE_DECODERS
 
     from crypto.errors import PeerError
 
@@ -53,7 +54,8 @@ _MESSAGES = Decoder(
     st.one_of([decoder.valid for decoder in MESSAGE_DECODERS]),
     MESSAGE_DECODERS[0].form,
 )
-TARGETS = {decoder.name: decoder for decoder in (_MESSAGES, *CRYPTO_DECODERS, *RUN_DECODERS)}
+ALL = (_MESSAGES, *CRYPTO_DECODERS, *RUN_DECODERS, *SITE_DECODERS)
+TARGETS = {decoder.name: decoder for decoder in ALL}
 
 
 def write_seeds(decoder: Decoder, corpus: Path) -> None:

@@ -12,10 +12,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from message_strategies import sample
 from run_decoders import RUN_DECODERS
+from site_decoders import SITE, SITE_DECODERS, moments
 
 from crypto.errors import ConfigError
 
-DECODERS = {decoder.name: decoder for decoder in (*CRYPTO_DECODERS, *RUN_DECODERS)}
+DECODERS = {decoder.name: decoder for decoder in (*CRYPTO_DECODERS, *RUN_DECODERS, *SITE_DECODERS)}
 HOSTILE = {name: hostile(decoder.valid, decoder.form) for name, decoder in DECODERS.items()}
 
 
@@ -41,6 +42,18 @@ def test_what_parsers_trip_over_is_refused_or_read(name: str) -> None:
 @given(st.data())
 def test_a_decoder_raises_its_own_error_alone(name: str, data: st.DataObject) -> None:
     DECODERS[name].accepts(data.draw(HOSTILE[name]))
+
+
+def test_a_site_waits_for_each_exchange_and_answers_the_right_request() -> None:
+    kinds = [moment.kind.__name__ for moment in moments()]
+    assert kinds == ["HelloRequest", "ShareRequest", "OpenRequest", "CloseRequest"]
+    refused = []
+    for moment in moments():
+        party = moment.consortium.parties[SITE]
+        party.store.saved = dict(moment.stored)
+        if b"refusal" in party.site.handle(moment.request)[:40]:
+            refused.append(moment.kind.__name__)
+    assert refused == ["OpenRequest"]  # it came before, and a ledger charges an attempt once
 
 
 def _careless(data: bytes) -> None:
