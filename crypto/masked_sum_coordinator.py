@@ -100,8 +100,7 @@ class MaskingCoordinator:
                 or what it dealt is no message.
         """
         announced = self._keys.get(round_number, {})
-        dealers = self._dealt.setdefault(round_number, {})
-        if site not in announced or site in dealers:
+        if site not in announced or site in self._dealt.get(round_number, {}):
             raise PeerError(
                 f"{site} dealt shares for round {round_number} twice, or without announcing keys "
                 "for it: they were not used."
@@ -114,10 +113,11 @@ class MaskingCoordinator:
                 f"{site} dealt shares to other holders than those of round {round_number}: they "
                 "were not used. It saw other announcements, or leaves somebody out."
             )
-        dealers[site] = {
+        messages = {
             holder: decode(DealtShares, data, limit_bytes=LARGEST_DEALT_BYTES)
             for holder, data in dealt.items()
         }
+        self._dealt.setdefault(round_number, {})[site] = messages
 
     def dealers(self, round_number: int) -> tuple[str, ...]:
         """Return the sites whose shares for a round arrived, sorted: its cohort, if it begins."""
