@@ -85,6 +85,8 @@ def check_heads(
         IntegrityError: the state or the ledger was restored from an older copy.
         PeerError: a statement in this site's name that it never signed.
     """
+    if state is not None:
+        check_ledger(ledger, state.heads.ledger)  # whatever the coordinator hides
     for statement in signed:
         kind = headed(statement)
         if statement.signer != party.name:
