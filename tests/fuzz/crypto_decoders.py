@@ -32,7 +32,10 @@ from crypto.errors import ConfigError, IntegrityError, PeerError
 from crypto.keyfiles import read_public, read_secret, write_public, write_secret
 from crypto.masked_sum import MaskingSite
 from crypto.merkle import MerkleLog, verify_inclusion
+from crypto.root_rotation import PAYLOAD_TYPE as ROOT_TYPE
+from crypto.root_rotation import TrustedRoot, accept_root, sign_root
 from crypto.roster import PAYLOAD_TYPE, open_roster, read_unverified_roster, sign_roster
+from crypto.roster_succession import accept_successor
 from crypto.sealing import seal, unseal
 from crypto.secrets import SecretBytes
 from crypto.signatures import Signed, VerifyKey, open_signed, sign_message
@@ -109,6 +112,22 @@ def _read_roster_payload(payload: bytes) -> None:
     """The consortium signs any payload."""
     data = sign_envelope(PAYLOAD_TYPE, payload, [ROOT_KEY])
     assert open_roster(data, ROOT_KEY.public, NOW).payload() == payload
+
+
+def _read_root_payload(payload: bytes) -> None:
+    """The consortium's root key, and a key that it may hand over to, sign any payload."""
+    data = sign_envelope(ROOT_TYPE, payload, [ROOT_KEY, SIGNER])
+    assert accept_root(TrustedRoot(ROOT_KEY.public), data).retired == (ROOT_KEY.public,)
+
+
+def _read_successor(payload: bytes) -> None:
+    """The consortium signs any payload as the next roster."""
+    data = sign_envelope(PAYLOAD_TYPE, payload, [ROOT_KEY])
+    accept_successor(ROSTER, data, ROOT_KEY.public, NOW)
+
+
+def _root_payload() -> bytes:
+    return Envelope.parse(sign_root(ROOT_KEY, SIGNER, 2)).unverified_payload
 
 
 # -- keys and seals -------------------------------------------------------------------------------
@@ -215,6 +234,20 @@ CRYPTO_DECODERS = (
     ),
     Decoder(
         "roster-payload", _read_roster_payload, (ConfigError,), _one(ROSTER.payload), Form.JSON
+    ),
+    Decoder(
+        "root-payload",
+        _read_root_payload,
+        (ConfigError, IntegrityError),
+        _one(_root_payload),
+        Form.JSON,
+    ),
+    Decoder(
+        "roster-successor",
+        _read_successor,
+        (ConfigError, IntegrityError),
+        _one(ROSTER.payload),
+        Form.JSON,
     ),
     Decoder(
         "secret-key-file",

@@ -25,6 +25,7 @@ GUIDED = "--libfuzzer" in sys.argv
 ROOMS = ["audits", "crypto", "privacy", "secure_fl"]
 
 with atheris.instrument_imports(include=ROOMS) if GUIDED else contextlib.nullcontext():
+    from ciphertext_decoders import CIPHERTEXT_DECODERS
     from crypto_decoders import CRYPTO_DECODERS, MESSAGE_DECODERS
     from fuzz_target import Decoder
     from hostile_bytes import aimed
@@ -54,7 +55,7 @@ _MESSAGES = Decoder(
     st.one_of([decoder.valid for decoder in MESSAGE_DECODERS]),
     MESSAGE_DECODERS[0].form,
 )
-ALL = (_MESSAGES, *CRYPTO_DECODERS, *RUN_DECODERS, *SITE_DECODERS)
+ALL = (_MESSAGES, *CRYPTO_DECODERS, *CIPHERTEXT_DECODERS, *RUN_DECODERS, *SITE_DECODERS)
 TARGETS = {decoder.name: decoder for decoder in ALL}
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+from ciphertext_decoders import CIPHERTEXT_DECODERS
 from crypto_decoders import CRYPTO_DECODERS
 from fuzz_target import Decoder
 from hostile_bytes import Form, aimed, hostile
@@ -16,7 +17,8 @@ from site_decoders import SITE, SITE_DECODERS, moments
 
 from crypto.errors import ConfigError
 
-DECODERS = {decoder.name: decoder for decoder in (*CRYPTO_DECODERS, *RUN_DECODERS, *SITE_DECODERS)}
+ALL = (*CRYPTO_DECODERS, *CIPHERTEXT_DECODERS, *RUN_DECODERS, *SITE_DECODERS)
+DECODERS = {decoder.name: decoder for decoder in ALL}
 HOSTILE = {name: hostile(decoder.valid, decoder.form) for name, decoder in DECODERS.items()}
 
 
