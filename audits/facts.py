@@ -72,6 +72,7 @@ class ReportWarning(StrEnum):
     NO_PRIVACY_GUARANTEE = "no-privacy-guarantee"
     RUN_NOT_FINISHED = "run-not-finished"
     EACH_UPDATE_REVEALED = "each-update-revealed"
+    ONE_SITE_AND_COORDINATOR_READ_ALL = "one-site-and-coordinator-read-all"
     ONE_PROCESS_HELD_ALL_KEYS = "one-process-held-all-keys"
     BUDGET_NOT_CARRIED = "budget-not-carried"
     ROUNDS_REPEATED = "rounds-repeated"
@@ -178,6 +179,20 @@ class MaskedSumFacts(Facts):
     view_revealed: Literal[View.SUM] = View.SUM
 
 
+class HomomorphicSumFacts(Facts):
+    """Updates were encrypted under a key that all sites share; the sites decrypted their sum.
+
+    `cipher_suite` is how the key got from site to site. Any one site and the coordinator together
+    can read every update.
+    """
+
+    kind: Literal["homomorphic-sum"] = "homomorphic-sum"
+    scheme: Line
+    cipher_suite: Line
+    threshold: Annotated[int, Field(ge=1)]
+    view_revealed: Literal[View.SUM] = View.SUM
+
+
 class PlainSumFacts(Facts):
     """Updates reached the coordinator one by one, readable."""
 
@@ -185,7 +200,9 @@ class PlainSumFacts(Facts):
     view_revealed: Literal[View.EACH] = View.EACH
 
 
-Protection = Annotated[MaskedSumFacts | PlainSumFacts, Field(discriminator="kind")]
+Protection = Annotated[
+    MaskedSumFacts | HomomorphicSumFacts | PlainSumFacts, Field(discriminator="kind")
+]
 
 
 class SiteCharge(Facts):
@@ -379,8 +396,14 @@ class ReportFacts(Facts):
             raise ValueError("privacy.sites does not list the federation's sites in their order")
         if [entry.site for entry in self.scrubbing] != sites:
             raise ValueError("scrubbing does not list the federation's sites in their order")
-        if isinstance(self.protection, MaskedSumFacts) and self.protection.threshold > len(sites):
+        needed = 0 if isinstance(self.protection, PlainSumFacts) else self.protection.threshold
+        if needed > len(sites):
             raise ValueError("the threshold exceeds the number of sites")
+        if (
+            isinstance(self.protection, HomomorphicSumFacts)
+            and self.adversary is not Adversary.SEMI_HONEST
+        ):
+            raise ValueError("homomorphic sums do not hold against a malicious coordinator")
         self._check_rounds(len(sites))
         return self
 
@@ -431,14 +454,23 @@ def _implied_warnings(info: ValidationInfo) -> set[ReportWarning]:
     run = info.data.get("run")
     if isinstance(run, RunFacts) and run.outcome is Outcome.PARTIAL:
         implied.add(ReportWarning.RUN_NOT_FINISHED)
-    if isinstance(info.data.get("protection"), PlainSumFacts):
-        implied.add(ReportWarning.EACH_UPDATE_REVEALED)
+    implied |= _warnings_of_protection(info.data.get("protection"))
     for entry in info.data.get("scrubbing", ()):
         if not entry.looked_for:
             implied.add(ReportWarning.SCRUBBING_OFF)
         if "PERSON" not in entry.looked_for:
             implied.add(ReportWarning.NAMES_NOT_LOOKED_FOR)
     return implied
+
+
+def _warnings_of_protection(protection: object) -> set[ReportWarning]:
+    match protection:
+        case PlainSumFacts():
+            return {ReportWarning.EACH_UPDATE_REVEALED}
+        case HomomorphicSumFacts():
+            return {ReportWarning.ONE_SITE_AND_COORDINATOR_READ_ALL}
+        case _:
+            return set()
 
 
 def smallest_openable_sum(sites: int, threshold: int) -> int:

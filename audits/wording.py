@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from audits.facts import (
     Adversary,
+    HomomorphicSumFacts,
     MaskedSumFacts,
     RecordPrivacyFacts,
     ReportFacts,
@@ -55,6 +56,13 @@ _CAUTIONS = {
         "The coordinator read every site's update separately",
         "Updates were not masked. Whatever protection the updates themselves carry (see the "
         "privacy label) is the only protection they had.",
+    ),
+    ReportWarning.ONE_SITE_AND_COORDINATOR_READ_ALL: Caution(
+        "One site and the coordinator together could read every update",
+        "Updates were encrypted under one key that every site holds. The coordinator, which had "
+        "the encrypted updates, had no key. If it pooled them with any single site, or passed one "
+        "site's update off as the sum, single updates became known. Masked sums need no such trust "
+        "in each single site.",
     ),
     ReportWarning.ONE_PROCESS_HELD_ALL_KEYS: Caution(
         "One process held all keys",
@@ -311,10 +319,16 @@ def trusts(facts: ReportFacts) -> tuple[Trust, ...]:
         Trust(
             "The holder of the consortium's root key",
             "To put only genuine sites on the signed roster.",
-            f"False sites could join and, in sufficient number, unmask honest ones. {rest}",
+            f"{_false_sites(facts)} {rest}",
         ),
     ]
     return tuple(rows)
+
+
+def _false_sites(facts: ReportFacts) -> str:
+    if isinstance(facts.protection, HomomorphicSumFacts):
+        return "A single false site, with the coordinator, could read every update."
+    return "False sites could join and, in sufficient number, unmask honest ones."
 
 
 def _coordinator_trust(facts: ReportFacts, rest: str) -> list[Trust]:
@@ -340,6 +354,22 @@ def _coordinator_trust(facts: ReportFacts, rest: str) -> list[Trust]:
                 f"Together they could unmask another site's update. {rest}",
             )
         )
+    elif isinstance(facts.protection, HomomorphicSumFacts):
+        rows += [
+            Trust(
+                "Every single site",
+                "Not to share the key of the sums with the coordinator, nor to lose it to anybody "
+                "who has the encrypted updates.",
+                f"One such site is enough: every site's update becomes known. {rest}",
+            ),
+            Trust(
+                "The coordinator",
+                "To follow the protocol and hand the sites the sum of all survivors (the "
+                "semi-honest setting).",
+                "It could hand them one site's encrypted update as the sum, and nothing would "
+                f"show it: all sites would read that update. {rest}",
+            ),
+        ]
     else:
         rows.append(
             Trust(

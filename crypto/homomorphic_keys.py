@@ -1,10 +1,10 @@
 """How the sites of a homomorphic sum come to hold one key that the coordinator cannot read.
 
-Each site announces channel keys (HE.1), signed by whoever carries them. The first of those that
-announced any, by name, makes the `SumKey` and seals it to each other site under their pairwise
-channel (HE.2). What is sealed binds the session, both sites' keys, all announcements and the key's
-digest: a sealed key that was altered, swapped, replayed, or sealed by a site that saw other
-announcements does not open. TenSEAL is not needed here, and not imported.
+Each site announces channel keys, signed by whoever carries them. The first of those that announced
+any, by name, makes the `SumKey` and seals it to each other site under their pairwise channel (HE.2
+of docs/homomorphic-sums.md). What is sealed binds the session, both sites' keys, all announcements
+and the key's digest: a sealed key that was altered, swapped, replayed, or sealed by a site that saw
+other announcements does not open. TenSEAL is not needed here, and not imported.
 """
 
 from __future__ import annotations

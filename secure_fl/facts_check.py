@@ -101,6 +101,12 @@ class FactsCheck:
             or facts.run.run_id != predicate.run_id
         ):
             raise IntegrityError("facts.json speaks of another run, roster or transcript.")
+        if self._checked.parameters:
+            agreed = self._checked.parameters[max(self._checked.parameters)]
+            if facts.digests.final_parameters != agreed.hex():
+                raise IntegrityError(
+                    "facts.json names other final parameters than those that the sites signed."
+                )
 
     def _parts(
         self, facts: ReportFacts, trust: VerifyKey | None

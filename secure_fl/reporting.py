@@ -20,6 +20,7 @@ from audits.facts import (
     DataFacts,
     DigestFacts,
     FederationFacts,
+    HomomorphicSumFacts,
     LedgerHead,
     MaskedSumFacts,
     MethodFacts,
@@ -205,14 +206,17 @@ def federation_facts(
     )
 
 
-def protection_facts(mechanism: Mechanism) -> MaskedSumFacts | PlainSumFacts:
+def protection_facts(mechanism: Mechanism) -> MaskedSumFacts | HomomorphicSumFacts | PlainSumFacts:
     """Return how updates travelled."""
-    if mechanism.protection is Protection.PLAIN:
-        return PlainSumFacts()
-    return MaskedSumFacts(
-        cipher_suite=mechanism.cipher_suite.value,
-        threshold=mechanism.needed_survivors(),
-    )
+    suite, needed = mechanism.cipher_suite.value, mechanism.needed_survivors()
+    match mechanism.protection:
+        case Protection.MASKED:
+            return MaskedSumFacts(cipher_suite=suite, threshold=needed)
+        case Protection.HOMOMORPHIC:
+            scheme = mechanism.scheme.value.upper()
+            return HomomorphicSumFacts(scheme=scheme, cipher_suite=suite, threshold=needed)
+        case Protection.PLAIN:
+            return PlainSumFacts()
 
 
 def privacy_facts(

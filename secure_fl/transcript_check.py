@@ -10,6 +10,7 @@ from crypto.checkpoint import Checkpoint
 from crypto.codec import Message, decode
 from crypto.digests import canonical_json
 from crypto.errors import ConfigError, IntegrityError, PeerError
+from crypto.homomorphic_keys import ChannelKeys
 from crypto.masked_sum import Adversary, Confirmation, RoundBinding, SiteKeys
 from crypto.merkle import MerkleLog
 from crypto.signatures import Signed, schema_of
@@ -17,9 +18,11 @@ from privacy.events import to_json as event_to_json
 from secure_fl.guarantee import planned_event, round_event
 from secure_fl.rounds.messages import (
     STATEMENT_LIMIT_BYTES,
+    Applied,
     ExtractSent,
     Hello,
     Joined,
+    KeyMade,
     Released,
     RoundClose,
     RoundHeader,
@@ -38,7 +41,18 @@ if TYPE_CHECKING:
     from secure_fl.runfolder import RunFolder
 
 _COORDINATORS = (Hello, RoundHeader, RoundClose)
-_SITES = (Joined, SiteKeys, SharesSent, Uploaded, Confirmation, Released, ExtractSent)
+_SITES = (
+    Joined,
+    SiteKeys,
+    ChannelKeys,
+    SharesSent,
+    KeyMade,
+    Uploaded,
+    Confirmation,
+    Released,
+    Applied,
+    ExtractSent,
+)
 _KINDS: dict[str, type[Message]] = {schema_of(kind): kind for kind in (*_COORDINATORS, *_SITES)}
 
 
@@ -53,6 +67,8 @@ class CheckedTranscript:
         uploads: per site, the (round, attempt) pairs in which it sent an update.
         heads: the head of its ledger that each site signed last.
         survivors: per round, from 0, the sites in the sum that counts.
+        parameters: under homomorphic sums, per round, the digest of the parameters that the sites
+            came to.
         openings: per round, how often it was begun.
         sessions: how often the run was begun or resumed.
     """
@@ -62,6 +78,7 @@ class CheckedTranscript:
     uploads: dict[str, set[tuple[int, int]]] = field(default_factory=lambda: defaultdict(set))
     heads: dict[str, bytes] = field(default_factory=dict)
     survivors: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    parameters: dict[int, bytes] = field(default_factory=dict)
     openings: Counter[int] = field(default_factory=Counter)
     sessions: int = 0
 
@@ -76,6 +93,13 @@ class _Open:
     close: RoundClose | None = None
     confirmed: set[str] = field(default_factory=set)
     released: set[str] = field(default_factory=set)
+    applied: dict[str, tuple[bytes, bytes]] = field(default_factory=dict)
+    """Per site, the digests of the sum that it decrypted and of what it came to."""
+
+    def agreed(self) -> bytes | None:
+        """Return the digest of the parameters that every site came to which decrypted the sum."""
+        stated = set(self.applied.values())
+        return next(iter(stated))[1] if len(stated) == 1 else None
 
     def binding(self) -> bytes:
         """Return the digest of what the round's masks were bound to."""
@@ -165,6 +189,8 @@ class _Reader:
         self._attempts: dict[bytes, int] = {}
         self._open: dict[bytes, _Open] = {}
         self._bindings: dict[bytes, bytes] = {}
+        self._keys: dict[bytes, bytes] = {}
+        self._homomorphic = mechanism.protection is Protection.HOMOMORPHIC
         self._plan = canonical_json(event_to_json(planned_event(mechanism)))
         self._per_round = canonical_json(event_to_json(round_event(mechanism)))
 
@@ -178,6 +204,9 @@ class _Reader:
         for opened in self._open.values():
             if opened.close is not None and self._is_complete(opened):
                 self.checked.survivors[opened.header.round] = opened.close.survivors
+                agreed = opened.agreed()
+                if agreed is not None:
+                    self.checked.parameters[opened.header.round] = agreed
         missing = sorted(set(range(self._mechanism.training.rounds)) - set(self.checked.survivors))
         if missing:
             raise IntegrityError(
@@ -193,6 +222,7 @@ class _Reader:
             and set(close.survivors) <= opened.uploaded
             and len(opened.released & set(close.survivors)) >= needed
             and self._is_confirmed(opened, needed)
+            and (not self._homomorphic or opened.agreed() is not None)
         )
 
     def _is_confirmed(self, opened: _Open, needed: int) -> bool:
@@ -208,13 +238,10 @@ class _Reader:
             self._hello(statement)
             return
         self._check_party(statement, signed.signer)
-        if isinstance(statement, (Joined, Uploaded, ExtractSent)):
+        if isinstance(statement, (Joined, Uploaded, Applied, ExtractSent)):
             self.checked.heads[statement.site] = statement.heads.ledger
         if isinstance(statement, RoundHeader):
-            digest = statement_digest(signed)
-            self._open[digest] = _Open(statement, digest)
-            self._bindings[self._open[digest].binding()] = digest
-            self.checked.openings[statement.round] += 1
+            self._header(statement, statement_digest(signed))
         elif isinstance(statement, Joined):
             _require(statement.event == self._plan, "a site reserved another plan.")
             self.checked.joined[statement.site] = statement
@@ -222,8 +249,29 @@ class _Reader:
             self.checked.extracts[statement.site] = statement
         elif isinstance(statement, Confirmation):
             self._confirmed(statement)
-        elif isinstance(statement, (Uploaded, RoundClose, Released)):
+        elif isinstance(statement, KeyMade):
+            _require(statement.session not in self._keys, "a second key of one session was made.")
+            self._keys[statement.session] = statement.key
+        elif isinstance(statement, (Uploaded, RoundClose, Released, Applied)):
             self._of_round(statement)
+
+    def _header(self, header: RoundHeader, digest: bytes) -> None:
+        _require(
+            header.sum_key == self._keys.get(header.session),
+            "a round names another key than the one that a site made for its session.",
+        )
+        before = [
+            opened.agreed()
+            for opened in self._open.values()
+            if opened.header.round == header.round - 1 and self._is_complete(opened)
+        ]
+        _require(
+            not self._homomorphic or not before or header.parameter_digest in before,
+            "a round begins from other parameters than those the sites came to before.",
+        )
+        self._open[digest] = _Open(header, digest)
+        self._bindings[self._open[digest].binding()] = digest
+        self.checked.openings[header.round] += 1
 
     def _hello(self, hello: Hello) -> None:
         _require(
@@ -260,7 +308,7 @@ class _Reader:
         )
         opened.confirmed.add(statement.site)
 
-    def _of_round(self, statement: Uploaded | RoundClose | Released) -> None:
+    def _of_round(self, statement: Uploaded | RoundClose | Released | Applied) -> None:
         opened = self._open.get(statement.header_digest)
         if opened is None or opened.header.round != statement.round:
             raise PeerError("a statement of a round whose header is not in the log.")
@@ -275,8 +323,19 @@ class _Reader:
             self.checked.uploads[statement.site].add((statement.round, attempt))
         else:
             survivors = opened.close.survivors if opened.close is not None else ()
-            _require(statement.survivors == survivors, "shares released for other survivors.")
-            opened.released.add(statement.site)
+            _require(statement.survivors == survivors, "a sum was opened for other survivors.")
+            self._opened(statement, opened)
+
+    def _opened(self, statement: Released | Applied, opened: _Open) -> None:
+        applied = isinstance(statement, Applied)
+        _require(applied is self._homomorphic, "a site opened the sum as under another protection.")
+        opened.released.add(statement.site)
+        if isinstance(statement, Applied):
+            stated = (statement.sum_digest, statement.parameter_digest)
+            _require(
+                opened.applied.setdefault(statement.site, stated) == stated,
+                "a site came to two results of one round.",
+            )
 
 
 def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - reads as a sentence

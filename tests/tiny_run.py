@@ -106,7 +106,7 @@ def write_policy(
         "smallest_cohort": 2,
         "smallest_threshold": 2,
         "allowed_methods": ["fedit", "ffa-lora"],
-        "allowed_protections": ["masked", "plain"],
+        "allowed_protections": ["masked", "homomorphic", "plain"],
         "allow_no_privacy": True,
         "allowed_base_models": [model.weights_sha256],
         "largest_rank": 8,

@@ -33,7 +33,7 @@ def find_method(name: str, protection: Protection) -> Method:
                 f"The method `{name}` has to read {_said(method.needs.name)} and the protection "
                 f"`{protection.value}` reveals only {_said(protection.reveals.name)}: run "
                 "anyway, it would silently compute something else. Choose a method that needs "
-                f"only the sum ({', '.join(_under_sum())}), or give up masked sums with "
+                f"only the sum ({', '.join(_under_sum())}), or give up sums with "
                 '`protection = "plain"`, under which the coordinator reads every update.'
             )
         return method

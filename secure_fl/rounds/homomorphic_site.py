@@ -127,14 +127,14 @@ class HomomorphicParty:
     # -- before the first round ----------------------------------------------------------------
 
     def announce(self) -> ChannelKeys:
-        """Return this site's channel keys (HE.1)."""
+        """Return this site's channel keys (HE.2)."""
         channel = channel_key(SecretBytes(self._state.channel), self._session, self._site)
         return announcement(channel, self._session, self._site)
 
     def share(
         self, announced: Mapping[str, ChannelKeys], heads: Heads, round_: int, entropy: Entropy
     ) -> tuple[SharesSent | KeyMade, dict[str, bytes]]:
-        """Return the statement and what is sealed to the others: the key, or nothing (HE.2).
+        """Return the statement, and what is sealed to the others: the key (HE.1, HE.2) or nothing.
 
         Raises:
             PeerError: the announcements are not sound, or lack this site's own.

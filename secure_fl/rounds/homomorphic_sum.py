@@ -68,7 +68,7 @@ class HomomorphicSum:
     # -- before the first round ----------------------------------------------------------------
 
     def accept_keys(self, keys: ChannelKeys) -> None:
-        """Take a site's channel keys (HE.1)."""
+        """Take a site's channel keys (HE.2)."""
         check_announced(self._session, {**self._keys, keys.site: keys})
         self._keys[keys.site] = keys
 
