@@ -90,7 +90,7 @@ bench: $(READY)
 # Atheris stands apart from the locked libraries: nothing but this target needs it.
 $(FUZZER): pyproject.toml | $(PY)
 	$(PY) -m pip install --quiet --no-deps --upgrade --target $(FUZZER) \
-		"$$($(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["fuzz"])')"
+		"$$($(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["fuzz"])')"
 	@touch $@
 
 fuzz: $(READY) $(FUZZER)

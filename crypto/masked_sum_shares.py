@@ -18,7 +18,7 @@ from crypto.agreement import hkdf
 from crypto.codec import Digest, Message, Name, decode, encode
 from crypto.digests import sha256
 from crypto.errors import PeerError
-from crypto.kem import KEM_CIPHERTEXT_BYTES, WRAPPED_BYTES, encapsulate
+from crypto.kem import KEM_CIPHERTEXT_BYTES, WRAPPED_BYTES, encapsulate, hybrid_secret
 from crypto.masked_sum_graph import GRAPH_SEED_BYTES
 from crypto.masked_sum_messages import RoundNumber, ShareKind
 from crypto.secrets import SecretBytes
@@ -202,8 +202,11 @@ def _cipher(
     ciphertext: bytes,
     context: BundleContext,
 ) -> AESGCM:
-    # Both secrets are of fixed length, or the second is absent throughout a suite: their
-    # concatenation has one meaning (NIST SP 800-56C rev. 2, section 2, the hybrid shared secret).
-    agreed = channel.agreement.shared(peer_channel).reveal() + encapsulated.reveal()
-    key = hkdf(SecretBytes(agreed), "share-channel", encode(context) + ciphertext, _KEY_BYTES)
+    agreed, bound = channel.agreement.shared(peer_channel), encode(context)
+    if channel.kem is None:
+        return AESGCM(hkdf(agreed, "share-channel", bound, _KEY_BYTES).reveal())
+    # The context holds the digests of both sites' public keys.
+    key = hybrid_secret(
+        agreed, [encapsulated], exchanged=[ciphertext], label="share-channel", context=bound
+    )
     return AESGCM(key.reveal())
