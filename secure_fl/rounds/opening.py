@@ -60,7 +60,8 @@ class OpenRound:
 
     def accused(self) -> Counter[str]:
         """Return how many sites could not open the shares that a site dealt to them."""
-        return Counter(site for upload in self.uploads.values() for site in upload.unusable)
+        # A site says it once, however often it writes the name.
+        return Counter(site for upload in self.uploads.values() for site in set(upload.unusable))
 
     def awaited(self) -> Awaited:
         """Return what replies must be about."""
@@ -133,7 +134,12 @@ class MaskedOpening:
             raise
         except PeerError as error:
             # More sites than may be corrupted say so: one of them at least is honest.
-            bearable = len(current.header.cohort) - self._session.threshold
+            risk = self._session.risk
+            bearable = (
+                len(current.header.cohort) - self._session.threshold
+                if risk is None
+                else risk.corrupted
+            )
             accused = sorted(site for site, count in current.accused().items() if count > bearable)
             if not accused:
                 raise
