@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 _SMALLEST_BITS = 8
 _LARGEST_BITS = 32
 _RANGE = (2.0**-64, 2.0**64)
-_CHUNK = 1 << 16  # values per pass: the temporary float64 arrays stay in the cache
+_CHUNK = 1 << 15  # values per pass: the temporary float64 arrays stay in the cache
 
 
 @final
@@ -126,7 +126,7 @@ class Grid:
             ConfigError: a value is not finite, or beyond `clip_range` (its index and the
                 arithmetic are named, not the value).
         """
-        outside = self._count_outside(flat)
+        encoded, outside = self.encode_clamped(flat, rounding)
         if outside:
             raise ConfigError(
                 f"{outside} of {flat.size} values lie beyond the clip range {self.clip_range:g}: "
@@ -134,7 +134,7 @@ class Grid:
                 f"exceed 2^{self.bits - 1} - 1 and wrap, which turns the sum into noise. Raise "
                 "the clip range, or clip the values."
             )
-        return self._encode(flat, rounding)
+        return encoded
 
     def encode_clamped(
         self, flat: NDArray[np.floating[Any]], rounding: Rounding
@@ -150,9 +150,24 @@ class Grid:
         Raises:
             ConfigError: a value is not finite.
         """
-        outside = self._count_outside(flat)
-        clamped = np.clip(flat.astype(np.float64), -self.clip_range, self.clip_range)
-        return self._encode(clamped, rounding), outside
+        if flat.ndim != 1:
+            raise ConfigError(f"A vector of shape {flat.shape} is not flat: encode `flat()`.")
+        encoded = np.empty(flat.size, np.uint32)
+        signed = encoded.view(np.int32)
+        limit = self.clip_range / self.step  # exact: the step is a power of two
+        block, outside = np.empty(min(_CHUNK, flat.size)), 0
+        for start in range(0, flat.size, _CHUNK):
+            part = flat[start : start + _CHUNK]
+            scaled = block[: part.size]
+            # In float64 first: the inverse of a small step does not fit into float32.
+            scaled[:] = part
+            np.multiply(scaled, 1 / self.step, out=scaled)
+            outside += _clamp(scaled, limit)
+            _round(scaled, rounding)
+            signed[start : start + part.size] = scaled
+        if self.bits < _LARGEST_BITS:
+            np.bitwise_and(encoded, np.uint32(2**self.bits - 1), out=encoded)
+        return encoded, outside
 
     def decode_sum(self, total: NDArray[np.uint32], parties: int) -> NDArray[np.float64]:
         """Return the real sum, shape (d,), of the residues `total`, shape (d,).
@@ -170,52 +185,62 @@ class Grid:
                 f"A sum over {parties} sites was not encoded for this grid, which holds 1 to "
                 f"{self.parties}: decode with the grid of the run's configuration."
             )
-        unused = _LARGEST_BITS - self.bits
-        # Shifting left drops what lies above the ring, shifting right restores value and sign.
-        integers = (total << np.uint32(unused)).view(np.int32) >> np.int32(unused)
         # Not parties x M: with all parties that is nearly the whole ring, and finds nothing.
         limit = parties * self.outermost
-        beyond = int(np.count_nonzero((integers > limit) | (integers < -limit)))
+        decoded, beyond = np.empty(total.size), 0
+        block = np.empty(min(_CHUNK, total.size), np.uint32)
+        for start in range(0, total.size, _CHUNK):
+            part = total[start : start + _CHUNK]
+            integers = self._integers(part, block[: part.size])
+            if int(integers.max()) > limit or int(integers.min()) < -limit:
+                beyond += int(np.count_nonzero((integers > limit) | (integers < -limit)))
+            np.multiply(integers, self.step, out=decoded[start : start + part.size])
         if beyond:
             raise PeerError(
                 f"{beyond} of {total.size} summed values lie beyond {parties} sites x "
                 f"{self.outermost} steps, which honest sites cannot reach: a site sent garbage or "
                 "did not unmask what it masked. The round is discarded."
             )
-        decoded: NDArray[np.float64] = integers.astype(np.float64) * self.step
         return decoded
 
-    def _count_outside(self, flat: NDArray[np.floating[Any]]) -> int:
-        """Return how many values lie beyond the range; a value that is not finite raises."""
-        if flat.ndim != 1:
-            raise ConfigError(f"A vector of shape {flat.shape} is not flat: encode `flat()`.")
-        magnitude = np.abs(flat)
-        if not np.isfinite(magnitude).all():
-            raise ConfigError(
-                "A value to encode is not finite: it has no grid point, and would spoil the sum "
-                "of all sites. Training diverged: lower the learning rate."
-            )
-        # Compared in float64: the range rounded to float32 could exceed itself.
-        return int(np.count_nonzero(magnitude.astype(np.float64) > self.clip_range))
-
-    def _encode(self, flat: NDArray[np.floating[Any]], rounding: Rounding) -> NDArray[np.uint32]:
-        encoded = np.empty(flat.size, np.uint32)
-        mask = 2**self.bits - 1
-        for start in range(0, flat.size, _CHUNK):
-            scaled = flat[start : start + _CHUNK].astype(np.float64) / self.step
-            integers = _round(scaled, rounding).astype(np.int64)
-            encoded[start : start + _CHUNK] = integers & mask
-        return encoded
+    def _integers(self, part: NDArray[np.uint32], out: NDArray[np.uint32]) -> NDArray[np.int32]:
+        """Return the signed integers of the residues `part`, both shape (n,), in `out`'s memory."""
+        unused = _LARGEST_BITS - self.bits
+        # Shifting left drops what lies above the ring, shifting right restores value and sign.
+        np.left_shift(part, np.uint32(unused), out=out)
+        integers = out.view(np.int32)
+        return np.right_shift(integers, np.int32(unused), out=integers)
 
 
-def _round(scaled: NDArray[np.float64], rounding: Rounding) -> NDArray[np.float64]:
-    """Return `scaled` rounded to integers, shape unchanged."""
+def _clamp(scaled: NDArray[np.float64], limit: float) -> int:
+    """Move values beyond `limit` steps to it, in place; return how many there were.
+
+    Raises:
+        ConfigError: a value is not finite.
+    """
+    if not scaled.size or (-limit <= scaled.min() and scaled.max() <= limit):
+        return 0
+    if not np.isfinite(scaled).all():
+        raise ConfigError(
+            "A value to encode is not finite: it has no grid point, and would spoil the sum "
+            "of all sites. Training diverged: lower the learning rate."
+        )
+    outside = int(np.count_nonzero(np.abs(scaled) > limit))
+    np.clip(scaled, -limit, limit, out=scaled)
+    return outside
+
+
+def _round(scaled: NDArray[np.float64], rounding: Rounding) -> None:
+    """Round `scaled`, shape (n,), to integers in place."""
     if isinstance(rounding, Nearest):
-        return np.rint(scaled)
+        np.rint(scaled, out=scaled)
+        return
     below = np.floor(scaled)
+    np.subtract(scaled, below, out=scaled)
+    np.multiply(scaled, 2.0**32, out=scaled)
     # Compared exactly in float64: u < 2^32 f holds for ceil(2^32 f) of the 2^32 values of u.
-    up = rounding.stream.uint32(scaled.size) < (scaled - below) * 2.0**32
-    return below + up
+    up = rounding.stream.uint32(scaled.size) < scaled
+    np.add(below, up, out=scaled)
 
 
 def range_with_noise(bound: float, standard_deviation: float, size: int) -> float:
