@@ -8,9 +8,9 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import pytest
-import reference_masked_sum as twin
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference_masked_run import drawn_neighbours
 
 from crypto import masked_sum_graph as graph
 from crypto.errors import ConfigError, PeerError
@@ -229,21 +229,6 @@ def seed_of(number: int) -> bytes:
     return number.to_bytes(32)
 
 
-def drawn_naively(seed: bytes, site: str, names: Collection[str], degree: int) -> list[str]:
-    """Take one of those left at a time, and put the first in its place."""
-    left = sorted(set(names) - {site})
-    key = twin.hkdf(seed, b"", b"secure-fl/v1/neighbours\x00" + site.encode(), 32)
-    stream = iter(twin.mask_words(key, 4 * degree))
-    chosen = []
-    for _ in range(degree):
-        word = next(word for word in stream if word < 2**32 // len(left) * len(left))
-        pick = word % len(left)
-        chosen.append(left[pick])
-        left[pick] = left[0]
-        left.pop(0)
-    return sorted(chosen)
-
-
 @settings(max_examples=100, deadline=None)
 @given(
     seed=st.binary(min_size=32, max_size=32),
@@ -255,7 +240,7 @@ def test_the_draw_is_the_twins(seed: bytes, count: int, data: st.DataObject) -> 
     site = data.draw(st.sampled_from(names))
     degree = data.draw(st.integers(1, count - 2))
     drawn = draw_neighbours(seed, site, names, degree)
-    assert list(drawn) == drawn_naively(seed, site, names, degree)
+    assert list(drawn) == drawn_neighbours(seed, site, names, degree)
     assert len(set(drawn)) == degree
     assert site not in drawn
     assert drawn == draw_neighbours(seed, site, names[::-1], degree), "the names' order is no input"
