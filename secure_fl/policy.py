@@ -175,12 +175,15 @@ class SitePolicy(Section):
         if self.requires_post_quantum and not mechanism.cipher_suite.is_hybrid:
             problems.append(
                 f"the cipher suite {mechanism.cipher_suite.value} has no post-quantum key, and one "
-                "is required"
+                "is required (`mechanism.cipher_suite`)"
             )
         if mechanism.adversary is Adversary.MALICIOUS:
             return problems + self._corruption_problems(mechanism)
         if self.requires_malicious:
-            problems.append("the coordinator has to be assumed malicious, and is assumed honest")
+            problems.append(
+                "the coordinator has to be assumed malicious, and is assumed semi-honest "
+                "(`mechanism.adversary`)"
+            )
         problems += self._corruption_problems(mechanism)
         if mechanism.cohort is None and mechanism.protection is Protection.MASKED:
             problems += self._split_problems(mechanism.sites, mechanism.needed_survivors())
@@ -192,7 +195,7 @@ class SitePolicy(Section):
             return []
         problem = (
             f"it bears a corrupted share of {cohort.corrupted_share:g}, and at least "
-            f"{self.smallest_corrupted_share:g} has to be borne"
+            f"{self.smallest_corrupted_share:g} has to be borne (`mechanism.cohort`)"
         )
         return [problem]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -29,6 +30,12 @@ DATASET = {
     "delta": 1e-5,
     "unit": "record",
 }
+LARGE: dict[str, Any] = {
+    "sites": 200,
+    "cohort__drop_out_rate": 0.05,
+    "cohort__corrupted_share": 0.2,
+}
+HYBRID = "x25519-mlkem768-hkdf-sha256-aes256ctr-z32"
 TEXT = f"""
 schema = "secure-fl.site-policy.v1"
 smallest_cohort = 3
@@ -82,6 +89,32 @@ def test_what_the_policy_allows_is_allowed() -> None:
             {"data__scrub": ["PERSON"]},
             "the run does not scrub IBAN_CODE",
         ),
+        (
+            {"requires_malicious": True},
+            {},
+            (
+                "the coordinator has to be assumed malicious, and is assumed semi-honest "
+                "(`mechanism.adversary`)"
+            ),
+        ),
+        (
+            {"requires_post_quantum": True},
+            {},
+            (
+                "the cipher suite x25519-hkdf-sha256-aes256ctr-z32 has no post-quantum key, and "
+                "one is required (`mechanism.cipher_suite`)"
+            ),
+        ),
+        (
+            {},
+            LARGE | {"cohort__corrupted_share": 0.1},
+            "bears a corrupted share of 0.1, and at least 0.2 has to be borne",
+        ),
+        (
+            {"smallest_corrupted_share": 0.3},
+            LARGE,
+            "bears a corrupted share of 0.2, and at least 0.3 has to be borne",
+        ),
         ({"allow_no_privacy": False}, {}, "mode none gives no privacy guarantee"),
         ({"largest_clip": 0.5}, "private", "clip 1.0 exceeds the largest of 0.5"),
         (
@@ -125,6 +158,43 @@ def test_each_limit_allows_what_just_meets_it() -> None:
     ).check(private_mechanism(data__scrub=["PERSON", "IBAN_CODE"]))
     policy_of(smallest_cohort=4).check(mechanism_of(threshold=4))
     policy_of(smallest_cohort=4).check(mechanism_of(protection="plain"))
+    policy_of(requires_malicious=True).check(mechanism_of(adversary="malicious"))
+    policy_of(requires_post_quantum=True).check(mechanism_of(cipher_suite=HYBRID))
+    policy_of().check(mechanism_of(**LARGE))
+    policy_of(smallest_corrupted_share=0.0).check(
+        mechanism_of(**LARGE | {"cohort__corrupted_share": 0.0})
+    )
+
+
+def test_against_a_malicious_coordinator_no_list_of_survivors_is_split() -> None:
+    """It is told which list the others confirmed, so no sum is over fewer than the threshold."""
+    with pytest.raises(BudgetError, match="can open a sum over 3"):
+        policy_of(smallest_cohort=4).check(mechanism_of())
+    policy_of(smallest_cohort=4).check(mechanism_of(adversary="malicious"))
+
+
+@pytest.mark.parametrize("key", ["requires_malicious", "requires_post_quantum"])
+def test_what_is_required_of_sums_says_nothing_of_plain_updates(key: str) -> None:
+    """Whether those may leave at all, `allowed_protections` says."""
+    policy_of(**{key: True}).check(mechanism_of(protection="plain"))
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ("requires_malicious = 1.5", "requires_malicious"),
+        ("requires_post_quantum = 7", "requires_post_quantum"),
+        ("smallest_corrupted_share = 0.4", "smallest_corrupted_share"),
+        ("smallest_corrupted_share = -0.1", "smallest_corrupted_share"),
+        ("require_malicious = true", "did you mean `requires_malicious`?"),
+    ],
+)
+def test_a_requirement_that_cannot_be_meant(tmp_path: Path, line: str, said: str) -> None:
+    path = tmp_path / "policy.toml"
+    path.write_text(TEXT.replace("largest_rank = 8", f"largest_rank = 8\n{line}"), "utf-8")
+
+    with pytest.raises(ConfigError, match=re.escape(said)):
+        load_policy(path)
 
 
 def test_every_point_is_listed_at_once() -> None:
