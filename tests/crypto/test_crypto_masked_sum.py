@@ -6,6 +6,7 @@ import copy
 import hashlib
 import pickle
 import sys
+from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 import pytest
@@ -27,6 +28,7 @@ from crypto.masked_sum import (
     Adversary,
     CipherSuite,
     CohortRisk,
+    Confirmation,
     MaskingCoordinator,
     MaskingSite,
     Release,
@@ -40,6 +42,10 @@ from crypto.masked_sum_messages import commit_to_seed
 from crypto.masking import BLOCK_WORDS
 from crypto.ring import pack
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
+T = TypeVar("T")
 A, B, C, D = session_of(4).sites
 
 
@@ -95,6 +101,69 @@ def test_several_rounds_ride_on_each_other() -> None:
         releases = run.release()
         run.deal(number + 1)
         assert run.coordinator.unmask(releases).tolist() == sum_of(vectors.values())
+
+
+class Exchanges:
+    """Exchanges between a coordinator and its sites: one request to each, and one reply."""
+
+    def __init__(self, run: Simulation) -> None:
+        self.run = run
+        self.count = 0
+
+    def ask(self, who: Iterable[str], what: Callable[[MaskingSite], T]) -> dict[str, T]:
+        """Every site answers from what the request holds, before any reply is looked at."""
+        self.count += 1
+        return {name: what(self.run.sites[name]) for name in who}
+
+
+def summed_in_exchanges(asked: Exchanges, rounds: int) -> None:
+    """Run `rounds` rounds; keys and shares of the next ride on the messages of each."""
+    run, names = asked.run, asked.run.session.sites
+    coordinator, entropy = run.coordinator, run.entropy
+    malicious = run.session.adversary is Adversary.MALICIOUS
+    for keys in asked.ask(names, lambda site: site.keys_for(0, entropy)).values():
+        coordinator.accept_keys(keys)
+    listed = coordinator.keys(0)
+    dealt = asked.ask(names, lambda site: site.shares_for(0, listed, entropy))
+    for number in range(rounds):
+        for name, shares in dealt.items():
+            coordinator.accept_shares(name, number, shares)
+        binding = binding_of(names, number)
+        coordinator.begin(binding, 5)
+        inboxes = {name: coordinator.inbox(name) for name in names}
+        vectors = vectors_of(names, 5, seed=number)
+
+        def upload(site: MaskingSite) -> tuple[bytes, SiteKeys]:
+            site.open_round(binding, inboxes[site.site])  # noqa: B023 - called in this round
+            masked = site.mask(vectors[site.site].copy())  # noqa: B023
+            return pack(masked, 32), site.keys_for(number + 1, entropy)  # noqa: B023
+
+        for name, (data, keys) in asked.ask(names, upload).items():
+            coordinator.add(name, data)
+            coordinator.accept_keys(keys)
+        survivors, listed = coordinator.survivors(), coordinator.keys(number + 1)
+        words: dict[str, Confirmation] = {}
+        if malicious:
+            words = asked.ask(names, lambda site: site.confirm(survivors))  # noqa: B023
+
+        def close(site: MaskingSite) -> tuple[Release, dict[str, bytes]]:
+            release = site.release(survivors, words.values())  # noqa: B023
+            return release, site.shares_for(number + 1, listed, entropy)  # noqa: B023
+
+        closed = asked.ask(names, close)
+        dealt = {name: shares for name, (_, shares) in closed.items()}
+        total = coordinator.unmask({name: release for name, (release, _) in closed.items()})
+        assert total.tolist() == sum_of(vectors.values())
+
+
+@pytest.mark.parametrize(("adversary", "each"), [("semi-honest", 2), ("malicious", 3)])
+def test_a_run_takes_two_exchanges_and_then_two_or_three_per_round(
+    adversary: str, each: int
+) -> None:
+    for rounds in (1, 4):
+        asked = Exchanges(Simulation(session_of(4, adversary=Adversary(adversary))))
+        summed_in_exchanges(asked, rounds)
+        assert asked.count == 2 + each * rounds
 
 
 def test_the_sum_of_100_sites_with_33_drop_outs_is_exact() -> None:

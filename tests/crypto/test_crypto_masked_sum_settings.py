@@ -7,10 +7,12 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 import pytest
+import reference_masked_sum as twin
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from masked_sum_simulator import Simulation, binding_of, session_of, sum_of
+from masked_sum_simulator import Simulation, binding_of, session_of, sum_of, vectors_of
 
+from crypto.agreement import AgreementKey
 from crypto.codec import decode, encode
 from crypto.errors import ConfigError, PeerError
 from crypto.kem import KEM_CIPHERTEXT_BYTES, KEM_PUBLIC_BYTES
@@ -21,10 +23,13 @@ from crypto.masked_sum import (
     Confirmation,
     MaskingSite,
     Session,
+    ShareKind,
+    default_threshold,
 )
 from crypto.masked_sum_keys import KeyContext, KeyRole, PartyKey
-from crypto.masked_sum_messages import announced_digest
+from crypto.masked_sum_messages import announced_digest, commit_to_seed
 from crypto.masked_sum_shares import seal_shares
+from crypto.masking import MaskTerm, PairEnd, add_masks, pairwise_term, self_mask_key
 from crypto.secrets import SecretBytes
 
 if TYPE_CHECKING:
@@ -32,6 +37,8 @@ if TYPE_CHECKING:
 
 A, B, C, D = session_of(4).sites
 ALL = (A, B, C, D)
+FIVE = session_of(5).sites
+E = FIVE[4]
 HYBRID = CipherSuite.X25519_MLKEM768_HKDF_AES256CTR_Z32
 LARGE = CohortRisk(drop_outs=6, corrupted=12)
 LARGE_SITES = 120
@@ -83,19 +90,77 @@ def test_different_survivors_told_to_different_sites_open_nothing() -> None:
             run.sites[name].release((B, C, D) if survivors == ALL else ALL, same)
 
 
-def test_without_that_exchange_both_secrets_of_a_site_would_be_known() -> None:
-    run = Simulation(session_of(4, threshold=3))
+SPLIT = {A: (A, B, C, E), B: (A, B, C, E), C: FIVE, D: FIVE}
+"""Two stories of five sites: A and B hear that D dropped out, C and D that nobody did."""
+
+
+def told_two_stories(
+    threshold: int,
+) -> tuple[Simulation, dict[str, NDArray[np.uint32]], dict[ShareKind, bytes]]:
+    """What a lying coordinator rebuilds of D's two secrets, with E as its colluder.
+
+    Returns:
+        The run, D's vector and its upload, and what comes out of the shares of each kind.
+    """
+    run = Simulation(session_of(5, threshold=threshold))
+    run.announce()
+    run.deal()
+    run.open(binding_of(FIVE), 64)
+    plain = vectors_of(FIVE, 64)
+    uploads = {name: run.sites[name].mask(plain[name].copy()) for name in FIVE}
+    held = run.sites[E]._rounds[0].held[D]
+    point = run.session.point
+    shares = {
+        ShareKind.MASK_KEY: {point(E): int.from_bytes(held.mask_key.reveal())},
+        ShareKind.SELF_MASK: {point(E): int.from_bytes(held.self_mask.reveal())},
+    }
+    for name, survivors in SPLIT.items():
+        released = {share.peer: share for share in run.sites[name].release(survivors).shares}
+        shares[released[D].kind][point(name)] = int.from_bytes(released[D].share)
+    assert {len(values) for values in shares.values()} == {3}, "two sites each, and E"
+    rebuilt = {
+        kind: (twin.interpolate_at_zero(values) % 2**256).to_bytes(32)
+        for kind, values in shares.items()
+    }
+    return run, {"vector": plain[D], "upload": uploads[D]}, rebuilt
+
+
+def test_without_that_exchange_a_low_threshold_lets_the_coordinator_read_one_site() -> None:
+    """Three shares rebuild a secret: D's mask secret as a drop-out's, its seed as a survivor's."""
+    run, of_d, rebuilt = told_two_stories(threshold=3)
+    session, keys = run.session.digest(), run.keys[0]
+    secret = AgreementKey(SecretBytes(twin.mask_scalar(rebuilt[ShareKind.MASK_KEY], session, D)))
+    assert secret.public == keys[D].mask
+    binding = binding_of(FIVE).record(session).digest()
+    ends = {name: PairEnd(name, keys[name].mask, keys[name].digest()) for name in FIVE}
+    pairs = [pairwise_term(secret, ends[D], ends[peer], binding) for peer in (A, B, C, E)]
+    own = self_mask_key(SecretBytes(rebuilt[ShareKind.SELF_MASK]), D, binding)
+    read = of_d["upload"].copy()
+    add_masks(read, [MaskTerm(own, negative=True)])
+    add_masks(read, [MaskTerm(pair.key, negative=not pair.negative) for pair in pairs])
+    assert (of_d["upload"] != of_d["vector"]).sum() > 60
+    assert read.tolist() == of_d["vector"].tolist(), "one site's vector, alone and in the clear"
+
+
+def test_at_the_default_threshold_two_stories_rebuild_neither_secret() -> None:
+    run, _, rebuilt = told_two_stories(threshold=default_threshold(5))
+    session, keys = run.session.digest(), run.keys[0][D]
+    scalar = twin.mask_scalar(rebuilt[ShareKind.MASK_KEY], session, D)
+    assert AgreementKey(SecretBytes(scalar)).public != keys.mask
+    seed = rebuilt[ShareKind.SELF_MASK]
+    assert commit_to_seed(session, 0, D, seed) != keys.self_mask_commitment
+
+
+def test_with_that_exchange_nobody_acts_on_the_first_story() -> None:
+    """E signs both lists, and each still lacks one word of the quorum."""
+    run = Simulation(session_of(5, adversary=Adversary.MALICIOUS))
     run.to_masked()
-    # At a threshold that is too low for a coordinator that lies, two lists open D.
-    low = Simulation(session_of(5, threshold=3))
-    low.to_masked()
-    e = low.session.sites[4]
-    told = {A: (A, B, C), B: (A, B, C), C: (A, B, C, D, e), D: (A, B, C, D, e), e: (C, D, e)}
-    kinds: dict[str, set[str]] = {}
-    for name, survivors in told.items():
-        for share in low.sites[name].release(survivors).shares:
-            kinds.setdefault(share.peer, set()).add(f"{share.kind.value} by {name}")
-    assert {kind.split(" ")[0] for kind in kinds[D]} == {"self-mask", "mask-key"}
+    words = {name: run.sites[name].confirm(survivors) for name, survivors in SPLIT.items()}
+    for name, survivors in SPLIT.items():
+        said = [word for word in words.values() if word.survivors == survivors]
+        said.append(changed(said[0], site=E))
+        with pytest.raises(PeerError, match="3 survivors confirmed each other, and 4 are needed"):
+            run.sites[name].release(survivors, said)
 
 
 def changed(word: Confirmation, **fields: object) -> Confirmation:
