@@ -26,6 +26,7 @@ from crypto.masked_sum_shares import (
     commit_to_share,
 )
 from crypto.masking import add_masks
+from crypto.ring import reduce_to_width
 from crypto.secrets import SecretBytes
 from crypto.shamir import check_share_value
 
@@ -165,7 +166,7 @@ class MaskingCoordinator:
         """
         return self._running().inbox(site)
 
-    def add(self, site: str, data: bytes) -> None:
+    def add(self, site: str, data: bytes | memoryview) -> None:
         """Add a site's masked vector, packed as `crypto.ring.pack` does; no reference is kept.
 
         Step MS.6.
@@ -270,8 +271,10 @@ class MaskingCoordinator:
             self._require_quorum(len(releases), "released shares")
         terms = running.terms_to_remove(releases)
         self._sum = None
-        add_masks(running.total, terms)
-        return running.total
+        total = running.total()
+        add_masks(total, terms)
+        reduce_to_width(total, self._session.width_bits)
+        return total
 
     def __reduce_ex__(self, protocol: object) -> NoReturn:
         raise TypeError("A masking coordinator is not pickled: a resumed run re-keys instead.")

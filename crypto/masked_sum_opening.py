@@ -6,8 +6,6 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from crypto.codec import encode
 from crypto.errors import PeerError
 from crypto.kem import unwrap
@@ -15,13 +13,14 @@ from crypto.masked_sum_keys import KeyContext, KeyRole, PairHalfContext, PartyKe
 from crypto.masked_sum_messages import CulpritError, ShareKind, commit_to_seed
 from crypto.masked_sum_shares import BundleContext
 from crypto.masking import MaskTerm, PairEnd, pairwise_key, self_mask_key
-from crypto.ring import add_packed
+from crypto.ring import PackedSum
 from crypto.secrets import SecretBytes
 from crypto.shamir import combine_weighted, weights_at_zero
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    import numpy as np
     from numpy.typing import NDArray
 
     from crypto.masked_sum_messages import Release, RoundBinding, SiteKeys
@@ -52,7 +51,7 @@ class RunningSum:
         self.binding = binding
         self.binding_digest = binding.record(session.digest()).digest()
         self.added: set[str] = set()
-        self.total: NDArray[np.uint32] = np.zeros(d, dtype=np.uint32)
+        self._sum = PackedSum(d, session.width_bits)
         self._session = session
         self._keys = before.keys
         self._dealt = before.dealt
@@ -66,7 +65,7 @@ class RunningSum:
             if dealer != site and site in holders
         }
 
-    def add(self, site: str, data: bytes) -> None:
+    def add(self, site: str, data: bytes | memoryview) -> None:
         """Add a packed vector.
 
         Raises:
@@ -77,10 +76,14 @@ class RunningSum:
         if site in self.added:
             raise PeerError(f"{site} uploaded twice: the second upload was not added.")
         try:
-            add_packed(self.total, data, self._session.width_bits)
+            self._sum.add(data)
         except PeerError as error:
             raise PeerError(f"{site}'s upload was not added. {error}") from error
         self.added.add(site)
+
+    def total(self) -> NDArray[np.uint32]:
+        """Return the sum of what was added, still masked; nothing may be added after it."""
+        return self._sum.total()
 
     def deals(self, dealer: str, holder: str) -> bool:
         """Whether `dealer` is of the cohort and dealt shares to `holder`."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final, Literal, Protocol
+from typing import TYPE_CHECKING, Final, Literal, Protocol, final
 
 import numpy as np
 
@@ -115,8 +115,16 @@ def packed_bytes(size: int, width_bits: WidthBits) -> int:
     return size * width_bits // 8
 
 
-def pack(vector: NDArray[np.uint32], width_bits: WidthBits) -> bytes:
+def reduce_to_width(vector: NDArray[np.uint32], width_bits: WidthBits) -> None:
+    """Reduce each element modulo 2^width_bits, in place."""
+    if width_bits != 32:  # noqa: PLR2004 - the width in memory
+        np.bitwise_and(vector, np.uint32(2**width_bits - 1), out=vector)
+
+
+def pack(vector: NDArray[np.uint32], width_bits: WidthBits) -> memoryview:
     """Return the low `width_bits` bits of each element, in the one form that travels.
+
+    Of 32 bits this is the vector's own memory, and no copy: change nothing in it before it is sent.
 
     Of 32 bits: the little-endian words. Of 24 bits: the low 16 bits of every element as
     little-endian words, and after them bits 16 to 23 of every element as bytes; the two planes are
@@ -131,7 +139,7 @@ def pack(vector: NDArray[np.uint32], width_bits: WidthBits) -> bytes:
     """
     check_vector(vector)
     if width_bits == 32:  # noqa: PLR2004 - the width in memory
-        return vector.astype("<u4", copy=False).tobytes()
+        return vector.astype("<u4", copy=False).view(np.uint8).data
     raw = np.empty(packed_bytes(vector.size, width_bits), dtype=np.uint8)
     low, high = _planes(raw)
     block = np.empty(min(_BLOCK_WORDS, vector.size), dtype=np.uint32)
@@ -139,45 +147,75 @@ def pack(vector: NDArray[np.uint32], width_bits: WidthBits) -> bytes:
         part = vector[start : start + _BLOCK_WORDS]
         low[start : start + part.size] = part  # a cast to fewer bits drops those above
         high[start : start + part.size] = np.right_shift(part, 16, out=block[: part.size])
-    return raw.tobytes()
+    return raw.data
 
 
-def unpack(data: bytes, width_bits: WidthBits) -> NDArray[np.uint32]:
+def unpack(data: bytes | memoryview, width_bits: WidthBits) -> NDArray[np.uint32]:
     """Return the vector that `data` packs, uint32 of shape `(d,)`; of 24 bits the top byte is zero.
 
     Raises:
         PeerError: `data` is empty, or ends within an element.
     """
-    total = np.zeros(_count(data, width_bits), dtype=np.uint32)
-    add_packed(total, data, width_bits)
-    return total
+    one = PackedSum(_count(data, width_bits), width_bits)
+    one.add(data)
+    return one.total()
 
 
-def add_packed(total: NDArray[np.uint32], data: bytes, width_bits: WidthBits) -> None:
-    """Add a packed vector to `total`, uint32 of shape `(d,)`, in place and block by block.
+@final
+class PackedSum:
+    """A running sum of packed vectors, which holds none of them.
 
-    Raises:
-        PeerError: `data` does not hold exactly `d` elements; nothing was added.
+    Of 24-bit elements it is kept as it travels, in two planes: the low 16 bits, whose carries go
+    over into bits 16 to 23, so that it takes three bytes an element.
     """
-    count = _count(data, width_bits)
-    if count != total.size:
-        raise PeerError(
-            f"{count} elements came where the round sums {total.size}: nothing was added. Its "
-            "sender runs another configuration."
-        )
-    if width_bits == 32:  # noqa: PLR2004 - the width in memory
-        np.add(total, np.frombuffer(data, "<u4"), out=total)
-        return
-    low, high = _planes(np.frombuffer(data, np.uint8))
-    block = np.empty(min(_BLOCK_WORDS, count), dtype=np.uint32)
-    for start in range(0, count, _BLOCK_WORDS):
-        part = total[start : start + _BLOCK_WORDS]
-        words = block[: part.size]
-        words[:] = high[start : start + part.size]
+
+    __slots__ = ("_high", "_low", "_size", "_width_bits", "_words")
+
+    def __init__(self, size: int, width_bits: WidthBits) -> None:
+        """Begin at zero, over vectors of `size` elements."""
+        narrow = width_bits != 32  # noqa: PLR2004 - the width in memory
+        self._size = size
+        self._width_bits = width_bits
+        self._words = np.zeros(0 if narrow else size, dtype=np.uint32)
+        self._low = np.zeros(size if narrow else 0, dtype=np.uint16)
+        self._high = np.zeros(size if narrow else 0, dtype=np.uint8)
+
+    def add(self, data: bytes | memoryview) -> None:
+        """Add a packed vector.
+
+        Raises:
+            PeerError: `data` does not hold exactly as many elements; nothing was added.
+        """
+        count = _count(data, self._width_bits)
+        if count != self._size:
+            raise PeerError(
+                f"{count} elements came where the round sums {self._size}: nothing was added. "
+                "Its sender runs another configuration."
+            )
+        if self._words.size:
+            np.add(self._words, np.frombuffer(data, "<u4"), out=self._words)
+            return
+        low, high = _planes(np.frombuffer(data, np.uint8))
+        carries = np.empty(min(_BLOCK_WORDS, count), dtype=np.bool_)
+        for start in range(0, count, _BLOCK_WORDS):
+            block = slice(start, start + _BLOCK_WORDS)
+            mine, theirs, upper = self._low[block], low[block], self._high[block]
+            carry = carries[: mine.size]
+            np.add(mine, theirs, out=mine)
+            np.less(mine, theirs, out=carry)  # a sum below one of its parts has wrapped
+            np.add(upper, high[block], out=upper)
+            np.add(upper, carry.view(np.uint8), out=upper)
+
+    def total(self) -> NDArray[np.uint32]:
+        """Return the sum modulo 2^width_bits, uint32 of shape `(d,)`.
+
+        Of 32-bit elements the array is the sum's own memory: add nothing after it.
+        """
+        if self._words.size:
+            return self._words
+        words = self._high.astype(np.uint32)
         np.left_shift(words, np.uint32(16), out=words)
-        np.add(part, words, out=part)
-        words[:] = low[start : start + part.size]
-        np.add(part, words, out=part)
+        return np.bitwise_or(words, self._low, out=words)
 
 
 def _planes(raw: NDArray[np.uint8]) -> tuple[NDArray[np.uint16], NDArray[np.uint8]]:
@@ -186,7 +224,7 @@ def _planes(raw: NDArray[np.uint8]) -> tuple[NDArray[np.uint16], NDArray[np.uint
     return raw[: 2 * count].view("<u2"), raw[2 * count :]
 
 
-def _count(data: bytes, width_bits: WidthBits) -> int:
+def _count(data: bytes | memoryview, width_bits: WidthBits) -> int:
     if not data or len(data) % (width_bits // 8):
         raise PeerError(
             f"{len(data)} bytes are no vector of {width_bits}-bit elements: nothing was added. "

@@ -139,7 +139,7 @@ class _OpenMasked:
         self.unusable = unusable
 
     def protect(self, vector: NDArray[np.uint32]) -> bytes:
-        return pack(self._machine.mask(vector), self._sums.bits)
+        return bytes(pack(self._machine.mask(vector), self._sums.bits))
 
     def next_keys(self) -> Message | None:
         if self._sums.is_last(self._round):
@@ -318,7 +318,7 @@ class _OpenPlain:
         self._bits = bits
 
     def protect(self, vector: NDArray[np.uint32]) -> bytes:
-        return pack(vector, self._bits)
+        return bytes(pack(vector, self._bits))
 
     def next_keys(self) -> Message | None:
         return None

@@ -201,7 +201,7 @@ class MaskedSums(RuleBasedStateMachine):
         if key in self.used:
             self.seen["an outdated site masked twice"] += 1
         self.used.add(key)
-        upload = pack(masked, self.session.width_bits)
+        upload = bytes(pack(masked, self.session.width_bits))
         binding = phases[0].binding.digest()
         self.send(Letter(name, upload, self.round, binding, vector), fate)
 

@@ -15,9 +15,9 @@ from crypto.ring import (
     _BLOCK_WORDS,
     WIDTHS_BITS,
     WRAP_BITS,
+    PackedSum,
     SumRange,
     WidthBits,
-    add_packed,
     check_vector,
     pack,
     packed_bytes,
@@ -65,6 +65,13 @@ def uniform(size: int, seed: int) -> NDArray[np.uint32]:
     return np.random.default_rng(seed).integers(0, 2**32, size=size, dtype=np.uint32)
 
 
+def sum_of(packed: Sequence[bytes], size: int, width: WidthBits) -> NDArray[np.uint32]:
+    total = PackedSum(size, width)
+    for data in packed:
+        total.add(data)
+    return total.total()
+
+
 # -- packing ---------------------------------------------------------------------------------
 
 
@@ -85,15 +92,14 @@ def test_what_travels_is_what_the_naive_twin_says(elements: list[int], width: Wi
 @WIDTHS
 @pytest.mark.parametrize("size", SEAMS)
 def test_blocks_leave_no_seam(size: int, width: WidthBits) -> None:
-    vector, total = uniform(size, seed=1), uniform(size, seed=2)
+    vector, other = uniform(size, seed=1), uniform(size, seed=2)
     data = pack(vector, width)
     assert data == packed_naively(vector.tolist(), width)
     expected = [
-        (have + came) % 2**32
-        for have, came in zip(total.tolist(), unpacked_naively(data, width), strict=True)
+        (have + came) % 2**width
+        for have, came in zip(other.tolist(), unpacked_naively(data, width), strict=True)
     ]
-    add_packed(total, data, width)
-    assert total.tolist() == expected
+    assert sum_of([pack(other, width), data], size, width).tolist() == expected
     assert unpack(data, width).tolist() == [value % 2**width for value in vector.tolist()]
 
 
@@ -111,11 +117,9 @@ def test_the_known_bytes_of_both_widths() -> None:
 def test_added_as_it_came_the_sum_is_the_plain_one_in_the_ring(
     vectors: list[list[int]], width: WidthBits
 ) -> None:
-    total = np.zeros(3, dtype=np.uint32)
-    for vector in vectors:
-        add_packed(total, pack(words(vector), width), width)
+    total = sum_of([pack(words(vector), width) for vector in vectors], 3, width)
     plain = [sum(column) % 2**width for column in zip(*vectors, strict=True)]
-    assert [value % 2**width for value in total.tolist()] == plain
+    assert total.tolist() == plain
 
 
 @pytest.mark.parametrize(("width", "element_bytes"), [(24, 3), (32, 4)])
@@ -123,13 +127,14 @@ def test_added_as_it_came_the_sum_is_the_plain_one_in_the_ring(
 def test_bytes_that_end_within_an_element_are_refused_and_nothing_is_added(
     width: WidthBits, element_bytes: int, short: int
 ) -> None:
-    total = words([7, 8])
+    total = PackedSum(2, width)
+    total.add(pack(words([7, 8]), width))
     for data in (b"", bytes(2 * element_bytes - short), bytes(2 * element_bytes + short)):
         with pytest.raises(PeerError, match=rf"{len(data)} bytes are no vector of {width}-bit"):
             unpack(data, width)
         with pytest.raises(PeerError, match=rf"{len(data)} bytes are no vector of {width}-bit"):
-            add_packed(total, data, width)
-    assert total.tolist() == [7, 8]
+            total.add(data)
+    assert total.total().tolist() == [7, 8]
 
 
 @WIDTHS
@@ -137,10 +142,11 @@ def test_bytes_that_end_within_an_element_are_refused_and_nothing_is_added(
 def test_another_number_of_elements_is_refused_and_nothing_is_added(
     count: int, width: WidthBits
 ) -> None:
-    total = words([7, 8])
+    total = PackedSum(2, width)
+    total.add(pack(words([7, 8]), width))
     with pytest.raises(PeerError, match=rf"{count} elements came where the round sums 2"):
-        add_packed(total, b"\xff" * (count * width // 8), width)
-    assert total.tolist() == [7, 8]
+        total.add(b"\xff" * (count * width // 8))
+    assert total.total().tolist() == [7, 8]
 
 
 def test_bytes_of_one_width_are_mostly_no_vector_of_the_other() -> None:
@@ -148,7 +154,7 @@ def test_bytes_of_one_width_are_mostly_no_vector_of_the_other() -> None:
     with pytest.raises(PeerError, match="6 bytes are no vector of 32-bit elements"):
         unpack(narrow, 32)
     with pytest.raises(PeerError, match="3 elements came where the round sums 4"):
-        add_packed(np.zeros(4, dtype=np.uint32), pack(words([1] * 4), 24), 32)
+        PackedSum(4, 32).add(pack(words([1] * 4), 24))
 
 
 @WIDTHS
@@ -259,10 +265,8 @@ def signed(elements: Sequence[int], width: WidthBits) -> list[int]:
 
 def summed(parties: int, element: int, width: WidthBits) -> int:
     """What comes out when every party sends the same element."""
-    total = np.zeros(1, dtype=np.uint32)
-    for _ in range(parties):
-        add_packed(total, pack(words([element % 2**32]), width), width)
-    return signed([int(total[0]) % 2**width], width)[0]
+    total = sum_of([pack(words([element % 2**32]), width)] * parties, 1, width)
+    return signed(total.tolist(), width)[0]
 
 
 @WIDTHS
