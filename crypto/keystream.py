@@ -78,8 +78,7 @@ class KeyStream:
         if not out.flags.c_contiguous or not out.flags.writeable:
             raise ValueError("A stream fills only a contiguous, writable array.")
         flat = out.reshape(-1)
-        if flat.size:
-            self._fill_bytes(flat.view(np.uint8).data)
+        self._fill_bytes(flat.view(np.uint8).data)
         if sys.byteorder == "big":  # pragma: no cover - no such machine in CI
             flat.byteswap(inplace=True)
 

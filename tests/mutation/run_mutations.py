@@ -43,8 +43,20 @@ POLL_SECONDS = 0.02
 
 GUARDS = {
     "crypto/keystream.py": ("crypto/test_crypto_keystream", "crypto/test_crypto_masking"),
-    "crypto/masked_sum*.py": ("crypto/test_crypto_masked_sum*",),
-    "crypto/masking.py": ("crypto/test_crypto_masking", "crypto/test_crypto_masked_sum"),
+    "crypto/masking.py": ("crypto/test_crypto_masking", "crypto/test_crypto_vectors"),
+    "crypto/ring.py": ("crypto/test_crypto_ring", "crypto/test_crypto_vectors"),
+    "crypto/masked_sum_graph.py": (
+        "crypto/test_crypto_masked_sum_graph",
+        "crypto/test_crypto_vectors",
+    ),
+    "crypto/masked_sum*.py": (
+        "crypto/test_crypto_vectors",
+        "crypto/test_crypto_masked_sum_state",
+        "crypto/test_crypto_masked_sum_dealing",
+        "crypto/test_crypto_masked_sum_opening",
+        "crypto/test_crypto_masked_sum",
+        "crypto/test_crypto_masked_sum_settings",
+    ),
     "privacy/ledger*.py": (
         "privacy/test_privacy_ledger_entries",
         "privacy/test_privacy_ledger_file",
