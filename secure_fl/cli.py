@@ -112,6 +112,14 @@ def run(  # noqa: PLR0913 - one parameter per option
         Path | None,
         typer.Option(metavar="RUN", help="Go on with this unfinished run instead."),
     ] = None,
+    readmit: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="SITE",
+            help="With --resume: take back this site, which was left out because an earlier "
+            "attempt showed that it broke the protocol. May be repeated.",
+        ),
+    ] = None,
     rounds: Annotated[int | None, typer.Option(help="Rounds, instead of the file's.")] = None,
     sites: Annotated[int | None, typer.Option(help="Sites, instead of the file's.")] = None,
     seed: Annotated[
@@ -170,6 +178,8 @@ def run(  # noqa: PLR0913 - one parameter per option
         )
     if fresh_state and state is not None:
         raise click.UsageError("--fresh-state makes a new folder, so --state cannot name one")
+    if readmit and resume is None:
+        raise click.UsageError("--readmit takes a site back into a run that --resume goes on with")
     attempt = context.find_object(Attempt) or Attempt()
     display = _display(as_json=as_json)
     if config is not None:
@@ -178,10 +188,11 @@ def run(  # noqa: PLR0913 - one parameter per option
     elif resume is not None:
         if overrides.given() or fresh_state or out is not None or policy is not None:
             raise click.UsageError(
-                "--resume goes on with a run as it was begun: only --state, --data and --json go "
-                "with it"
+                "--resume goes on with a run as it was begun: only --state, --data, --readmit and "
+                "--json go with it"
             )
-        launch.resume(launch.ResumeOptions(resume, state, data), attempt, display)
+        again = launch.ResumeOptions(resume, state, data, tuple(readmit or ()))
+        launch.resume(again, attempt, display)
 
 
 @app.command(

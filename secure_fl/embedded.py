@@ -83,15 +83,24 @@ def start_run(
         consortium.close()
 
 
-def resume_run(path: Path, places: EmbeddedPlaces, observer: RunObserver) -> RunFolder:
+def resume_run(
+    path: Path, places: EmbeddedPlaces, observer: RunObserver, readmit: tuple[str, ...] = ()
+) -> RunFolder:
     """Go on with the unfinished run in `path` after its last finished round.
 
+    Args:
+        path: the run folder.
+        places: where it reads and keeps the rest.
+        observer: is told what happens.
+        readmit: sites to take back that were left out for breaking the protocol.
+
     Raises:
-        ConfigError: there is nothing to go on with, or not with this state folder.
+        ConfigError: there is nothing to go on with, or not with this state folder; or a site to
+            readmit was not left out.
         IntegrityError: what a resume needs was damaged.
     """
     folder = RunFolder(path)
-    progress = folder.progress()
+    progress = folder.progress().readmitting(readmit)
     config = folder.config()
     folder.trim_leaves()
     folder.keep_metrics(progress.rounds_done)
@@ -105,6 +114,7 @@ def resume_run(path: Path, places: EmbeddedPlaces, observer: RunObserver) -> Run
         check_statements(folder.leaves(), consortium.roster)
         run = _Embedded(config, consortium, places, observer)
         run.preflight(progress.run_id)
+        folder.write_progress(progress, None)
         return run.run(folder, progress)
     finally:
         consortium.close()

@@ -84,6 +84,8 @@ class ResumeOptions:
     run: Path
     state: Path | None
     data: Path | None
+    readmit: tuple[str, ...] = ()
+    """Sites that were left out for breaking the protocol, and take part again."""
 
 
 def default_state() -> Path:
@@ -133,6 +135,7 @@ def resume(options: ResumeOptions, attempt: Attempt, display: Display) -> None:
         SecureFLError: whatever stops it, by who must act.
     """
     progress = RunFolder(options.run).progress()
+    progress.readmitting(options.readmit)  # refused before anything takes time
     attempt.folder = options.run
     attempt.resume_command = _resume_command(options.run, options.state, options.data)
     beside = own_state(options.run)
@@ -147,7 +150,7 @@ def resume(options: ResumeOptions, attempt: Attempt, display: Display) -> None:
         display.preparing("loading the libraries")
         from secure_fl.embedded import resume_run  # noqa: PLC0415 - torch takes seconds
 
-        resume_run(options.run, places, display)
+        resume_run(options.run, places, display, options.readmit)
 
 
 class _NoteHandler(logging.Handler):

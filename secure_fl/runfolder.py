@@ -74,7 +74,7 @@ class Progress(Line):
 
     `attempt` is the last one that was begun, `tries` how many of them began with the next round;
     `rounds_done` rounds are finished; their parameters are in `progress/round-N.f32`, of which
-    the SHA-256 is here.
+    the SHA-256 is here. `left_out` are sites that broke the protocol, by what they sent.
     """
 
     schema_: Literal["secure-fl.progress.v1"] = Field(alias="schema")
@@ -87,6 +87,27 @@ class Progress(Line):
     before: RoundMetrics | None
     extracts: dict[str, str]
     budget_carried: bool
+    left_out: tuple[str, ...] = ()
+
+    def without(self, culprit: str) -> Progress:
+        """Return the same with one more site left out of what follows."""
+        return self.model_copy(update={"left_out": tuple(sorted({*self.left_out, culprit}))})
+
+    def readmitting(self, sites: Iterable[str]) -> Progress:
+        """Return the same with `sites` taken back.
+
+        Raises:
+            ConfigError: one of them was not left out.
+        """
+        back = set(sites)
+        for site in sorted(back - set(self.left_out)):
+            left = ", ".join(self.left_out) or "nobody"
+            raise ConfigError(
+                f"{site} was not left out of this run, so it cannot be readmitted: left out is "
+                f"{left}. Nothing was changed; resume without --readmit {site}."
+            )
+        kept = tuple(site for site in self.left_out if site not in back)
+        return self.model_copy(update={"left_out": kept})
 
 
 class RunFolder:

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from crypto.digests import sha256
+from crypto.errors import PeerError
+from crypto.masked_sum import CulpritError
 from domains.scores import classification_scores
 from secure_fl.guarantee import claimed_epsilon
 from secure_fl.observing import RoundScored, RunBegan
@@ -108,6 +110,7 @@ class Runner:
         """Finish every round that is not finished yet.
 
         Raises:
+            CulpritError: one site spoilt a sum; it is left out when the run is resumed.
             PeerError: too few sites remain; the run stays resumable.
         """
         before = self._progress.before or self._score_start()
@@ -139,6 +142,7 @@ class Runner:
                 mechanism=self._mechanism,
                 roster=self._parts.roster,
                 spec=self._parts.evaluator.adapted.spec,
+                left_out=frozenset(self._progress.left_out),
             ),
             self._parameters,
             self._parts.key,
@@ -166,7 +170,35 @@ class Runner:
             replies = self._parts.transport.broadcast(next(iter(exchange.requests.values())))
         else:
             replies = self._parts.transport.exchange(exchange.requests)
-        return coordinator.advance(replies)
+        try:
+            return coordinator.advance(replies)
+        except PeerError as error:
+            # What was signed before it failed is evidence, and tells a site where it stands.
+            self._keep_leaves()
+            if isinstance(error, CulpritError):
+                raise self._leaving_out(error) from error
+            if self._progress.left_out:
+                raise self._without_left_out(error) from error
+            raise
+
+    def _leaving_out(self, error: CulpritError) -> CulpritError:
+        """Return the error that ends this attempt, after its culprit was remembered."""
+        culprit = error.culprit
+        self._progress = self._progress.without(culprit)
+        self._parts.folder.write_progress(self._progress, None)
+        return CulpritError(
+            culprit,
+            f"{error} It is left out when the run is resumed; once its operator has found out "
+            f"why, --readmit {culprit} takes it back.",
+        )
+
+    def _without_left_out(self, error: PeerError) -> PeerError:
+        """Return the same error with the names of who is missing because it is left out."""
+        left = ", ".join(self._progress.left_out)
+        return PeerError(
+            f"{error} Left out, since an earlier attempt showed that it broke the protocol: "
+            f"{left}. --readmit takes a site back."
+        )
 
     def _keep_leaves(self) -> None:
         self._parts.folder.append_leaves(self._transcript.leaves[self._kept_leaves :])
