@@ -16,6 +16,7 @@ from crypto.merkle import MerkleLog
 from crypto.signatures import Signed, schema_of
 from privacy.events import to_json as event_to_json
 from secure_fl.guarantee import planned_event, round_event
+from secure_fl.rounds.journal import HEADED
 from secure_fl.rounds.messages import (
     STATEMENT_LIMIT_BYTES,
     Applied,
@@ -29,7 +30,8 @@ from secure_fl.rounds.messages import (
     SharesSent,
     Uploaded,
 )
-from secure_fl.rounds.reading import read_statement, session_of, statement_digest
+from secure_fl.rounds.reading import NO_DIGEST, read_statement, session_of, statement_digest
+from secure_fl.rounds.site_checks import check_session
 from secure_fl.views import Protection
 
 if TYPE_CHECKING:
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
     from crypto.roster import Roster
     from secure_fl.config import Mechanism
     from secure_fl.manifest import RunPredicate
+    from secure_fl.rounds.journal import HeadedStatement
+    from secure_fl.rounds.messages import Heads
     from secure_fl.runfolder import RunFolder
 
 _COORDINATORS = (Hello, RoundHeader, RoundClose)
@@ -190,6 +194,7 @@ class _Reader:
         self._open: dict[bytes, _Open] = {}
         self._bindings: dict[bytes, bytes] = {}
         self._keys: dict[bytes, bytes] = {}
+        self._heads: dict[str, Heads] = {}
         self._homomorphic = mechanism.protection is Protection.HOMOMORPHIC
         self._plan = canonical_json(event_to_json(planned_event(mechanism)))
         self._per_round = canonical_json(event_to_json(round_event(mechanism)))
@@ -238,6 +243,8 @@ class _Reader:
             self._hello(statement)
             return
         self._check_party(statement, signed.signer)
+        if isinstance(statement, HEADED):
+            self._check_heads(statement)
         if isinstance(statement, (Joined, Uploaded, Applied, ExtractSent)):
             self.checked.heads[statement.site] = statement.heads.ledger
         if isinstance(statement, RoundHeader):
@@ -287,6 +294,15 @@ class _Reader:
             session = session_of(hello)
         except ConfigError as error:
             raise PeerError(f"a session that nobody can join stands in the log: {error}") from error
+        check_session(session, self._mechanism)
+        _require(
+            set(hello.sites) <= {member.name for member in self._roster.sites()},
+            "a session with sites outside of the roster stands in the log.",
+        )
+        _require(
+            all(hello.attempt > attempt for attempt in self._attempts.values()),
+            f"attempt {hello.attempt} was begun after a later one, or a second time.",
+        )
         self._attempts[session.digest()] = hello.attempt
 
     def _check_party(self, statement: Message, signer: str) -> None:
@@ -295,12 +311,28 @@ class _Reader:
         site = getattr(statement, "site", signer)
         _require(site == signer, "a party spoke in the name of another.")
 
+    def _check_heads(self, statement: HeadedStatement) -> None:
+        """Return if the site did not answer from an older copy of its records.
+
+        One that lost them begins again from nothing, and says so when it joins.
+        """
+        heads, site = statement.heads, statement.site
+        last = self._heads.get(site, heads)
+        began = isinstance(statement, Joined) and heads.entries == 0 and heads.journal == NO_DIGEST
+        _require(
+            began or heads.entries > last.entries or heads == last,
+            f"{site} signed that it had answered {heads.entries} requests of this run, and before "
+            f"that {last.entries}: it answered from an older copy of its records.",
+        )
+        self._heads[site] = heads
+
     def _confirmed(self, statement: Confirmation) -> None:
         opened = self._open.get(self._bindings.get(statement.binding, b""))
         if opened is None or opened.close is None:
             raise PeerError("survivors were confirmed of a round that was not closed.")
         _require(
-            statement.survivors == opened.close.survivors
+            statement.session == opened.header.session
+            and statement.survivors == opened.close.survivors
             and statement.threshold == opened.close.threshold
             and statement.round == opened.close.round
             and statement.site in statement.survivors,
@@ -310,7 +342,10 @@ class _Reader:
 
     def _of_round(self, statement: Uploaded | RoundClose | Released | Applied) -> None:
         opened = self._open.get(statement.header_digest)
-        if opened is None or opened.header.round != statement.round:
+        if opened is None or (opened.header.session, opened.header.round) != (
+            statement.session,
+            statement.round,
+        ):
             raise PeerError("a statement of a round whose header is not in the log.")
         if isinstance(statement, RoundClose):
             _require(opened.close is None, "a round was closed twice.")

@@ -55,7 +55,7 @@ def check_proposal(proposed: bytes, hello: Hello, party: Party) -> Mechanism:
         "consortium does not know may be one that the coordinator plays itself.",
     )
     expect(party.name in hello.sites, "This site is not in the proposed cohort.")
-    _check_session(session_of(hello), mechanism)
+    check_session(session_of(hello), mechanism)
     find_method(mechanism.method, mechanism.protection)
     party.policy.check(mechanism)
     planned_event(mechanism)  # without a sigma nothing can be reserved: no search for one here
@@ -63,8 +63,12 @@ def check_proposal(proposed: bytes, hello: Hello, party: Party) -> Mechanism:
     return mechanism
 
 
-def _check_session(session: Session, mechanism: Mechanism) -> None:
-    """Return if the session is the one that the signed configuration asks for."""
+def check_session(session: Session, mechanism: Mechanism) -> None:
+    """Return if the session is the one that the signed configuration asks for.
+
+    Raises:
+        PeerError: it differs in cohort, threshold, risk, cipher suite, adversary or width.
+    """
     expect(
         len(session.sites) == mechanism.sites
         and session.quorum == mechanism.needed_survivors()

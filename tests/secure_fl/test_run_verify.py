@@ -12,6 +12,7 @@ from tiny_run import RECORD, Setting, Watcher, tiny_config
 
 from crypto.digests import canonical_json
 from crypto.errors import ConfigError, IntegrityError
+from crypto.masked_sum import Adversary
 from crypto.secrets import system_entropy
 from crypto.signatures import SigningKey
 from secure_fl.embedded import start_run
@@ -373,3 +374,25 @@ def test_an_accountant_that_differs_in_the_last_digits_is_no_forgery(
     (run.path / "metrics.jsonl").write_text(text, "utf-8")
     sign_again(run, coordinator)
     verify_run(run.path, original.root)
+
+
+# -- against a malicious coordinator ---------------------------------------------------------------
+
+
+def test_a_malicious_run_without_its_confirmations_is_refused(
+    tiny: TinyModel, tmp_path: Path
+) -> None:
+    setting = Setting(tmp_path, tiny)
+    config = tiny_config(tiny, rounds=1)
+    mechanism = config.mechanism.model_copy(update={"adversary": Adversary.MALICIOUS})
+    malicious = config.model_copy(update={"mechanism": mechanism})
+    start_run(malicious, setting.out, setting.places(), Watcher())
+    verify_run(setting.out, setting.root)
+    run = RunFolder(setting.out)
+    fewer = [leaf for leaf in run.leaves() if b"secure-fl.confirmation.v1" not in leaf]
+    assert len(run.leaves()) - len(fewer) == 3
+
+    sign_leaves_again(run, coordinator_key(setting.state), fewer)
+
+    with pytest.raises(IntegrityError, match="does not show that round 1 was opened by enough"):
+        verify_run(setting.out, setting.root)
