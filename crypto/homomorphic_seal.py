@@ -31,8 +31,11 @@ if TYPE_CHECKING:
 _NATIVE: Final = tenseal._ts_cpp  # noqa: SLF001 - a third of the time of an encryption
 _VECTORS: Final = {Scheme.BFV: _NATIVE.BFVVector, Scheme.CKKS: _NATIVE.CKKSVector}
 _SCHEMES: Final = {Scheme.BFV: tenseal.SCHEME_TYPE.BFV, Scheme.CKKS: tenseal.SCHEME_TYPE.CKKS}
-_REFUSALS: Final = (RuntimeError, ValueError)
-"""What SEAL raises for bytes that it does not take, and for sums it refuses to make."""
+_REFUSALS: Final = (RuntimeError, ValueError, MemoryError)
+"""What SEAL raises for bytes that it does not take, and for sums it refuses to make.
+
+A damaged length in a key asks for more memory than there is.
+"""
 
 _QUARTER: Final = 0.25
 
