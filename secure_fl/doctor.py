@@ -69,6 +69,7 @@ def _for_run(path: Path, state: Path, moment: datetime) -> Iterator[Finding]:
     mechanism = config.mechanism
     yield ok("run", f"{config.name}: {mechanism.sites} sites, {mechanism.training.rounds} rounds")
     yield from checked("method", lambda: run_checks.method(mechanism))
+    yield from checked("sums", lambda: run_checks.sums(mechanism))
     yield from checked("base model", lambda: run_checks.base_model(mechanism.model, config.runtime))
     yield from checked("scrubbing", lambda: run_checks.scrubbing(mechanism.data.scrub))
     yield from run_checks.data(mechanism)

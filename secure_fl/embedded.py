@@ -17,6 +17,7 @@ from secure_fl.finish import sign_run, write_results
 from secure_fl.guarantee import planned_event, resolve_sigma
 from secure_fl.methods import find_method
 from secure_fl.observing import RunEnded
+from secure_fl.rounds.proposing import check_machine
 from secure_fl.runfolder import RunFolder
 from secure_fl.runner import CoordinatorParts, Evaluator, Runner, first_progress
 from secure_fl.site_home import now
@@ -66,6 +67,7 @@ def start_run(
         PeerError: too few sites remained; the run can be resumed.
     """
     find_method(config.mechanism.method, config.mechanism.protection)
+    check_machine(config.mechanism)
     observer.preparing("calibrating the noise")
     mechanism = resolve_sigma(config.mechanism)
     resolved = config.model_copy(update={"mechanism": mechanism})

@@ -84,6 +84,35 @@ def method(mechanism: Mechanism) -> Iterator[Finding]:
     )
 
 
+def sums(mechanism: Mechanism) -> Iterator[Finding]:
+    """Yield what the sums of the run stand up to, if this machine can do them.
+
+    Raises:
+        ConfigError: it cannot, or no neighbourhood bears what is assumed of a large cohort.
+    """
+    from secure_fl.rounds.proposing import (  # noqa: PLC0415 - imports numpy
+        check_machine,
+        neighbourhood_of,
+    )
+    from secure_fl.views import Protection  # noqa: PLC0415 - with its one use
+
+    check_machine(mechanism)
+    if mechanism.protection is not Protection.MASKED:
+        return
+    yield ok(
+        "sums",
+        f"{mechanism.needed_survivors()} of {mechanism.sites} sites open a masked sum, against a "
+        f"{mechanism.adversary.value} coordinator, in {mechanism.cipher_suite.value}",
+    )
+    drawn = neighbourhood_of(mechanism)
+    if drawn is not None:
+        yield ok(
+            "sums",
+            f"Each site deals shares to {drawn.degree} others, of which {drawn.threshold} rebuild "
+            "a secret",
+        )
+
+
 def data(mechanism: Mechanism) -> Iterator[Finding]:
     """Yield what the run needs of a data folder."""
     from domains.catalogue import ENTRIES  # noqa: PLC0415 - imports numpy

@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from cli_workplace import Workplace, few_records
+from round_simulator import mechanism_of
 
+from crypto.errors import ConfigError
 from secure_fl import machine_checks, run_checks
 from secure_fl.config import ModelSection, Runtime
 from secure_fl.findings import Finding, Health, write_findings
@@ -22,6 +24,7 @@ if TYPE_CHECKING:
 
     from tiny_model import TinyModel
 
+HYBRID = "x25519-mlkem768-hkdf-sha256-aes256ctr-z32"
 NOW = datetime(2026, 6, 1, 12, tzinfo=UTC)
 DEFAULT_ROUTE = (
     "Iface\tDestination\tGateway\tFlags\tRefCnt\tUse\tMetric\tMask\tMTU\tWindow\tIRTT\n"
@@ -288,3 +291,54 @@ def test_findings_are_json_with_a_schema(tmp_path: Path) -> None:
         "healthy": False,
         "findings": [{"topic": "disk", "health": "mend", "said": "full"}],
     }
+
+
+# -- what the sums stand up to ---------------------------------------------------------------------
+
+
+def test_what_the_sums_stand_up_to_is_said() -> None:
+    told = one(run_checks.sums(mechanism_of(adversary="malicious", cipher_suite=HYBRID)))
+
+    assert told.health is Health.OK
+    assert told.said == (
+        f"3 of 4 sites open a masked sum, against a malicious coordinator, in {HYBRID}"
+    )
+    assert list(run_checks.sums(mechanism_of(protection="plain"))) == []
+
+
+def test_a_large_cohorts_neighbours_are_said() -> None:
+    cohort = {"drop_out_rate": 0.05, "corrupted_share": 0.2}
+    said = [found.said for found in run_checks.sums(mechanism_of(sites=104, cohort=cohort))]
+
+    assert said[0].startswith("70 of 104 sites open a masked sum")
+    assert said[1] == "Each site deals shares to 26 others, of which 20 rebuild a secret"
+
+
+def test_a_cohort_that_nobody_can_bear_is_refused_before_anything_starts(work: Workplace) -> None:
+    work.edit(
+        r"^sites = 3",
+        "sites = 104\ncohort = { drop_out_rate = 0.33, corrupted_share = 0.33 }",
+    )
+    topics = examined(work, 2, work.config)
+    ((health, said),) = topics["sums"]
+    assert health == "mend"
+    assert "No neighbourhood among 104 sites bears" in said
+    assert "No neighbourhood among 104 sites bears" in work.run().refused(2)
+    assert not (work.root / "out").exists()
+    assert not (work.root / "state").exists()
+
+
+def test_a_machine_without_ml_kem_cannot_run_hybrid_sums(
+    work: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def absent(_: object) -> None:
+        raise ConfigError("This machine's OpenSSL has no ML-KEM-768")
+
+    monkeypatch.setattr("secure_fl.rounds.proposing.KemKey.generate", absent)
+    work.edit(r"^adversary = [^\n]*", f'adversary = "semi-honest"\ncipher_suite = "{HYBRID}"')
+
+    topics = examined(work, 2, work.config)
+
+    assert topics["sums"] == [("mend", "This machine's OpenSSL has no ML-KEM-768")]
+    assert "has no ML-KEM-768" in work.run().refused(2)
+    assert not (work.root / "out").exists()

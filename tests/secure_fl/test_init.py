@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shlex
 import shutil
 from pathlib import Path
@@ -9,13 +10,14 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from crypto.errors import ConfigError
+from crypto.errors import BudgetError, ConfigError
 from secure_fl.cli import main
 from secure_fl.config import NoPrivacy, RecordPrivacy, load_config
 from secure_fl.guarantee import resolve_sigma
 from secure_fl.initialise import initialise
 from secure_fl.methods import find_method
 from secure_fl.policy import load_policy
+from secure_fl.rounds.proposing import neighbourhood_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,7 +93,54 @@ def test_what_init_writes_is_the_demonstrations_job(tmp_path: Path) -> None:
     assert written.runtime == shown.runtime
 
 
-@pytest.mark.parametrize("name", ["finance.toml", "finance-fpb.toml"])
+@pytest.mark.parametrize(
+    ("line", "changes"),
+    [
+        (r"adversary = .malicious.", [(r"^adversary = .*\n", "")]),
+        (r"cipher_suite = ", []),
+        (r"threshold = ", []),
+        (r"cohort = ", [(r"^sites = 4 ", "sites = 200 ")]),
+        (r"\[mechanism\.encoding\]", [(r"^# (bits|clip_range) = ", r"\1 = ")]),
+    ],
+)
+def test_what_stands_in_a_comment_works_without_it(
+    tmp_path: Path, line: str, changes: list[tuple[str, str]]
+) -> None:
+    """Each alternative of the template is one that a run can have, and changes it."""
+    initialise(tmp_path)
+    path = tmp_path / "run.toml"
+    before, text = load_config(path).mechanism, path.read_text()
+    for old, new in changes:
+        text, count = re.subn(old, new, text, flags=re.MULTILINE)
+        assert count > 0
+    text, count = re.subn(rf"^# (?={line})", "", text, flags=re.MULTILINE)
+    assert count == 1
+    path.write_text(text)
+
+    mechanism = load_config(path).mechanism
+
+    assert mechanism.digest() != before.digest()
+    neighbourhood_of(mechanism)
+    load_policy(tmp_path / "policy.toml").check(mechanism)
+
+
+def test_a_policy_that_requires_all_that_it_can(tmp_path: Path) -> None:
+    initialise(tmp_path)
+    path = tmp_path / "policy.toml"
+    text, count = re.subn(
+        r"^(requires_\w+) = false", r"\1 = true", path.read_text(), flags=re.MULTILINE
+    )
+    assert count == 2
+    path.write_text(text)
+    mechanism = load_config(tmp_path / "run.toml").mechanism
+
+    with pytest.raises(BudgetError, match=r"`mechanism\.cipher_suite`.*`mechanism\.adversary`"):
+        load_policy(path).check(mechanism)
+
+
+@pytest.mark.parametrize(
+    "name", ["finance.toml", "finance-fpb.toml", "finance-fpb-dp.toml", "finance-fpb-dp-head.toml"]
+)
 def test_the_examples_are_allowed_by_their_policy(name: str) -> None:
     mechanism = load_config(EXAMPLES / name).mechanism
     policy = load_policy(EXAMPLES / "policy.toml")
