@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from crypto.agreement import AgreementKey
 from crypto.errors import PeerError
+from crypto.keystream import BLOCK_BYTES
 from crypto.masking import (
     BLOCK_WORDS,
     MaskTerm,
@@ -145,6 +146,30 @@ def test_masks_are_added_in_place_modulo_2_to_the_32() -> None:
     assert vector.tolist() == expected
     add_masks(vector, [MaskTerm(key, negative=True)])
     assert (vector == 2**32 - 1).all()
+
+
+class Ramp:
+    """Noise that a test can add up: -3, -2, -1, 0, ... in the order it is drawn."""
+
+    def __init__(self) -> None:
+        self.next = -3
+
+    def draw(self, count: int) -> NDArray[np.int64]:
+        first, self.next = self.next, self.next + count
+        return np.arange(first, first + count, dtype=np.int64)
+
+
+@pytest.mark.parametrize("terms", [0, 2])
+def test_noise_is_added_once_to_every_element_beside_the_masks(terms: int) -> None:
+    size = 2 * BLOCK_WORDS + 5
+    vector = np.full(size, 2**32 - 1, dtype=np.uint32)
+    key = SecretBytes(b"k" * 32)
+    add_masks(vector, [MaskTerm(key, negative=bool(sign)) for sign in range(terms)], Ramp())
+    assert vector.tolist() == [(place - 4) % 2**32 for place in range(size)]
+
+
+def test_a_block_of_masks_is_a_block_of_the_stream() -> None:
+    assert 4 * BLOCK_WORDS == BLOCK_BYTES
 
 
 def test_beside_the_vector_it_holds_about_one_block() -> None:

@@ -43,14 +43,20 @@ POLL_SECONDS = 0.02
 
 GUARDS = {
     "crypto/keystream.py": ("crypto/test_crypto_keystream", "crypto/test_crypto_masking"),
-    "crypto/masking.py": ("crypto/test_crypto_masking", "crypto/test_crypto_vectors"),
+    "crypto/masking.py": (
+        "crypto/test_crypto_masking",
+        "crypto/test_crypto_vectors",
+        "crypto/test_crypto_masked_sum_checks",
+    ),
     "crypto/ring.py": ("crypto/test_crypto_ring", "crypto/test_crypto_vectors"),
     "crypto/masked_sum_graph.py": (
         "crypto/test_crypto_masked_sum_graph",
         "crypto/test_crypto_vectors",
+        "crypto/test_crypto_masked_sum_checks",
     ),
     "crypto/masked_sum*.py": (
         "crypto/test_crypto_vectors",
+        "crypto/test_crypto_masked_sum_checks",
         "crypto/test_crypto_masked_sum_state",
         "crypto/test_crypto_masked_sum_dealing",
         "crypto/test_crypto_masked_sum_opening",

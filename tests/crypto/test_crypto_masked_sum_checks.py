@@ -1,0 +1,67 @@
+"""The edges of what a site checks; no value of a masked sum changes, no secret is compared."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+from importlib import import_module
+from typing import Any
+
+import msgspec
+import pytest
+
+from crypto.errors import PeerError
+from crypto.masked_sum_checks import check_neighbourhoods
+
+MODULES = (
+    *("dealing", "graph", "keys", "messages", "opening", "session", "shares", "state"),
+    *("checks", "coordinator", "site"),
+)
+HOLD_SECRETS = {
+    *("HeldShares", "Dealer", "Peer", "SiteState", "MaskTerm"),
+    *("Keyed", "Dealt", "Opened", "Masked", "Confirmed"),
+}
+
+
+def values() -> list[type[Any]]:
+    """Every dataclass and message that the masked sum's modules define."""
+    found = []
+    for name in (*(f"crypto.masked_sum_{part}" for part in MODULES), "crypto.masking"):
+        module = import_module(name)
+        found += [
+            kind
+            for _, kind in inspect.getmembers(module, inspect.isclass)
+            if kind.__module__ == name
+            and (dataclasses.is_dataclass(kind) or issubclass(kind, msgspec.Struct))
+        ]
+    return found
+
+
+@pytest.mark.parametrize("kind", values(), ids=lambda kind: kind.__name__)
+def test_no_value_can_be_changed(kind: type[Any]) -> None:
+    if dataclasses.is_dataclass(kind):
+        assert kind.__dataclass_params__.frozen  # type: ignore[attr-defined]
+        return
+    assert kind.__struct_config__.frozen
+    assert kind.__struct_config__.array_like
+    assert kind.__struct_config__.forbid_unknown_fields
+
+
+def test_what_holds_secrets_is_not_compared() -> None:
+    kinds = {kind.__name__: kind for kind in values()}
+    for name in HOLD_SECRETS:
+        kind = kinds[name]
+        if dataclasses.is_dataclass(kind):
+            assert not kind.__dataclass_params__.eq, name  # type: ignore[attr-defined]
+        else:
+            assert not kind.__struct_config__.eq, name
+
+
+def test_a_threshold_of_drawn_survivors_is_enough_and_one_fewer_is_not() -> None:
+    drawn = {"a": ("b", "c", "d"), "b": ("c", "d", "e")}
+    check_neighbourhoods(2, ("a", "b", "c", "d"), drawn)
+    check_neighbourhoods(3, ("a", "b", "c", "d", "e"), drawn)
+    with pytest.raises(
+        PeerError, match=r"Only 2 of the neighbours that b drew .* and 3 are needed"
+    ):
+        check_neighbourhoods(3, ("a", "b", "c", "d"), drawn)
