@@ -97,6 +97,12 @@ def sums(mechanism: Mechanism) -> Iterator[Finding]:
     from secure_fl.views import Protection  # noqa: PLC0415 - with its one use
 
     check_machine(mechanism)
+    if mechanism.protection is Protection.HOMOMORPHIC:
+        yield note(
+            "sums",
+            f"The sites share one key ({mechanism.scheme.value.upper()}): any one of them, "
+            "together with the coordinator, can read every update",
+        )
     if mechanism.protection is not Protection.MASKED:
         return
     yield ok(

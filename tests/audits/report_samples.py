@@ -12,6 +12,7 @@ from audits.facts import (
     DataFacts,
     DigestFacts,
     FederationFacts,
+    HomomorphicSumFacts,
     LedgerHead,
     MaskedSumFacts,
     MethodFacts,
@@ -82,6 +83,12 @@ def record_privacy(sites: tuple[str, ...] = SITES, extra: int = 0) -> RecordPriv
             )
             for index, site in enumerate(sites)
         ),
+    )
+
+
+def homomorphic_sum(threshold: int = 3) -> HomomorphicSumFacts:
+    return HomomorphicSumFacts(
+        scheme="BFV", cipher_suite="x25519-hkdf-sha256-aes256ctr-z32", threshold=threshold
     )
 
 

@@ -11,6 +11,7 @@ from pydantic import TypeAdapter, ValidationError
 
 from audits.fact_types import Line
 from audits.facts import (
+    Adversary,
     LedgerHead,
     NoPrivacyFacts,
     Outcome,
@@ -164,6 +165,10 @@ def test_a_private_run_warns_of_its_noise_and_of_the_common_set() -> None:
         (samples.report(finished=3), ReportWarning.RUN_NOT_FINISHED),
         (samples.report(extra=1), ReportWarning.ROUNDS_REPEATED),
         (changed(samples.report(), protection=PlainSumFacts()), ReportWarning.EACH_UPDATE_REVEALED),
+        (
+            changed(samples.report(), protection=samples.homomorphic_sum()),
+            ReportWarning.ONE_SITE_AND_COORDINATOR_READ_ALL,
+        ),
     ],
 )
 def test_what_follows_from_the_facts_is_warned_of(
@@ -171,6 +176,14 @@ def test_what_follows_from_the_facts_is_warned_of(
 ) -> None:
     assert warning in facts.warnings
     assert warning not in samples.report().warnings
+
+
+def test_homomorphic_sums_are_not_claimed_against_a_malicious_coordinator() -> None:
+    facts = changed(samples.report(), protection=samples.homomorphic_sum())
+    with pytest.raises(ValidationError, match="do not hold against a malicious coordinator"):
+        changed(facts, adversary=Adversary.MALICIOUS)
+    with pytest.raises(ValidationError, match="threshold exceeds the number of sites"):
+        changed(facts, protection=samples.homomorphic_sum(threshold=5))
 
 
 def test_a_site_that_does_not_scrub_is_warned_of() -> None:

@@ -226,6 +226,37 @@ def test_a_plain_sum_names_the_coordinator_as_trusted_with_every_update() -> Non
     assert not any("it read each one" in row.what for row in wording.trusts(facts))
 
 
+def test_a_homomorphic_sum_names_every_single_site_as_trusted_with_every_update() -> None:
+    facts = samples.report(warnings=())
+    encrypted = facts.model_copy(update={"protection": samples.homomorphic_sum()})
+    rows = {row.who: row for row in wording.trusts(encrypted)}
+    assert "One such site is enough" in rows["Every single site"].otherwise
+    false_site = rows["The holder of the consortium's root key"].otherwise
+    assert false_site.startswith("A single false site, with the coordinator")
+    assert any("one site's encrypted update" in row.otherwise for row in wording.trusts(encrypted))
+    assert "Every single site" not in {row.who for row in wording.trusts(facts)}
+
+
+@pytest.mark.parametrize("private", [True, False])
+def test_a_homomorphic_sum_is_not_called_masked_and_says_who_could_read_all(
+    *, private: bool
+) -> None:
+    facts = samples.report(private=private)
+    masked = text_of(report_module.render_report(facts))
+    facts = facts.model_copy(
+        update={
+            "protection": samples.homomorphic_sum(),
+            "warnings": (ReportWarning.ONE_SITE_AND_COORDINATOR_READ_ALL,),
+        }
+    )
+    text = text_of(report_module.render_report(facts))
+    assert "any one site together with the coordinator" in text
+    assert "BFV, one key for all sites" in text
+    assert "pdates were masked" not in text
+    assert "masked updates" not in text
+    assert "any one site together with the coordinator" not in masked
+
+
 def test_a_malicious_coordinator_is_not_trusted_with_the_survivor_list() -> None:
     facts = samples.report(warnings=())
     safe = facts.model_copy(update={"adversary": Adversary.MALICIOUS})

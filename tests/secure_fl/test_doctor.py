@@ -304,6 +304,8 @@ def test_what_the_sums_stand_up_to_is_said() -> None:
         f"3 of 4 sites open a masked sum, against a malicious coordinator, in {HYBRID}"
     )
     assert list(run_checks.sums(mechanism_of(protection="plain"))) == []
+    shared = one(run_checks.sums(mechanism_of(protection="homomorphic")))
+    assert "one key (BFV): any one of them, together with the coordinator" in shared.said
 
 
 def test_a_large_cohorts_neighbours_are_said() -> None:
