@@ -86,12 +86,13 @@ def test_the_accountants_agree_on_two_different_events() -> None:
 def test_without_the_slack_a_tiny_delta_would_be_claimed_too_low(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    event = SubsampledGaussian(3.0, 1.0, 200)
-    exact = analytic_gaussian(3.0 / math.sqrt(200.0), 1e-10)
-    assert epsilon([event], 1e-10) >= exact
+    # Which of them the transforms round down depends on the processor.
+    exact = {n: analytic_gaussian(3.0 / math.sqrt(n), 1e-10) for n in (190, 200, 210, 300)}
+    events = {n: [SubsampledGaussian(3.0, 1.0, n)] for n in exact}
+    assert all(epsilon(events[n], 1e-10) >= exact[n] for n in exact)
     accounting._claimed.cache_clear()
     monkeypatch.setattr(accounting, "ROUNDING_SLACK", 0.0)
-    assert epsilon([event], 1e-10) < exact
+    assert any(epsilon(events[n], 1e-10) < exact[n] for n in exact)
     accounting._claimed.cache_clear()
     assert ROUNDING_SLACK > 0.0
 
