@@ -145,6 +145,9 @@ class SumPlan:
     All tensors of an update lie one after the other in one vector, so that only the last of all
     ciphertexts has unused slots.
 
+    Trust, whatever the plan: all sites hold one key, so ONE SITE AND THE COORDINATOR TOGETHER READ
+    EVERY SITE'S VECTOR.
+
     Formal guarantees: with at most `parties` addends of absolute value at most `largest`, a BFV
     sum is exact for every outcome of the encryption's randomness; the plain modulus is at least
     twice as large as the number of possible sums, so that a ciphertext that holds anything else

@@ -101,9 +101,12 @@ class _Open:
     """Per site, the digests of the sum that it decrypted and of what it came to."""
 
     def agreed(self) -> bytes | None:
-        """Return the digest of the parameters that every site came to which decrypted the sum."""
+        """Return the digest of the parameters that all sites came to which decrypted its sum."""
         stated = set(self.applied.values())
-        return next(iter(stated))[1] if len(stated) == 1 else None
+        summed = None if self.close is None else self.close.sum_digest
+        if len(stated) != 1 or next(iter(stated))[0] != summed:
+            return None
+        return next(iter(stated))[1]
 
     def binding(self) -> bytes:
         """Return the digest of what the round's masks were bound to."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crypto.codec import encode
+from crypto.digests import sha256
 from crypto.errors import ConfigError, PeerError
 from crypto.masked_sum import Adversary, Confirmation, MaskingCoordinator, RoundBinding
 from crypto.ring import packed_bytes
@@ -264,6 +265,8 @@ class Coordinator:
         self._letters.require(current.survivors, "sent an update", self._round_number)
         back = self._gathering.take_joined(replies, current.absent, self._round_number + 1)
         current.back = tuple(sorted(back))
+        if isinstance(self._sums, HomomorphicSum):
+            current.sum = self._sums.close()
         close = self._letters.sign(
             RoundClose(
                 session=self._session.digest(),
@@ -271,12 +274,11 @@ class Coordinator:
                 header_digest=current.header_digest,
                 survivors=current.survivors,
                 threshold=self._hello.threshold,
+                sum_digest=sha256(current.sum) if current.sum else None,
             )
         )
         self._letters.log(close)
         current.close = close
-        if isinstance(self._sums, HomomorphicSum):
-            current.sum = self._sums.close()
         if (
             isinstance(self._sums, MaskingCoordinator)
             and self._session.adversary is Adversary.MALICIOUS

@@ -143,14 +143,18 @@ class Uploaded(Message, frozen=True, tag="secure-fl.uploaded.v2"):
     unusable: Names
 
 
-class RoundClose(Message, frozen=True, tag="secure-fl.round-close.v1"):
-    """Statement: the coordinator names the survivors whose sum it will open."""
+class RoundClose(Message, frozen=True, tag="secure-fl.round-close.v2"):
+    """Statement: the coordinator names the survivors whose sum it will open.
+
+    `sum_digest` is that of the bytes of their homomorphic sum; None elsewhere.
+    """
 
     session: Digest
     round: Number
     header_digest: Digest
     survivors: Names
     threshold: Number
+    sum_digest: Digest | None = None
 
 
 class Released(Message, frozen=True, tag="secure-fl.released.v2"):

@@ -198,6 +198,10 @@ def check_close(close: RoundClose, state: SiteState, mechanism: Mechanism, party
         "The survivors named belong to another round than the open one: replayed.",
     )
     expect(
+        (close.sum_digest is not None) is (mechanism.protection is Protection.HOMOMORPHIC),
+        "The close names a homomorphic sum where there is none, or none where one is due.",
+    )
+    expect(
         close.threshold == state.hello.threshold,
         "The coordinator asks for shares at another threshold than the configured one.",
     )

@@ -23,7 +23,7 @@ from secure_fl.methods import SeenUpdates, find_method
 from secure_fl.parameters import parameter_digest, vector_from_bytes, vector_to_bytes
 from secure_fl.rounds.homomorphic_site import HomomorphicParty
 from secure_fl.rounds.messages import Applied, Released, SharesSent
-from secure_fl.rounds.reading import session_of, shares_digest
+from secure_fl.rounds.reading import expect, session_of, shares_digest
 from secure_fl.views import Protection
 
 if TYPE_CHECKING:
@@ -276,6 +276,12 @@ class HomomorphicSums:
         self, request: CloseRequest, close: RoundClose, state: SiteState, digest: bytes
     ) -> Closed:
         """Decrypt the sum once, apply the method's rule, and return what follows (HE.7, HE.8)."""
+        summed = sha256(request.sum)
+        expect(
+            summed == close.sum_digest,
+            "The encrypted sum is not the one that the close was signed for: it was altered on the "
+            "way, and not decrypted.",
+        )
         party = self._party(state)
         party.ask(digest)
         # Before the answer is known: a crash or a failure must not earn a second question.
@@ -295,7 +301,7 @@ class HomomorphicSums:
             heads=self._letters.heads(state),
             header_digest=close.header_digest,
             survivors=survivors,
-            sum_digest=sha256(request.sum),
+            sum_digest=summed,
             parameter_digest=after,
         )
         party.close(after)

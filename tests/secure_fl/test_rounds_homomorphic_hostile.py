@@ -7,6 +7,24 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
+from homomorphic_lies import (
+    CKKS,
+    HONEST,
+    LIAR,
+    LIMIT,
+    MAKER,
+    PLAN,
+    ZEROS,
+    begun,
+    closing,
+    only,
+    relabelled,
+    signed_by,
+    summed,
+    terms_of,
+    uploads_of,
+    with_sum,
+)
 from msgspec.structs import replace
 from round_lies import Watched, changed_close, changed_header, other_parameters, request_for
 from round_simulator import (
@@ -15,7 +33,6 @@ from round_simulator import (
     code_of,
     expected_parameters,
     key_of,
-    mechanism_of,
     opened_as,
 )
 
@@ -23,21 +40,15 @@ from crypto.codec import decode, encode
 from crypto.digests import sha256
 from crypto.errors import IntegrityError, PeerError
 from crypto.homomorphic import (
-    HomomorphicCoordinator,
     HomomorphicSite,
-    RoundBinding,
-    Scheme,
     SumKey,
-    SumPlan,
-    SumTerms,
     public_context,
 )
 from crypto.homomorphic_keys import ChannelKeys
-from crypto.homomorphic_messages import SumBlock, UploadBlock
+from crypto.homomorphic_messages import UploadBlock
 from crypto.masked_sum import CulpritError
 from crypto.signatures import Signed, sign_message
 from secure_fl.parameters import parameter_digest, vector_to_bytes
-from secure_fl.rounds.homomorphic_sum import plan_of, read_blocks
 from secure_fl.rounds.messages import (
     Applied,
     CloseReply,
@@ -54,7 +65,7 @@ from secure_fl.rounds.messages import (
     SharesSent,
     Uploaded,
 )
-from secure_fl.rounds.reading import session_of, shares_digest, statement_digest
+from secure_fl.rounds.reading import session_of, shares_digest
 from secure_fl.rounds.steps import Phase
 from secure_fl.transcript_check import read_transcript
 
@@ -65,78 +76,6 @@ if TYPE_CHECKING:
 
     Make = Callable[..., Consortium]
     Lie = Callable[[bytes], bytes]
-
-LIAR = "site-2"
-HONEST = ("site-1", "site-3", "site-4")
-MAKER = "site-1"
-ZEROS = bytes(32)
-LIMIT = 1 << 24
-PLAN = plan_of(mechanism_of(protection="homomorphic"), SPEC.size)
-CKKS = SumPlan(PLAN.values, PLAN.largest, PLAN.parties, Scheme.CKKS)
-
-
-def begun(make: Make, phase: Phase, round_: int = 0, **changes: Any) -> Run:  # noqa: ANN401 - as mechanism_of
-    mechanism = mechanism_of(protection="homomorphic", **changes)
-    return make(mechanism).run().until(phase, round_)
-
-
-def only(site: str, lie: Lie) -> Callable[[str, bytes], bytes]:
-    return lambda name, data: lie(data) if name == site else data
-
-
-def signed_by(signer: str, signed: Signed, kind: type[Any], **changes: Any) -> Signed:  # noqa: ANN401 - a value
-    statement = decode(kind, signed.body, limit_bytes=LIMIT)
-    return sign_message(key_of(signer), signer, replace(statement, **changes))
-
-
-def uploads_of(run: Run) -> dict[str, bytes]:
-    """What each site uploads in the round that is about to be opened."""
-    return {name: opened_as(OpenReply, reply).vector for name, reply in run.ask().items()}
-
-
-def terms_of(run: Run) -> tuple[SumTerms, RoundBinding]:
-    """What the round that was opened last is bound to, from what its coordinator sent."""
-    signed = opened_as(OpenRequest, run.requests[MAKER]).header
-    header = decode(RoundHeader, signed.body, limit_bytes=LIMIT)
-    assert header.sum_key is not None
-    digest, parameters = statement_digest(signed), header.parameter_digest
-    binding = RoundBinding(header.round, digest, header.cohort, parameters)
-    return SumTerms(header.session, PLAN, header.sum_key), binding
-
-
-def summed(run: Run, uploads: dict[str, bytes], survivors: tuple[str, ...]) -> bytes:
-    """A sum over `survivors` as the coordinator's own library makes it of what was uploaded."""
-    terms, binding = terms_of(run)
-    adder = HomomorphicCoordinator(terms, public_context(PLAN), first_round=binding.round)
-    adder.begin(binding)
-    for site in survivors:
-        adder.add(site, read_blocks(uploads[site], PLAN))
-    return encode(EncryptedBlocks(tuple(adder.close())))
-
-
-def relabelled(run: Run, upload: bytes) -> bytes:
-    """One site's ciphertext, passed off as the sum over all: any coordinator can make this."""
-    terms, binding = terms_of(run)
-    bound = terms.bind_sum(binding, run.consortium.names)
-    blocks = [decode(UploadBlock, data, limit_bytes=LIMIT) for data in read_blocks(upload, PLAN)]
-    return encode(
-        EncryptedBlocks(
-            tuple(encode(SumBlock(bound, block.index, block.ciphertexts)) for block in blocks)
-        )
-    )
-
-
-def with_sum(request: bytes, data: bytes) -> bytes:
-    return encode(replace(opened_as(CloseRequest, request), sum=data))
-
-
-def closing(make: Make, round_: int = 0) -> tuple[Run, dict[str, bytes]]:
-    """A run before the close of a round, and what was uploaded in it."""
-    run = begun(make, Phase.OPEN, round_)
-    uploads = uploads_of(run)
-    run.advance(run.replies)
-    return run, uploads
-
 
 # -- the key -----------------------------------------------------------------------------------
 
@@ -426,6 +365,17 @@ def test_a_sum_that_is_none_is_refused(
     party = run.consortium.parties[LIAR]
     assert code_of(party.site.handle(with_sum(request, change(blocks)))) == "protocol"
     assert words in party.notes[-1]
+
+
+def test_a_sum_altered_on_the_way_is_not_counted_as_decrypted(make_consortium: Make) -> None:
+    """Else whoever stands between could let a site state another result, and have it blamed."""
+    run, uploads = closing(make_consortium)
+    whole = opened_as(CloseRequest, request_for(run, LIAR))
+    forged = encode(replace(whole, sum=relabelled(run, uploads["site-3"])))
+    Watched(run.consortium, LIAR).refuses(forged, "not the one that the close was signed for")
+    unnamed = changed_close(request_for(run, LIAR), sum_digest=None)
+    Watched(run.consortium, LIAR).refuses(unnamed, "none where one is due")
+    assert [opened.survivors for opened in run.finish().opened] == [run.consortium.names] * 3
 
 
 def test_a_sum_over_other_survivors_than_named_is_refused(make_consortium: Make) -> None:

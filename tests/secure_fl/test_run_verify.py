@@ -223,7 +223,7 @@ def test_a_transcript_cut_short_and_signed_again_misses_a_round(
     run: RunFolder, original: Setting, coordinator: SigningKey
 ) -> None:
     leaves = list(run.leaves())
-    last_close = max(i for i, leaf in enumerate(leaves) if b"secure-fl.round-close.v1" in leaf)
+    last_close = max(i for i, leaf in enumerate(leaves) if b"secure-fl.round-close.v2" in leaf)
     sign_leaves_again(run, coordinator, leaves[: last_close + 1])
     with pytest.raises(IntegrityError, match="does not show that round 2 was opened"):
         verify_run(run.path, original.root)

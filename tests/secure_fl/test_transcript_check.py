@@ -176,7 +176,7 @@ def test_the_confirmation_of_a_drop_out(malicious: Consortium) -> None:
 def test_a_confirmation_before_the_survivors_were_named(malicious: Consortium) -> None:
     leaves = finished(malicious)
     place = places_of(leaves, CONFIRMATION)[0]
-    close = places_of(leaves, "secure-fl.round-close.v1")[0]
+    close = places_of(leaves, "secure-fl.round-close.v2")[0]
     leaves.insert(close, leaves.pop(place))
 
     with pytest.raises(IntegrityError, match="of a round that was not closed"):
