@@ -10,8 +10,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from crypto.codec import decode, encode
 from crypto.errors import PeerError
 from crypto.masked_sum_checks import check_neighbourhoods
+from crypto.masked_sum_shares import LARGEST_DEALT_BYTES, DealtShares
 
 MODULES = (
     *("dealing", "graph", "keys", "messages", "opening", "session", "shares", "state"),
@@ -65,3 +67,16 @@ def test_a_threshold_of_drawn_survivors_is_enough_and_one_fewer_is_not() -> None
         PeerError, match=r"Only 2 of the neighbours that b drew .* and 3 are needed"
     ):
         check_neighbourhoods(3, ("a", "b", "c", "d"), drawn)
+
+
+LARGEST = {"sealed": 512, "channel_ciphertext": 1088, "pair_half": 1136}
+
+
+@pytest.mark.parametrize("field", LARGEST)
+def test_a_part_of_what_is_dealt_has_a_largest_length(field: str) -> None:
+    parts = {name: bytes(size) for name, size in LARGEST.items()}
+    fitting = DealtShares(bytes(32), bytes(32), **parts)
+    assert decode(DealtShares, encode(fitting), limit_bytes=LARGEST_DEALT_BYTES) == fitting
+    longer = msgspec.structs.replace(fitting, **{field: bytes(LARGEST[field] + 1)})
+    with pytest.raises(PeerError, match="not a DealtShares"):
+        decode(DealtShares, encode(longer), limit_bytes=LARGEST_DEALT_BYTES)
