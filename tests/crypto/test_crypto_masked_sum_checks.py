@@ -12,8 +12,9 @@ import pytest
 
 from crypto.codec import decode, encode
 from crypto.errors import PeerError
+from crypto.masked_sum import ReleasedShare, ShareKind
 from crypto.masked_sum_checks import check_neighbourhoods
-from crypto.masked_sum_shares import LARGEST_DEALT_BYTES, DealtShares
+from crypto.masked_sum_shares import LARGEST_DEALT_BYTES, DealtShares, ShareBundle
 
 MODULES = (
     *("dealing", "graph", "keys", "messages", "opening", "session", "shares", "state"),
@@ -80,3 +81,11 @@ def test_a_part_of_what_is_dealt_has_a_largest_length(field: str) -> None:
     longer = msgspec.structs.replace(fitting, **{field: bytes(LARGEST[field] + 1)})
     with pytest.raises(PeerError, match="not a DealtShares"):
         decode(DealtShares, encode(longer), limit_bytes=LARGEST_DEALT_BYTES)
+
+
+def test_a_bundle_and_a_released_share_do_not_print_their_values() -> None:
+    value = bytes(range(1, 34))
+    bundle = ShareBundle(value, value, b"")
+    share = ReleasedShare("site-a", ShareKind.MASK_KEY, value)
+    assert (repr(bundle), str(bundle)) == ("<share bundle>", "<share bundle>")
+    assert repr(share) == "<share of site-a's mask-key>"

@@ -29,7 +29,9 @@ from crypto import masked_sum_opening as opening
 from crypto.agreement import AgreementKey
 from crypto.errors import PeerError
 from crypto.masked_sum import CulpritError, MaskingSite, Release, RoundBinding, ShareKind
+from crypto.masked_sum_dealing import Dealer
 from crypto.masked_sum_opening import RunningSum
+from crypto.masked_sum_shares import HeldShares
 from crypto.masked_sum_state import Keyed
 from crypto.masking import MaskTerm, PairEnd, add_masks, pairwise_term, self_mask_key
 from crypto.secrets import SecretBytes
@@ -308,6 +310,30 @@ def test_a_dealer_of_wrong_shares_is_named_though_every_holder_is_honest(
     dropped: tuple[str, ...],
 ) -> None:
     run = with_crooked_dealing(dropped)
+    with pytest.raises(CulpritError, match=f"{D} dealt wrong shares") as found:
+        run.coordinator.unmask(run.release())
+    assert found.value.culprit == D
+
+
+@pytest.mark.parametrize("dropped", [(), (D,)], ids=["self-mask seed", "mask secret"])
+def test_shares_of_what_no_secret_can_be_name_their_dealer(
+    dropped: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The field is a little larger than the secrets: D shares an element that none of them is."""
+    honest = Dealer._split
+
+    def crooked(dealer: Dealer, *rest: object) -> dict[str, HeldShares]:
+        held: dict[str, HeldShares] = honest(dealer, *rest)  # type: ignore[arg-type]
+        if dealer.site != D:
+            return held
+        values = {
+            name: twin.evaluate([2**256 + 5, 3, 4], dealer.session.point(name)) for name in held
+        }
+        shares = {name: SecretBytes(value.to_bytes(33)) for name, value in values.items()}
+        return {name: HeldShares(share, share, b"") for name, share in shares.items()}
+
+    monkeypatch.setattr(Dealer, "_split", crooked)
+    run, _ = masked(dropped)
     with pytest.raises(CulpritError, match=f"{D} dealt wrong shares") as found:
         run.coordinator.unmask(run.release())
     assert found.value.culprit == D

@@ -415,6 +415,7 @@ def test_a_site_masks_for_its_neighbours_alone() -> None:
     drew_it = {name for name in run.session.sites if name != A and A in run.dealt[0][name]}
     assert {peer.keys.site for peer in phase.peers} == drawn | drew_it
     assert phase.held.keys() == drew_it | {A}
+    assert run.coordinator.inbox(A).keys() == drew_it
 
 
 def test_neighbours_come_from_each_sites_own_seed_after_the_list_is_fixed() -> None:
