@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import FrozenInstanceError
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,6 +22,7 @@ from crypto.ring import (
     check_vector,
     pack,
     packed_bytes,
+    reduce_to_width,
     unpack,
 )
 
@@ -158,6 +160,27 @@ def test_bytes_of_one_width_are_mostly_no_vector_of_the_other() -> None:
 
 
 @WIDTHS
+def test_a_vector_is_reduced_in_place_to_its_ring(width: WidthBits) -> None:
+    vector = words(EDGES)
+    reduce_to_width(vector, width)
+    assert vector.tolist() == [value % 2**width for value in EDGES]
+
+
+def test_of_32_bits_a_packed_vector_is_the_vectors_own_memory() -> None:
+    vector = words([1, 2, 3])
+    for width, shared in ((32, True), (24, False)):
+        data = np.frombuffer(pack(vector, width), dtype=np.uint8)
+        assert np.shares_memory(data, vector) is shared
+
+
+@WIDTHS
+def test_a_running_sum_takes_as_much_memory_as_a_packed_vector(width: WidthBits) -> None:
+    total = PackedSum(1000, width)
+    held = (total._words, total._low, total._high)
+    assert sum(part.nbytes for part in held) == packed_bytes(1000, width)
+
+
+@WIDTHS
 @pytest.mark.parametrize(
     "vector",
     [np.zeros(4), np.zeros((2, 2), np.uint32), np.zeros(0, np.uint32), np.zeros(8, np.uint32)[::2]],
@@ -195,6 +218,12 @@ def test_a_sum_may_reach_the_largest_integer_and_not_one_more(width: WidthBits, 
     range_of(width_bits=width, parties=10, largest=half // 10)
     with pytest.raises(ConfigError, match=r"10 sites x"):
         range_of(width_bits=width, parties=10, largest=half // 10 + 1)
+
+
+def test_a_range_that_was_checked_stays_as_it_is() -> None:
+    checked = range_of()
+    with pytest.raises(FrozenInstanceError):
+        checked.parties = 10**9  # type: ignore[misc]
 
 
 def test_noise_counts_up_to_the_last_step() -> None:
@@ -243,6 +272,7 @@ REFUSED: dict[str, tuple[str, dict[str, float]]] = {
     "no element": ("at least one party", {"size": 0}),
     "nothing to sum": ("at least one party", {"largest": 0}),
     "negative noise": ("finite standard deviation", {"noise_deviation": -1.0}),
+    "a little negative noise": ("finite standard deviation", {"noise_deviation": -0.01}),
     "endless noise": ("finite standard deviation", {"noise_deviation": math.inf}),
     "no number": ("finite standard deviation", {"noise_deviation": math.nan}),
     "a reach beyond floats": ("finite standard deviation", {"noise_deviation": 1e308}),
