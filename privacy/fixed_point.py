@@ -213,12 +213,12 @@ class Grid:
 
 
 def _clamp(scaled: NDArray[np.float64], limit: float) -> int:
-    """Move values beyond `limit` steps to it, in place; return how many there were.
+    """Move values, at least one, beyond `limit` steps to it, in place; return how many there were.
 
     Raises:
         ConfigError: a value is not finite.
     """
-    if not scaled.size or (-limit <= scaled.min() and scaled.max() <= limit):
+    if -limit <= scaled.min() and scaled.max() <= limit:
         return 0
     if not np.isfinite(scaled).all():
         raise ConfigError(
