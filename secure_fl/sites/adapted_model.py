@@ -76,7 +76,10 @@ class AdaptedModel:
             folder: where to.
             base: the base model's public name, in place of its path on this machine.
         """
-        self.model.peft_config["default"].base_model_name_or_path = base
+        config = self.model.peft_config["default"]
+        config.base_model_name_or_path = base
+        # PEFT keeps a set, whose order differs between processes: a resumed run has the same files.
+        config.target_modules = sorted(config.target_modules)
         # The base's vocabulary is never touched; "auto" would ask the hub to be sure.
         self.model.save_pretrained(str(folder), save_embedding_layers=False)
 

@@ -143,6 +143,20 @@ def test_the_adapters_card_says_how_to_load_it(
     assert str(config.runtime.base_model) not in card, "a path of one machine helps nobody else"
 
 
+def test_the_saved_configuration_does_not_depend_on_the_order_of_a_set(
+    tiny: TinyModel, tmp_path: Path
+) -> None:
+    config = tiny_config(tiny)
+    _, adapted = build_task(config.mechanism, LABELS, config.runtime)
+    # PEFT's own is a set of strings, whose order is another one in the next process.
+    adapted.model.peft_config["default"].target_modules = ["value", "query"]
+
+    adapted.save(tmp_path / "adapter", "tests/tiny-bert")
+
+    saved = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text("utf-8"))
+    assert saved["target_modules"] == ["query", "value"]
+
+
 def test_ffa_lora_leaves_a_as_every_site_drew_it(tiny: TinyModel, tmp_path: Path) -> None:
     setting = Setting(tmp_path, tiny)
     config = tiny_config(tiny, method="ffa-lora", training={"local_steps": 3})
