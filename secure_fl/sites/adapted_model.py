@@ -78,8 +78,9 @@ class AdaptedModel:
         """
         config = self.model.peft_config["default"]
         config.base_model_name_or_path = base
-        # PEFT keeps a set, whose order differs between processes: a resumed run has the same files.
-        config.target_modules = sorted(config.target_modules)
+        if isinstance(config, LoraConfig):
+            # PEFT keeps a set, whose order is another one in the process that resumes a run.
+            config.target_modules = sorted(config.target_modules or ())
         # The base's vocabulary is never touched; "auto" would ask the hub to be sure.
         self.model.save_pretrained(str(folder), save_embedding_layers=False)
 
