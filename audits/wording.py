@@ -117,11 +117,14 @@ _UNITS = {
     Unit.RECORD: "one record",
     Unit.PATIENT: "all records of one patient at one site",
     Unit.USER: "all records of one user at one site",
+    Unit.ACCOUNT: "all records of one account at one site",
+    Unit.SITE: "one whole site",
 }
 
 _RELATIONS = {
     Relation.ADD_REMOVE: "the unit is there, or it is not (add or remove one)",
     Relation.REPLACE_ONE: "the unit is exchanged for another one (replace one)",
+    Relation.ZERO_OUT: "the unit's contribution is there, or zero stands in its place (zero out)",
 }
 
 _VIEWS = {
@@ -244,6 +247,8 @@ def _question(privacy: RecordPrivacyFacts) -> str:
             return f"whether {unit} took part"
         case Relation.REPLACE_ONE:
             return f"whether {unit} or another took part"
+        case Relation.ZERO_OUT:
+            return f"whether {unit} contributed anything"
 
 
 def _factor(epsilon: float) -> str:
@@ -260,6 +265,8 @@ def _other_run(relation: Relation) -> str:
             return "without it"
         case Relation.REPLACE_ONE:
             return "with another in its place"
+        case Relation.ZERO_OUT:
+            return "with zero in its place"
 
 
 def one_in(delta: float) -> str:
@@ -427,7 +434,7 @@ def _repeated_unit(unit: Unit) -> str:
                 "A bound for a person. It is for one record: a person with k records, at one site "
                 "or several, is protected by k times the epsilon, with a larger delta."
             )
-        case Unit.PATIENT | Unit.USER:
+        case Unit.PATIENT | Unit.USER | Unit.ACCOUNT | Unit.SITE:
             return (
                 "A bound over several sites. Whoever has records at k sites is protected by k "
                 "times the epsilon, with a larger delta."

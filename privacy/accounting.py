@@ -34,7 +34,6 @@ from typing import TYPE_CHECKING, Protocol, cast
 from crypto.errors import ConfigError
 from privacy.events import (
     Event,
-    NoGuarantee,
     Relation,
     SubsampledGaussian,
     require_delta,
@@ -172,7 +171,7 @@ def _merged(events: Iterable[Event]) -> tuple[SubsampledGaussian, ...] | None:
     """Return one event per (sigma, q), sorted, with steps added; None where no bound holds."""
     steps: dict[tuple[float, float], int] = {}
     for event in events:
-        if isinstance(event, NoGuarantee) or event.noise_multiplier < _SMALLEST_SIGMA:
+        if not isinstance(event, SubsampledGaussian) or event.noise_multiplier < _SMALLEST_SIGMA:
             return None
         key = (event.noise_multiplier, event.sampling_rate)
         steps[key] = steps.get(key, 0) + event.steps

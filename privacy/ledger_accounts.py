@@ -6,11 +6,11 @@ ledger would not have written. Pure: no disk, no clock, no epsilon.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from crypto.errors import BudgetError, ConfigError, IntegrityError
-from privacy.events import NoGuarantee, SubsampledGaussian
+from privacy.events import NoGuarantee
 from privacy.ledger_entries import GENESIS, Entry, chained
 
 if TYPE_CHECKING:
@@ -169,14 +169,11 @@ class Accounts:
 
 def _same_mechanism(one: Event, other: Event) -> bool:
     """Return whether both are the same mechanism, whatever their steps."""
-    if isinstance(one, SubsampledGaussian) and isinstance(other, SubsampledGaussian):
-        return (one.noise_multiplier, one.sampling_rate) == (
-            other.noise_multiplier,
-            other.sampling_rate,
-        )
-    return isinstance(one, NoGuarantee) and isinstance(other, NoGuarantee)
+    if isinstance(one, NoGuarantee) or isinstance(other, NoGuarantee):
+        return one == other
+    return type(one) is type(other) and replace(one, steps=1) == replace(other, steps=1)
 
 
 def _steps(event: Event) -> int:
     """Return how many steps count against a reservation; without a guarantee none do."""
-    return event.steps if isinstance(event, SubsampledGaussian) else 0
+    return 0 if isinstance(event, NoGuarantee) else event.steps

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from opacus.accountants import PRVAccountant
 
-from privacy.events import Event, NoGuarantee, require_delta
+from privacy.events import Event, SubsampledGaussian, require_delta
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -34,7 +34,7 @@ def prv_epsilon(events: Iterable[Event], delta: float) -> float:
     require_delta(delta)
     accountant = PRVAccountant()
     for event in events:
-        if isinstance(event, NoGuarantee):
+        if not isinstance(event, SubsampledGaussian):
             return math.inf
         accountant.history.append((event.noise_multiplier, event.sampling_rate, event.steps))
     if len(accountant) == 0:
