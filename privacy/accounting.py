@@ -1,23 +1,20 @@
 """How much privacy the events of one data set have cost: epsilon at a given delta.
 
-The claimed number is the privacy loss distribution (PLD) of dp-accounting, which convolves the
-privacy losses of all steps (Koskela et al. 2020; Doroshenko et al. 2022, "Connect the dots"). It
-is a pessimistic estimate: losses are rounded so that epsilon can only come out too large. The
-Renyi bound (`rdp_epsilon`) and Opacus' PRV accountant (`privacy.opacus_prv`) are cross-checks,
-computed by other methods, and are never claimed.
+For DP-SGD at one site the claimed number is the privacy loss distribution (PLD) of dp-accounting
+(`privacy.accounting_pld`), a pessimistic estimate. As soon as noise that sites share under a
+secure sum is among the events, the claim is the Renyi bound of all events together
+(`privacy.renyi`), which holds for sums of discrete Gaussians. `approximate_epsilon`, the Renyi
+bound of dp-accounting (`rdp_epsilon`) and Opacus' PRV accountant (`privacy.opacus_prv`) are
+cross-checks: they take shared noise for one continuous Gaussian, and are never claimed.
 
 Formal guarantees and limits:
     - Composition is joint: it holds for events whose parameters do not depend on what earlier
       events released. Where a person picks the next run's parameters after reading the last run's
-      results, the composition is adaptive and this number is only an approximation.
+      results, the composition is adaptive: that is what `privacy.renyi_filter` bounds.
     - Poisson sampling is assumed: each unit enters each step by its own coin. Batches of fixed
       size or shuffled epochs have another privacy loss.
-    - The convolution uses floating-point transforms. Their rounding (a few 1e-15 in delta where
-      measured) is covered by claiming at delta minus `ROUNDING_SLACK`.
-    - The loss is discretised to multiples of `FINEST_INTERVAL` wherever its scale stays below
-      200. Beyond, where no one speaks of privacy any more, the interval is 10 or 100 times that,
-      and a scale above 20,000 is claimed as infinity: all pessimistic, and a hostile proposal
-      cannot exhaust a site's memory.
+    - Under zero-out a unit's clipped contribution becomes zero, which moves a sum as far as
+      removing it: it costs what add/remove costs. Replace-one moves it twice as far.
 
 dp-accounting takes over a second to import, so it is imported where it is used: the ledger, the
 policy check and `--help` start without it.
@@ -25,61 +22,83 @@ policy check and `--help` start without it.
 
 from __future__ import annotations
 
-import itertools
+import enum
 import math
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING
 
-from crypto.errors import ConfigError
+from privacy.accounting_calibration import (
+    LARGEST_TARGET,
+    SIGMA_TOLERANCE,
+    calibrate_distributed,
+    calibrate_distributed_steps,
+    calibrate_sigma,
+    calibrate_steps,
+)
+from privacy.accounting_pld import FINEST_INTERVAL, ROUNDING_SLACK, pld_epsilon
 from privacy.events import (
+    DistributedGaussian,
     Event,
+    NoGuarantee,
     Relation,
     SubsampledGaussian,
     require_delta,
-    require_sampling_rate,
-    require_steps,
 )
+from privacy.renyi import SMALLEST_MULTIPLIER, renyi_epsilon
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
 
-FINEST_INTERVAL = 1e-4
-"""The privacy loss is discretised to multiples of this wherever its scale stays below 200."""
+__all__ = [
+    "FINEST_INTERVAL",
+    "LARGEST_TARGET",
+    "ROUNDING_SLACK",
+    "SIGMA_TOLERANCE",
+    "Claim",
+    "Method",
+    "approximate_epsilon",
+    "calibrate_distributed",
+    "calibrate_distributed_steps",
+    "calibrate_sigma",
+    "calibrate_steps",
+    "claim",
+    "continuous",
+    "epsilon",
+    "rdp_epsilon",
+]
 
-ROUNDING_SLACK = 1e-12
-"""Subtracted from delta before a claim, for the rounding of the floating-point transforms."""
-
-SIGMA_TOLERANCE = 1e-4
-"""A calibrated sigma is at most this much (relative) above the smallest that meets the target."""
-
-LARGEST_TARGET = 10_000.0
-"""The largest epsilon that a sigma is calibrated to."""
-
-_COARSER_ABOVE = 200.0
-_INFINITE_ABOVE = 20_000.0
-_SMALLEST_SIGMA = 1e-3
-_LARGEST_SIGMA = 1e9
 _RENYI_ORDERS = (*range(2, 65), 80, 96, 128, 192, 256, 384, 512, 1024)
-_COARSENING = 10.0
-_EPSILON_FLOOR, _EPSILON_CEILING = 1e-12, 1e9
-_BISECT_EVERY = 3
 
 
-class _LossDistribution(Protocol):
-    """What is used of dp-accounting's `PrivacyLossDistribution`, which ships no types."""
+class Method(enum.Enum):
+    """By which computation an epsilon is claimed."""
 
-    def self_compose(self, num_times: int) -> _LossDistribution: ...
-
-    def compose(self, other: _LossDistribution) -> _LossDistribution: ...
-
-    def get_epsilon_for_delta(self, delta: float) -> float: ...
+    PLD = "dp-accounting PLD, pessimistic"
+    RENYI = "Renyi bound of sums of discrete Gaussians"
+    NONE = "no bound holds"
 
 
-def epsilon(
+@dataclass(frozen=True)
+class Claim:
+    """An epsilon that is claimed, with what it means.
+
+    Attributes:
+        epsilon: the bound; infinite where none holds.
+        delta: the probability with which it may fail.
+        relation: which neighbouring data sets are compared.
+        method: how it was computed.
+    """
+
+    epsilon: float
+    delta: float
+    relation: Relation
+    method: Method
+
+
+def claim(
     events: Iterable[Event], delta: float, *, relation: Relation = Relation.ADD_REMOVE
-) -> float:
-    """Return the epsilon that is claimed for all of `events` together, at `delta`.
+) -> Claim:
+    """Return what is claimed for all of `events` together, at `delta`.
 
     Args:
         events: what happened to the records. None at all costs 0. Mode none costs infinity, and
@@ -93,148 +112,54 @@ def epsilon(
     require_delta(delta)
     merged = _merged(events)
     if merged is None:
-        return math.inf
-    return _claimed(merged, delta, relation) if merged else 0.0
+        return Claim(math.inf, delta, relation, Method.NONE)
+    plain = tuple(event for event in merged if isinstance(event, SubsampledGaussian))
+    if len(plain) < len(merged):
+        return Claim(renyi_epsilon(merged, delta, relation), delta, relation, Method.RENYI)
+    value = pld_epsilon(plain, delta, relation) if plain else 0.0
+    return Claim(value, delta, relation, Method.PLD)
+
+
+def epsilon(
+    events: Iterable[Event], delta: float, *, relation: Relation = Relation.ADD_REMOVE
+) -> float:
+    """Return the epsilon of `claim`, which says more about it.
+
+    Raises:
+        ConfigError: `delta` is out of range.
+    """
+    return claim(events, delta, relation=relation).epsilon
+
+
+def approximate_epsilon(
+    events: Iterable[Event], delta: float, *, relation: Relation = Relation.ADD_REMOVE
+) -> float:
+    """Return the PLD epsilon of `events` with shared noise taken for one continuous Gaussian.
+
+    An approximation to show beside a claim, usually some per cent below it; it is proved for
+    continuous noise only.
+
+    Raises:
+        ConfigError: `delta` is out of range.
+    """
+    return epsilon(continuous(events), delta, relation=relation)
 
 
 def rdp_epsilon(events: Iterable[Event], delta: float) -> float:
-    """Return the Renyi-DP bound on epsilon under add/remove (Mironov, Talwar and Zhang 2019).
+    """Return dp-accounting's Renyi bound under add/remove (Mironov, Talwar and Zhang 2019).
 
-    A cross-check: a valid bound, usually some per cent above the claimed number.
+    A cross-check: usually some per cent above a claim by PLD. Shared noise is taken for one
+    continuous Gaussian.
 
     Raises:
         ConfigError: `delta` is out of range.
     """
     require_delta(delta)
-    merged = _merged(events)
+    merged = _merged(continuous(events))
     if merged is None:
         return math.inf
-    return _renyi(merged, delta) if merged else 0.0
-
-
-def calibrate_sigma(
-    epsilon: float,
-    delta: float,
-    sampling_rate: float,
-    steps: int,
-    *,
-    relation: Relation = Relation.ADD_REMOVE,
-) -> float:
-    """Return the smallest noise multiplier whose claimed epsilon is at most `epsilon`.
-
-    The result meets the target by the very same computation that claims it, and a sigma that is
-    smaller by the factor 1 - `SIGMA_TOLERANCE` misses it. The search starts at the sigma of the
-    Renyi bound, which is cheap and close.
-
-    Args:
-        epsilon: the target, above 0 and at most `LARGEST_TARGET`.
-        delta: the probability with which the bound may fail, in [1e-10, 1).
-        sampling_rate: q in (0, 1], the Poisson sampling rate of every step.
-        steps: how many steps the whole run makes.
-        relation: which neighbouring data sets are compared.
-
-    Raises:
-        ConfigError: a parameter is out of range, or no sigma in [1e-3, 1e9] meets the target.
-    """
-    require_delta(delta)
-    require_sampling_rate(sampling_rate)
-    require_steps(steps)
-    if not 0.0 < epsilon <= LARGEST_TARGET:
-        raise ConfigError(
-            f"No noise can be calibrated to an epsilon of {epsilon}: give a number above 0 and "
-            f"at most {LARGEST_TARGET:g}, or ask for mode none by name."
-        )
-
-    def renyi(event: SubsampledGaussian) -> float:
-        return _renyi((event,), delta)
-
-    def coarse(event: SubsampledGaussian) -> float:
-        interval = _COARSENING * _interval((event,), delta, relation)
-        return _composed_epsilon((event,), delta, relation, interval)
-
-    def claimed(event: SubsampledGaussian) -> float:
-        return _claimed((event,), delta, relation)
-
-    # Each search starts where the cheaper one before it ended: the last takes two or three claims.
-    log_sigma = 0.0
-    for bound, step, tolerance in (
-        (renyi, 1.0, 1e-2),
-        (coarse, 0.05, SIGMA_TOLERANCE / 10.0),
-        (claimed, 0.9 * SIGMA_TOLERANCE, 0.9 * SIGMA_TOLERANCE),
-    ):
-        search = _Search(bound, epsilon, sampling_rate, steps)
-        log_sigma = search.narrowed(search.bracket(log_sigma, step), tolerance)
-    return math.exp(log_sigma)
-
-
-def _merged(events: Iterable[Event]) -> tuple[SubsampledGaussian, ...] | None:
-    """Return one event per (sigma, q), sorted, with steps added; None where no bound holds."""
-    steps: dict[tuple[float, float], int] = {}
-    for event in events:
-        if not isinstance(event, SubsampledGaussian) or event.noise_multiplier < _SMALLEST_SIGMA:
-            return None
-        key = (event.noise_multiplier, event.sampling_rate)
-        steps[key] = steps.get(key, 0) + event.steps
-    return tuple(SubsampledGaussian(*key, count) for key, count in sorted(steps.items()))
-
-
-@lru_cache(maxsize=1024)
-def _claimed(merged: tuple[SubsampledGaussian, ...], delta: float, relation: Relation) -> float:
-    """Return the claimed epsilon of at least one event."""
-    interval = _interval(merged, delta, relation)
-    return _composed_epsilon(merged, delta, relation, interval)
-
-
-def _composed_epsilon(
-    merged: tuple[SubsampledGaussian, ...], delta: float, relation: Relation, interval: float
-) -> float:
-    """Return the epsilon of at least one event, with losses discretised to `interval`."""
-    if math.isinf(interval):
-        return math.inf
-    total = _composed(merged[0], interval, relation)
-    for event in merged[1:]:
-        total = total.compose(_composed(event, interval, relation))
-    return float(total.get_epsilon_for_delta(delta - ROUNDING_SLACK))
-
-
-@lru_cache(maxsize=8)
-def _composed(event: SubsampledGaussian, interval: float, relation: Relation) -> _LossDistribution:
-    """Return the privacy loss distribution of all steps of `event` (some ten megabytes)."""
-    # Heavy: dp-accounting takes over a second to import.
-    from dp_accounting.pld import privacy_loss_distribution  # noqa: PLC0415 - heavy
-    from dp_accounting.privacy_accountant import NeighboringRelation  # noqa: PLC0415 - heavy
-
-    single = privacy_loss_distribution.from_gaussian_mechanism(
-        standard_deviation=event.noise_multiplier,
-        pessimistic_estimate=True,
-        value_discretization_interval=interval,
-        sampling_prob=event.sampling_rate,
-        neighboring_relation={
-            Relation.ADD_REMOVE: NeighboringRelation.ADD_OR_REMOVE_ONE,
-            Relation.REPLACE_ONE: NeighboringRelation.REPLACE_ONE,
-        }[relation],
-    )
-    return cast("_LossDistribution", single.self_compose(event.steps))
-
-
-def _interval(merged: tuple[SubsampledGaussian, ...], delta: float, relation: Relation) -> float:
-    """Return the discretisation interval, `FINEST_INTERVAL` times 1, 10 or 100, or infinity.
-
-    The scale of the loss is the larger of the Renyi bound of all steps and the largest loss of
-    one step without sampling, 1/(2 s^2) + 10/s with s the noise over the relation's sensitivity.
-    """
-    sensitivity = 2.0 if relation is Relation.REPLACE_ONE else 1.0
-    ratio = sensitivity / min(event.noise_multiplier for event in merged)
-    scale = max(sensitivity * _renyi(merged, delta), ratio * ratio / 2.0 + 10.0 * ratio)
-    if scale > _INFINITE_ABOVE:
-        return math.inf
-    power = max(0, math.ceil(math.log10(scale / _COARSER_ABOVE)))
-    return FINEST_INTERVAL * 10.0**power
-
-
-@lru_cache(maxsize=1024)
-def _renyi(merged: tuple[SubsampledGaussian, ...], delta: float) -> float:
-    """Return the Renyi bound on the epsilon of at least one event, under add/remove."""
+    if not merged:
+        return 0.0
     # Heavy: dp-accounting takes over a second to import.
     from dp_accounting import GaussianDpEvent, PoissonSampledDpEvent  # noqa: PLC0415 - heavy
     from dp_accounting.rdp import RdpAccountant  # noqa: PLC0415 - heavy
@@ -247,72 +172,27 @@ def _renyi(merged: tuple[SubsampledGaussian, ...], delta: float) -> float:
     return float(accountant.get_epsilon(delta))
 
 
-@dataclass(frozen=True)
-class _Bracket:
-    """Two log sigmas around a target: `low` misses it (excess > 0), `high` meets it."""
+def continuous(events: Iterable[Event]) -> tuple[SubsampledGaussian | NoGuarantee, ...]:
+    """Return `events` with one continuous Gaussian in place of noise that sites share."""
+    return tuple(
+        SubsampledGaussian(event.noise_multiplier, event.sampling_rate, event.steps)
+        if isinstance(event, DistributedGaussian)
+        else event
+        for event in events
+    )
 
-    low: float
-    low_excess: float
-    high: float
-    high_excess: float
 
-
-@dataclass(frozen=True)
-class _Search:
-    """The search for the log of the sigma at which a falling bound on epsilon meets a target."""
-
-    bound: Callable[[SubsampledGaussian], float]
-    target: float
-    sampling_rate: float
-    steps: int
-
-    def excess(self, log_sigma: float) -> float:
-        """Return log epsilon minus log target, bounded so that 0 and infinity compare."""
-        event = SubsampledGaussian(math.exp(log_sigma), self.sampling_rate, self.steps)
-        epsilon = min(max(self.bound(event), _EPSILON_FLOOR), _EPSILON_CEILING)
-        return math.log(epsilon) - math.log(self.target)
-
-    def bracket(self, start: float, step: float) -> _Bracket:
-        """Walk from `start`, in steps that double, until the target lies between two points.
-
-        Raises:
-            ConfigError: it lies nowhere in [1e-3, 1e9], the range of noise multipliers.
-        """
-        lowest, highest = math.log(_SMALLEST_SIGMA), math.log(_LARGEST_SIGMA)
-        here, value = start, self.excess(start)
-        while True:
-            last, last_value = here, value
-            here = min(max(lowest, here + (step if last_value > 0.0 else -step)), highest)
-            step *= 2.0
-            if here == last:
-                raise ConfigError(
-                    f"No noise multiplier from {_SMALLEST_SIGMA} to {_LARGEST_SIGMA:g} gives an "
-                    f"epsilon of {self.target}: the target is out of all proportion. Change "
-                    "epsilon, the steps or the sampling rate."
-                )
-            value = self.excess(here)
-            if last_value > 0.0 >= value:
-                return _Bracket(last, last_value, here, value)
-            if value > 0.0 >= last_value:
-                return _Bracket(here, value, last, last_value)
-
-    def narrowed(self, bracket: _Bracket, tolerance: float) -> float:
-        """Return a point that meets the target, within `tolerance` of one that misses it.
-
-        Interpolates, kept half a tolerance away from either end so that both ends close in, and
-        bisects at every third step so that it ends whatever the bound's shape.
-        """
-        for count in itertools.count():
-            width = bracket.high - bracket.low
-            if width <= tolerance:
-                break
-            fall = bracket.low_excess - bracket.high_excess
-            share = 0.5 if count % _BISECT_EVERY == 0 and count else bracket.low_excess / fall
-            point = bracket.low + width * share
-            point = min(max(point, bracket.low + tolerance / 2.0), bracket.high - tolerance / 2.0)
-            value = self.excess(point)
-            if value > 0.0:
-                bracket = replace(bracket, low=point, low_excess=value)
-            else:
-                bracket = replace(bracket, high=point, high_excess=value)
-        return bracket.high
+def _merged(
+    events: Iterable[Event],
+) -> tuple[SubsampledGaussian | DistributedGaussian, ...] | None:
+    """Return one event per mechanism, sorted, with steps added; None where no bound holds."""
+    steps: dict[SubsampledGaussian | DistributedGaussian, int] = {}
+    for event in events:
+        if isinstance(event, NoGuarantee) or event.noise_multiplier < SMALLEST_MULTIPLIER:
+            return None
+        mechanism = replace(event, steps=1)
+        steps[mechanism] = steps.get(mechanism, 0) + event.steps
+    return tuple(
+        replace(mechanism, steps=count)
+        for mechanism, count in sorted(steps.items(), key=lambda item: repr(item[0]))
+    )

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 from opacus.accountants import PRVAccountant
 
-from privacy.events import Event, SubsampledGaussian, require_delta
+from privacy.accounting import continuous
+from privacy.events import Event, NoGuarantee, require_delta
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -24,6 +25,8 @@ EPSILON_ERROR = 0.01
 def prv_epsilon(events: Iterable[Event], delta: float) -> float:
     """Return the PRV accountant's upper bound on epsilon under add/remove.
 
+    Noise that sites share is taken for one continuous Gaussian.
+
     Args:
         events: what happened to the records; none at all costs 0, mode none costs infinity.
         delta: the probability with which the bound may fail, in [1e-10, 1).
@@ -33,8 +36,8 @@ def prv_epsilon(events: Iterable[Event], delta: float) -> float:
     """
     require_delta(delta)
     accountant = PRVAccountant()
-    for event in events:
-        if not isinstance(event, SubsampledGaussian):
+    for event in continuous(events):
+        if isinstance(event, NoGuarantee):
             return math.inf
         accountant.history.append((event.noise_multiplier, event.sampling_rate, event.steps))
     if len(accountant) == 0:

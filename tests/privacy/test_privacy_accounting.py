@@ -14,8 +14,9 @@ from scipy.optimize import brentq
 from scipy.stats import norm
 
 from crypto.errors import ConfigError
-from privacy import accounting
+from privacy import accounting_pld
 from privacy.accounting import (
+    FINEST_INTERVAL,
     ROUNDING_SLACK,
     SIGMA_TOLERANCE,
     calibrate_sigma,
@@ -90,21 +91,21 @@ def test_without_the_slack_a_tiny_delta_would_be_claimed_too_low(
     exact = {n: analytic_gaussian(3.0 / math.sqrt(n), 1e-10) for n in (190, 200, 210, 300)}
     events = {n: [SubsampledGaussian(3.0, 1.0, n)] for n in exact}
     assert all(epsilon(events[n], 1e-10) >= exact[n] for n in exact)
-    accounting._claimed.cache_clear()
-    monkeypatch.setattr(accounting, "ROUNDING_SLACK", 0.0)
+    accounting_pld.pld_epsilon.cache_clear()
+    monkeypatch.setattr(accounting_pld, "ROUNDING_SLACK", 0.0)
     assert any(epsilon(events[n], 1e-10) < exact[n] for n in exact)
-    accounting._claimed.cache_clear()
+    accounting_pld.pld_epsilon.cache_clear()
     assert ROUNDING_SLACK > 0.0
 
 
 def test_the_interval_grows_with_the_loss_and_ends_in_infinity() -> None:
     def interval(sigma: float, steps: int) -> float:
         event = SubsampledGaussian(sigma, 0.5, steps)
-        return accounting._interval((event,), DELTA, Relation.ADD_REMOVE)
+        return accounting_pld.interval((event,), DELTA, Relation.ADD_REMOVE)
 
-    assert interval(3.0, 100) == accounting.FINEST_INTERVAL
-    assert interval(0.5, 100) == pytest.approx(10 * accounting.FINEST_INTERVAL)
-    assert interval(0.5, 1000) == pytest.approx(100 * accounting.FINEST_INTERVAL)
+    assert interval(3.0, 100) == FINEST_INTERVAL
+    assert interval(0.5, 100) == pytest.approx(10 * FINEST_INTERVAL)
+    assert interval(0.5, 1000) == pytest.approx(100 * FINEST_INTERVAL)
     assert interval(0.01, 10**6) == math.inf
 
 
