@@ -1,23 +1,32 @@
-"""The entries of a ledger: their strict JSON, their hash chain, and what they charge.
+"""The uses of records that a ledger holds: their strict JSON, and what they charge.
 
 An entry's bytes are RFC 8785 JSON with exactly the fields of its kind, so that one entry has one
-digest. `chained` links it to all entries before it. Nothing here touches a disk.
+digest. Entries that an earlier version wrote keep its schema and their bytes. Nothing here touches
+a disk.
 """
 
 from __future__ import annotations
 
 import enum
 import hmac
-import json
-import math
 import re
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from crypto.digests import canonical_json, sha256
+from crypto.digests import canonical_json
 from crypto.errors import ConfigError, IntegrityError
-from privacy.events import Event, Relation, Unit, from_json, require_delta, to_json
+from privacy.events import Event, from_json, to_json
+from privacy.ledger_fields import (
+    an_object,
+    decoded,
+    require_fields,
+    require_name,
+    require_time,
+    text,
+    whole,
+)
+from privacy.ledger_fingerprints import Printed, printed_json, read_printed
+from privacy.ledger_terms import Terms, read_terms, terms_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -25,26 +34,27 @@ if TYPE_CHECKING:
     from crypto.digests import JsonValue
     from crypto.secrets import SecretBytes
 
-ENTRY_SCHEMA: Final = "secure-fl.ledger-entry.v1"
 EXTRACT_SCHEMA: Final = "secure-fl.ledger-extract-entry.v1"
 
-GENESIS: Final = sha256(b"secure-fl/v1/ledger")
-"""The head of a ledger without entries."""
-
-_NAME: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
-_TIME: Final = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ", re.ASCII)
 _DIGEST_BYTES: Final = 32
 _SHORTEST_COMMITMENT_KEY_BYTES: Final = 16
 _LARGEST_COUNT: Final = 2**31
 _DRAW_FIELDS: Final = frozenset({"round", "attempt"})
-_ENTRY_FIELDS: Final = frozenset(
-    {"schema", "kind", "sequence", "time", "dataset", "version", "run", "event"}
-    | {"unit", "relation", "delta"}
+_USE_FIELDS: Final = frozenset(
+    {"schema", "kind", "time", "run", "event", "unit", "relation", "delta"}
 )
-_EXTRACT_FIELDS: Final = frozenset(
-    (_ENTRY_FIELDS - {"sequence", "dataset", "version"})
-    | {"dataset_commitment", "version_commitment"}
-)
+_ENTRY_FIELDS: Final = _USE_FIELDS | {"sequence", "dataset", "version"}
+_EXTRACT_FIELDS: Final = _USE_FIELDS | {"dataset_commitment", "version_commitment"}
+
+
+class EntrySchema(enum.Enum):
+    """The forms that an entry can have in a ledger."""
+
+    V1 = "secure-fl.ledger-entry.v1"
+    """Reservations and draws alone. Read for ever, written no more."""
+
+    V2 = "secure-fl.ledger-entry.v2"
+    """Also officers' acts, and what records a reservation was for."""
 
 
 class Kind(enum.Enum):
@@ -56,49 +66,11 @@ class Kind(enum.Enum):
     DRAW = "draw"
     """Noise about to be drawn: the first of a round uses the reservation, others are charged."""
 
+    DECLARE = "declare"
+    """An officer's act: what epsilon means for a named data set, and who else is in it."""
 
-@dataclass(frozen=True)
-class Terms:
-    """What epsilon means for one named data set, fixed when the name is first used."""
-
-    unit: Unit
-    relation: Relation
-    delta: float
-
-    def __post_init__(self) -> None:
-        require_delta(self.delta)
-
-
-@dataclass(frozen=True)
-class Budget:
-    """The policy's ceiling for one named data set, over all runs.
-
-    Attributes:
-        epsilon: the ceiling, 0 or more; infinite where the policy allows mode none.
-        delta: the delta at which epsilon is computed.
-        unit: whose presence is hidden.
-        relation: which data sets are compared.
-
-    Raises:
-        ConfigError: epsilon or delta is out of range.
-    """
-
-    epsilon: float
-    delta: float
-    unit: Unit
-    relation: Relation
-
-    def __post_init__(self) -> None:
-        require_delta(self.delta)
-        if math.isnan(self.epsilon) or self.epsilon < 0.0:
-            raise ConfigError(
-                f"A ceiling of epsilon {self.epsilon} bounds nothing: give 0 or more in the policy."
-            )
-
-    @property
-    def terms(self) -> Terms:
-        """What is fixed for the data set; the ceiling itself may change."""
-        return Terms(self.unit, self.relation, self.delta)
+    RESTORED = "restored"
+    """An officer's act: a backup took the ledger's place, and entries after it were lost."""
 
 
 @dataclass(frozen=True)
@@ -110,14 +82,14 @@ class Draw:
 
     def __post_init__(self) -> None:
         for name, value in (("round", self.round), ("attempt", self.attempt)):
-            whole = isinstance(value, int) and not isinstance(value, bool)
-            if not (whole and 0 <= value <= _LARGEST_COUNT):
+            is_whole = isinstance(value, int) and not isinstance(value, bool)
+            if not (is_whole and 0 <= value <= _LARGEST_COUNT):
                 raise ConfigError(f"A {name} of {value!r} is no number of a draw: give 0 or more.")
 
 
 @dataclass(frozen=True)
 class Entry:
-    """One line of the ledger.
+    """One use of a data set's records.
 
     Attributes:
         sequence: its number, from 1.
@@ -128,9 +100,13 @@ class Entry:
         event: what is charged, or drawn.
         terms: what epsilon means for this data set.
         draw: which draw this is; None for a reservation.
+        printed: which fingerprints of records stand beside a reservation; None where the caller
+            gave none, in a draw, and in an entry of the first schema.
+        schema: the form that it is written in.
 
     Raises:
-        ConfigError: a name, the version or the time has another form.
+        ConfigError: a name, the version or the time has another form, or fingerprints stand where
+            none can.
     """
 
     sequence: int
@@ -141,31 +117,43 @@ class Entry:
     event: Event
     terms: Terms
     draw: Draw | None
+    printed: Printed | None = None
+    schema: EntrySchema = EntrySchema.V2
 
     def __post_init__(self) -> None:
         for what, name in (("data set", self.dataset), ("run", self.run)):
-            _require_name(what, name)
-        _require_time(self.time)
+            require_name(what, name)
+        require_time(self.time)
         if len(self.version) != _DIGEST_BYTES:
             raise ConfigError(
                 f"The version of a data set is a SHA-256 digest of {_DIGEST_BYTES} bytes, not of "
                 f"{len(self.version)}: nothing was charged."
             )
+        if self.printed is not None and not self._may_be_printed:
+            raise ConfigError("a draw, or an entry of the first schema, has no fingerprints")
 
     @property
     def kind(self) -> Kind:
         """Whether this reserves or draws."""
         return Kind.RESERVE if self.draw is None else Kind.DRAW
 
+    @property
+    def _may_be_printed(self) -> bool:
+        return self.draw is None and self.schema is not EntrySchema.V1
+
     def body(self) -> bytes:
         """Return the bytes that the ledger stores and chains."""
+        records: dict[str, JsonValue] = {}
+        if self._may_be_printed:
+            records["records"] = None if self.printed is None else printed_json(self.printed)
         return canonical_json(
             {
-                "schema": ENTRY_SCHEMA,
+                "schema": self.schema.value,
                 "sequence": self.sequence,
                 "dataset": self.dataset,
                 "version": self.version.hex(),
-                **_common_json(self),
+                **records,
+                **_use_json(self),
             }
         )
 
@@ -174,27 +162,35 @@ class Entry:
         """Return the entry whose `body` this is.
 
         Raises:
-            IntegrityError: the bytes are not the canonical JSON of an entry of a known kind.
+            IntegrityError: the bytes are not the canonical JSON of a reservation or a draw.
         """
-        try:
-            value = json.loads(body)
-            fields = _checked_fields(value, ENTRY_SCHEMA, _ENTRY_FIELDS)
-            entry = cls(
-                sequence=_whole(fields["sequence"]),
-                time=_text(fields["time"]),
-                dataset=_text(fields["dataset"]),
-                version=bytes.fromhex(_text(fields["version"])),
-                run=_text(fields["run"]),
-                event=from_json(fields["event"]),
-                terms=_terms(fields),
-                draw=_draw(fields),
-            )
-            canonical = entry.body()
-        except (ValueError, RecursionError, ConfigError) as error:
-            raise IntegrityError(f"it is no entry of a ledger: {error}") from error
-        if canonical != body:
-            raise IntegrityError("it is not in its canonical form, so it was written by other code")
-        return entry
+        return decoded(body, cls.of_fields)
+
+    @classmethod
+    def of_fields(cls, fields: dict[str, object]) -> Entry:
+        """Return the entry with these fields, as `json.loads` gave them.
+
+        Raises:
+            ConfigError: a field is missing, unknown or of another type or range.
+            ValueError: a name of a kind, a unit or a relation is unknown.
+        """
+        schema = _entry_schema(fields)
+        known = _ENTRY_FIELDS
+        if schema is not EntrySchema.V1 and fields.get("kind") == Kind.RESERVE.value:
+            known |= {"records"}
+        _require_use(fields, known)
+        return cls(
+            sequence=whole(fields["sequence"]),
+            time=text(fields["time"]),
+            dataset=text(fields["dataset"]),
+            version=bytes.fromhex(text(fields["version"])),
+            run=text(fields["run"]),
+            event=from_json(fields["event"]),
+            terms=read_terms(fields),
+            draw=_draw(fields),
+            printed=read_printed(fields.get("records")),
+            schema=schema,
+        )
 
 
 @dataclass(frozen=True)
@@ -220,8 +216,8 @@ class ExtractEntry:
     draw: Draw | None
 
     def __post_init__(self) -> None:
-        _require_name("run", self.run)
-        _require_time(self.time)
+        require_name("run", self.run)
+        require_time(self.time)
         for commitment in (self.dataset, self.version):
             if re.fullmatch(r"[0-9a-f]{64}", commitment) is None:
                 raise ConfigError("A commitment in a ledger's extract is 32 bytes in hexadecimal.")
@@ -237,7 +233,7 @@ class ExtractEntry:
             "schema": EXTRACT_SCHEMA,
             "dataset_commitment": self.dataset,
             "version_commitment": self.version,
-            **_common_json(self),
+            **_use_json(self),
         }
 
     @classmethod
@@ -248,23 +244,20 @@ class ExtractEntry:
             IntegrityError: it is no entry of an extract, or one of unknown kind.
         """
         try:
-            fields = _checked_fields(value, EXTRACT_SCHEMA, _EXTRACT_FIELDS)
+            fields = an_object(value)
+            _require_extract(fields)
+            _require_use(fields, _EXTRACT_FIELDS)
             return cls(
-                time=_text(fields["time"]),
-                dataset=_text(fields["dataset_commitment"]),
-                version=_text(fields["version_commitment"]),
-                run=_text(fields["run"]),
+                time=text(fields["time"]),
+                dataset=text(fields["dataset_commitment"]),
+                version=text(fields["version_commitment"]),
+                run=text(fields["run"]),
                 event=from_json(fields["event"]),
-                terms=_terms(fields),
+                terms=read_terms(fields),
                 draw=_draw(fields),
             )
         except (ValueError, ConfigError) as error:
             raise IntegrityError(f"This is no entry of a ledger's extract: {error}") from error
-
-
-def chained(head: bytes, body: bytes) -> bytes:
-    """Return the head after an entry with `body` follows `head`."""
-    return sha256(head + body)
 
 
 def charged_events(entries: Iterable[Entry | ExtractEntry]) -> tuple[Event, ...]:
@@ -291,7 +284,7 @@ def extracted(entries: Iterable[Entry], commitment_key: SecretBytes) -> tuple[Ex
 
     One data set has one commitment in every extract of a site, so that a reader can tell that two
     runs spent from the same one, and nothing else. Sequence numbers stay behind, since they tell
-    how busy the site is otherwise.
+    how busy the site is otherwise, and so do the counts of records.
 
     Raises:
         ConfigError: the key is shorter than 16 bytes, so that names could be guessed.
@@ -315,23 +308,12 @@ def extracted(entries: Iterable[Entry], commitment_key: SecretBytes) -> tuple[Ex
     )
 
 
-def written_at(now: datetime) -> str:
-    """Return `now` as RFC 3339 in UTC with seconds.
-
-    Raises:
-        ConfigError: `now` has no time zone.
-    """
-    if now.tzinfo is None:
-        raise ConfigError("The ledger's clock gave a time without a zone: pass one in UTC.")
-    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-
-
 def _commitment(key: SecretBytes, label: bytes, value: bytes) -> str:
     message = b"secure-fl/v1/ledger-commitment/" + label + b"\0" + value
     return hmac.digest(key.reveal(), message, "sha256").hex()
 
 
-def _common_json(entry: Entry | ExtractEntry) -> dict[str, JsonValue]:
+def _use_json(entry: Entry | ExtractEntry) -> dict[str, JsonValue]:
     numbers: dict[str, JsonValue] = (
         {} if entry.draw is None else {"round": entry.draw.round, "attempt": entry.draw.attempt}
     )
@@ -340,59 +322,34 @@ def _common_json(entry: Entry | ExtractEntry) -> dict[str, JsonValue]:
         "time": entry.time,
         "run": entry.run,
         "event": to_json(entry.event),
-        "unit": entry.terms.unit.value,
-        "relation": entry.terms.relation.value,
-        "delta": entry.terms.delta,
+        **terms_json(entry.terms),
         **numbers,
     }
 
 
-def _checked_fields(value: object, schema: str, required: frozenset[str]) -> dict[str, object]:
-    """Return the object `value` if it has exactly the fields of its kind."""
-    if not isinstance(value, dict):
-        raise ConfigError("it is not a JSON object")
-    if value.get("schema") != schema:
+def _entry_schema(fields: dict[str, object]) -> EntrySchema:
+    try:
+        return EntrySchema(text(fields.get("schema")))
+    except ValueError:
+        raise ConfigError(
+            "its schema is unknown, so another version of this program wrote it"
+        ) from None
+
+
+def _require_extract(fields: dict[str, object]) -> None:
+    if fields.get("schema") != EXTRACT_SCHEMA:
         raise ConfigError("its schema is unknown, so another version of this program wrote it")
-    kind = Kind(_text(value.get("kind")))
-    if set(value) != (required | _DRAW_FIELDS if kind is Kind.DRAW else required):
-        raise ConfigError(f"fields of a {kind.value} are missing, or it has unknown ones")
-    return value
 
 
-def _terms(fields: dict[str, object]) -> Terms:
-    delta = fields["delta"]
-    if not isinstance(delta, float):
-        raise ConfigError("its delta is no fraction")
-    return Terms(Unit(_text(fields["unit"])), Relation(_text(fields["relation"])), delta)
+def _require_use(fields: dict[str, object], required: frozenset[str]) -> None:
+    """Refuse an object that has not exactly the fields of a reservation or a draw."""
+    kind = Kind(text(fields.get("kind")))
+    if kind not in {Kind.RESERVE, Kind.DRAW}:
+        raise ConfigError("it records no use of the records")
+    require_fields(fields, kind.value, required | _DRAW_FIELDS if kind is Kind.DRAW else required)
 
 
 def _draw(fields: dict[str, object]) -> Draw | None:
     if "round" not in fields:
         return None
-    return Draw(_whole(fields["round"]), _whole(fields["attempt"]))
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise ConfigError("a field that should be text is not")
-    return value
-
-
-def _whole(value: object) -> int:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise ConfigError("a field that should be a whole number is not")
-    return value
-
-
-def _require_name(what: str, name: str) -> None:
-    if _NAME.fullmatch(name) is None:
-        raise ConfigError(
-            f"The name of a {what} has 1 to 64 lower-case letters, digits, dots, dashes or "
-            "underscores and starts with a letter or digit: rename it, nothing was charged."
-        )
-
-
-def _require_time(time: str) -> None:
-    if _TIME.fullmatch(time) is None:
-        raise ConfigError("a time is not RFC 3339 in UTC with seconds")
-    datetime.fromisoformat(time)
+    return Draw(whole(fields["round"]), whole(fields["attempt"]))

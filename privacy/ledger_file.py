@@ -5,8 +5,10 @@ Formal guarantees:
       SQLite's documentation calls durable across a power loss), and a checkpoint follows each
       commit, so that no entry rests on the write-ahead log alone.
     - The file appears under its name only when it is complete.
-    - Triggers refuse to change or delete an entry. They stop a mistake, not an owner of the file:
-      that one is found by the hash chain, which the ledger replays.
+    - Triggers refuse to change or delete an entry or a fingerprint. They stop a mistake, not an
+      owner of the file: that one is found by the hash chain, which the ledger replays.
+    - A file of an earlier version is brought to this one in one transaction, after a copy of it was
+      put beside it; its entries keep their bytes. One of a later version is refused.
 """
 
 from __future__ import annotations
@@ -20,37 +22,18 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from crypto.errors import ConfigError, IntegrityError, SecureFLError
+from privacy.ledger_schema import APPLICATION_ID, NEWEST, VERSIONS, statements_to
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
 BUSY_SECONDS: Final = 60.0
 """How long to wait for another process that holds the ledger."""
 
-_APPLICATION_ID: Final = 0x5F4C4447
-_SCHEMA_VERSION: Final = 1
 _SYNCHRONOUS_FULL: Final = 2
 _PRIMARY_CODE: Final = 0xFF
-
-_SCHEMA: Final = {
-    "entries": (
-        "CREATE TABLE entries"
-        " (sequence INTEGER PRIMARY KEY, body BLOB NOT NULL, head BLOB NOT NULL)"
-    ),
-    "no_gap": (
-        "CREATE TRIGGER no_gap BEFORE INSERT ON entries"
-        " WHEN NEW.sequence IS NOT (SELECT COALESCE(MAX(sequence), 0) + 1 FROM entries)"
-        " BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
-    ),
-    "no_update": (
-        "CREATE TRIGGER no_update BEFORE UPDATE ON entries"
-        " BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
-    ),
-    "no_delete": (
-        "CREATE TRIGGER no_delete BEFORE DELETE ON entries"
-        " BEGIN SELECT RAISE(ABORT, 'the ledger is append-only'); END"
-    ),
-}
+_MOST_PARAMETERS: Final = 500
+"""Below the fewest that a build of SQLite takes in one statement."""
 
 
 class Row(NamedTuple):
@@ -59,6 +42,14 @@ class Row(NamedTuple):
     sequence: int
     body: bytes
     head: bytes
+
+
+class Print(NamedTuple):
+    """One stored fingerprint: its bytes, its data set's name, and the entry it came with."""
+
+    fingerprint: bytes
+    dataset: str
+    sequence: int
 
 
 class LedgerFile:
@@ -71,6 +62,7 @@ class LedgerFile:
             self._connection = _connect(path)
             try:
                 _prepare(self._connection)
+                self._migrate()
                 self._require_whole()
             except BaseException:
                 self._connection.close()
@@ -130,10 +122,48 @@ class LedgerFile:
                     self._connection.execute("ROLLBACK")
                 raise
 
-    def append(self, row: Row) -> None:
-        """Add one entry, within `exclusive`; it is durable when that ends."""
+    def append(self, row: Row, prints: Iterable[Print] = ()) -> None:
+        """Add one entry with its fingerprints, within `exclusive`; durable when that ends."""
         with self._errors():
             self._connection.execute("INSERT INTO entries VALUES (?, ?, ?)", row)
+            self._connection.executemany("INSERT INTO fingerprints VALUES (?, ?, ?)", prints)
+
+    def prints(self) -> Iterator[Print]:
+        """Yield every stored fingerprint, by entry and then ascending.
+
+        Raises:
+            IntegrityError: the file is damaged.
+        """
+        query = (
+            "SELECT fingerprint, dataset, sequence FROM fingerprints"
+            " ORDER BY sequence, fingerprint, dataset"
+        )
+        with self._errors():
+            for row in self._connection.execute(query):
+                yield Print(*row)
+
+    def names_of(self, fingerprints: Iterable[bytes]) -> dict[str, set[bytes]]:
+        """Return which of `fingerprints` are stored under which data set's name."""
+        found: dict[str, set[bytes]] = {}
+        asked = list(fingerprints)
+        for start in range(0, len(asked), _MOST_PARAMETERS):
+            some = asked[start : start + _MOST_PARAMETERS]
+            marks = ", ".join("?" * len(some))
+            query = f"SELECT dataset, fingerprint FROM fingerprints WHERE fingerprint IN ({marks})"  # noqa: S608 - question marks
+            with self._errors():
+                for name, fingerprint in self._connection.execute(query, some):
+                    found.setdefault(name, set()).add(fingerprint)
+        return found
+
+    def copy_to(self, target: Path) -> None:
+        """Write a copy of the file as it is at one instant, whoever writes to it meanwhile.
+
+        Raises:
+            ConfigError: something is at `target` already, or the disk refuses.
+            IntegrityError: this file is damaged.
+        """
+        with self._errors():
+            _copy(self._connection, target)
 
     def verify(self) -> None:
         """Check the file's own structure, page by page.
@@ -148,22 +178,57 @@ class LedgerFile:
         """Close the file; the write-ahead log is folded into it."""
         self._connection.close()
 
-    def _require_whole(self) -> None:
+    def _version(self) -> int:
+        """Return the version of the file's tables.
+
+        Raises:
+            IntegrityError: it is no ledger, or one of a later version of this program.
+        """
         application = self._connection.execute("PRAGMA application_id").fetchone()
-        version = self._connection.execute("PRAGMA user_version").fetchone()
-        if application != (_APPLICATION_ID,) or version != (_SCHEMA_VERSION,):
+        (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+        if application != (APPLICATION_ID,) or version not in VERSIONS:
             raise IntegrityError(
                 f"{self.path} is no ledger of this version, so nothing was charged: name the "
                 "ledger's path, or use the version of this program that wrote it."
             )
-        self._require_schema()
+        return int(version)
+
+    def _migrate(self) -> None:
+        """Bring a file of an earlier version to this one, after putting a copy of it beside it."""
+        if self._version() == NEWEST:
+            return
+        with self.exclusive():
+            version = self._version()  # another process may have been faster
+            if version == NEWEST:
+                return
+            self._require_schema(version)
+            head = self._connection.execute("SELECT head FROM entries ORDER BY sequence DESC")
+            (last,) = head.fetchone() or (b"",)
+            copy = self.path.with_name(f"{self.path.name}.v{version}-{bytes(last[:8]).hex()}")
+            self._copy_once(copy)
+            for statement in statements_to(NEWEST, version):
+                self._connection.execute(statement)
+
+    def _copy_once(self, copy: Path) -> None:
+        """Put a copy of the file beside it; one with the same last entry is there after a crash."""
+        if copy.exists():
+            return
+        # A connection that holds the right to write cannot be copied from; a second one can.
+        source = _connect(self.path)
+        try:
+            _copy(source, copy)
+        finally:
+            source.close()
+
+    def _require_whole(self) -> None:
+        self._require_schema(self._version())
         findings = self._connection.execute("PRAGMA integrity_check(1)").fetchall()
         if findings != [("ok",)]:
             raise IntegrityError(f"The ledger {self.path} is damaged. {AFTER_DAMAGE}")
 
-    def _require_schema(self) -> None:
+    def _require_schema(self, version: int = NEWEST) -> None:
         stored = dict(self._connection.execute("SELECT name, sql FROM sqlite_master").fetchall())
-        if stored != _SCHEMA:
+        if stored != VERSIONS[version]:
             raise IntegrityError(
                 f"The tables or triggers of the ledger {self.path} were altered, so its entries "
                 f"are not protected. {AFTER_DAMAGE}"
@@ -201,7 +266,7 @@ def _create(path: Path) -> None:
         _write_empty(Path(name), path)
         with contextlib.suppress(FileExistsError):
             path.hardlink_to(name)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         raise _cannot_hold(path, error.strerror) from error
     finally:
@@ -215,15 +280,38 @@ def _write_empty(new: Path, path: Path) -> None:
         try:
             _prepare(connection)
             connection.execute("BEGIN IMMEDIATE")
-            for statement in _SCHEMA.values():
+            for statement in statements_to(NEWEST):
                 connection.execute(statement)
-            connection.execute(f"PRAGMA application_id = {_APPLICATION_ID}")
-            connection.execute(f"PRAGMA user_version = {_SCHEMA_VERSION}")
             connection.execute("COMMIT")
         finally:
             connection.close()
     except sqlite3.DatabaseError as error:
         raise _translated(path, error) from error
+
+
+def _copy(source: sqlite3.Connection, target: Path) -> None:
+    """Copy a database at one instant, in full under another name first."""
+    try:
+        handle, name = tempfile.mkstemp(prefix=".ledger-", suffix=".copy", dir=target.parent)
+    except OSError as error:
+        raise _cannot_hold(target, error.strerror) from error
+    os.close(handle)
+    try:
+        with contextlib.closing(sqlite3.connect(name)) as destination:
+            source.backup(destination)
+        _sync(Path(name))
+        target.hardlink_to(name)
+        sync_folder(target.parent)
+    except FileExistsError:
+        raise ConfigError(
+            f"Something is at {target} already, and a copy never takes another's place: nothing "
+            "was written. Name another file."
+        ) from None
+    except OSError as error:
+        raise _cannot_hold(target, error.strerror) from error
+    finally:
+        for suffix in ("", "-wal", "-shm"):
+            Path(name + suffix).unlink(missing_ok=True)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
@@ -284,11 +372,16 @@ def _require_usable(path: Path) -> None:
         raise IntegrityError(f"The ledger {path} is empty, so its entries are lost. {AFTER_DAMAGE}")
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a new name in `folder` durable."""
     if os.name != "posix":
         return
-    handle = os.open(folder, os.O_RDONLY)
+    _sync(folder)
+
+
+def _sync(path: Path) -> None:
+    """Make what was written to `path` durable."""
+    handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
     finally:

@@ -40,7 +40,8 @@ from crypto.sealing import seal
 from crypto.signatures import sign_message
 from privacy.events import NoGuarantee, Relation, SubsampledGaussian, Unit, from_json, to_json
 from privacy.fixed_point import Grid
-from privacy.ledger_entries import Draw, Entry, ExtractEntry, Terms
+from privacy.ledger_entries import Draw, Entry, ExtractEntry
+from privacy.ledger_terms import Terms
 from privacy.update import Update
 from secure_fl import deployment
 from secure_fl.config import load_config, parse_mechanism

@@ -16,11 +16,12 @@ import pytest
 
 from crypto.errors import BudgetError, ConfigError, IntegrityError
 from crypto.secrets import SecretBytes
-from privacy import accounting, ledger_file
+from privacy import accounting, ledger_file, ledger_schema
 from privacy.accounting import epsilon
 from privacy.events import Event, NoGuarantee, Relation, SubsampledGaussian, Unit
 from privacy.ledger import Budget, ExtractEntry, Ledger, charged_events
-from privacy.ledger_entries import GENESIS, Entry, Kind, chained
+from privacy.ledger_entries import Entry, Kind
+from privacy.ledger_fields import GENESIS, chained
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -245,8 +246,8 @@ def test_entries_say_all_that_was_recorded(ledger: Ledger) -> None:
     ledger.reserve("other", OLD, "run-2", steps(1), OPEN)
     drawn = ledger.entries(dataset="fpb")[1]
     assert json.loads(drawn.body()) == {
-        "schema": "secure-fl.ledger-entry.v1",
-        "sequence": 2,
+        "schema": "secure-fl.ledger-entry.v2",
+        "sequence": 3,
         "time": "2026-03-04T05:06:07Z",
         "kind": "draw",
         "dataset": "fpb",
@@ -264,8 +265,10 @@ def test_entries_say_all_that_was_recorded(ledger: Ledger) -> None:
         "round": 4,
         "attempt": 2,
     }
-    first = ledger.entries(run="run-1")[0]
-    assert head == chained(chained(GENESIS, first.body()), drawn.body())
+    expected = GENESIS
+    for line in ledger.history()[:3]:
+        expected = chained(expected, line.body())
+    assert head == expected
     assert [len(ledger.entries(run=run)) for run in ("run-1", "run-2", "run-3")] == [2, 1, 0]
 
 
@@ -427,7 +430,7 @@ def test_a_changed_head_of_an_open_ledger_is_found(ledger: Ledger, path: Path) -
     trigger = "no_update"
     connection.execute(f"DROP TRIGGER {trigger}")
     connection.execute("UPDATE entries SET head = ?", (bytes(32),))
-    connection.execute(ledger_file._SCHEMA[trigger])
+    connection.execute(ledger_schema.VERSIONS[2][trigger])
     connection.commit()
     connection.close()
     with pytest.raises(IntegrityError, match="while it was open"):

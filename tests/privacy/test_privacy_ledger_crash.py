@@ -125,7 +125,9 @@ def dies_in_draw(path: Path, hook: str) -> tuple[Entry, ...]:
 
 
 def test_a_kill_before_the_commit_leaves_nothing(tmp_path: Path) -> None:
-    hook = "a = LedgerFile.append\nLedgerFile.append = lambda self, row: (a(self, row), die())"
+    hook = (
+        "a = LedgerFile.append\nLedgerFile.append = lambda self, *given: (a(self, *given), die())"
+    )
     story = dies_in_draw(tmp_path / "ledger.sqlite", hook)
     assert [entry.draw for entry in story] == [None]
 
@@ -144,7 +146,7 @@ def test_a_kill_while_the_file_is_made_leaves_none_or_a_whole_one(tmp_path: Path
     for hook in (
         "import privacy.ledger_file as f\nf._write_empty = die",
         "Path.hardlink_to = die",
-        "import privacy.ledger_file as f\nf._sync_folder = die",
+        "import privacy.ledger_file as f\nf.sync_folder = die",
     ):
         with child(f"{hook}\nLedger.open(Path(sys.argv[1]), clock=clock)\n", path) as site:
             site.communicate(timeout=60)

@@ -14,10 +14,10 @@ import pytest
 
 from crypto.digests import canonical_json
 from crypto.errors import ConfigError, IntegrityError
-from privacy import ledger_file
+from privacy import ledger_file, ledger_schema
 from privacy.events import Relation, SubsampledGaussian, Unit
 from privacy.ledger import Budget, Entry, Ledger
-from privacy.ledger_entries import GENESIS, chained
+from privacy.ledger_fields import GENESIS, chained
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -39,7 +39,7 @@ def reopened(path: Path) -> tuple[Entry, ...]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Return a closed ledger of five entries."""
+    """Return a closed ledger of a declaration, a reservation and four draws."""
     path = tmp_path / "state" / "ledger.sqlite"
     with Ledger.open(path, clock=clock) as ledger:
         ledger.reserve("fpb", bytes(32), "run-1", SubsampledGaussian(2.0, 0.1, 4), OPEN)
@@ -55,7 +55,7 @@ def tamper(path: Path, change: Callable[[sqlite3.Connection], object]) -> None:
         connection.execute(f"DROP TRIGGER {trigger}")
     change(connection)
     for trigger in TRIGGERS:
-        connection.execute(ledger_file._SCHEMA[trigger])
+        connection.execute(ledger_schema.VERSIONS[2][trigger])
     connection.commit()
     connection.close()
 
@@ -79,7 +79,7 @@ def rewrite(path: Path, number: int, change: Callable[[dict[str, Any]], object])
     tamper(path, forge)
 
 
-@pytest.mark.parametrize("number", [1, 3, 5])
+@pytest.mark.parametrize("number", [1, 2, 4, 6])
 @pytest.mark.parametrize("column", ["body", "head"])
 def test_a_changed_byte_is_found_and_its_entry_named(path: Path, number: int, column: str) -> None:
     def flip(connection: sqlite3.Connection) -> None:
@@ -123,7 +123,7 @@ def test_a_cut_ledger_is_found_by_a_head_seen_before(path: Path) -> None:
         seen = ledger.head()
         ledger.verify(known_head=seen)
         ledger.verify(known_head=GENESIS)
-    tamper(path, lambda file: file.execute("DELETE FROM entries WHERE sequence = 5"))
+    tamper(path, lambda file: file.execute("DELETE FROM entries WHERE sequence = 6"))
     with (
         Ledger.open(path, clock=clock) as ledger,
         pytest.raises(IntegrityError, match="old backup"),
@@ -133,7 +133,7 @@ def test_a_cut_ledger_is_found_by_a_head_seen_before(path: Path) -> None:
 
 def test_an_open_ledger_notices_that_it_was_cut(path: Path) -> None:
     with Ledger.open(path, clock=clock) as ledger:
-        tamper(path, lambda file: file.execute("DELETE FROM entries WHERE sequence = 5"))
+        tamper(path, lambda file: file.execute("DELETE FROM entries WHERE sequence = 6"))
         with pytest.raises(IntegrityError, match="while it was open"):
             ledger.draw("fpb", "run-1", 3, 1, STEP, OPEN)
 
@@ -151,11 +151,11 @@ def forged_event(value: dict[str, Any]) -> None:
 
 
 def forged_schema(value: dict[str, Any]) -> None:
-    value["schema"] = "secure-fl.ledger-entry.v2"
+    value["schema"] = "secure-fl.ledger-entry.v3"
 
 
 def forged_number(value: dict[str, Any]) -> None:
-    value["sequence"] = 4
+    value["sequence"] = 5
 
 
 def forged_run(value: dict[str, Any]) -> None:
@@ -191,8 +191,8 @@ def forged_delta(value: dict[str, Any]) -> None:
 def test_a_well_chained_entry_that_this_version_would_not_write_is_refused(
     path: Path, forgery: Callable[[dict[str, Any]], None]
 ) -> None:
-    rewrite(path, 3, forgery)
-    with pytest.raises(IntegrityError, match=r"Entry [35] of the ledger"):
+    rewrite(path, 4, forgery)
+    with pytest.raises(IntegrityError, match=r"Entry [46] of the ledger"):
         reopened(path)
 
 
@@ -206,7 +206,7 @@ def test_bytes_that_are_no_entry_are_refused(body: bytes) -> None:
 
 def test_an_entry_in_another_spelling_is_refused(path: Path) -> None:
     body = reopened(path)[0].body()
-    for spelling in (b" " + body, body.replace(b":2,", b":2.0,"), body.replace(b"{", b"{ ", 1)):
+    for spelling in (b" " + body, body.replace(b":2,", b":2.0,", 1), body.replace(b"{", b"{ ", 1)):
         assert json.loads(spelling) == json.loads(body)
         with pytest.raises(IntegrityError, match="canonical"):
             Entry.parse(spelling)
@@ -217,8 +217,8 @@ def test_an_entry_in_another_spelling_is_refused(path: Path) -> None:
     [
         "UPDATE entries SET head = x'00'",
         "DELETE FROM entries",
-        "INSERT OR REPLACE INTO entries VALUES (5, x'00', x'00')",
-        "INSERT INTO entries VALUES (7, x'00', x'00')",
+        "INSERT OR REPLACE INTO entries VALUES (6, x'00', x'00')",
+        "INSERT INTO entries VALUES (8, x'00', x'00')",
     ],
 )
 def test_triggers_refuse_to_change_what_is_written(path: Path, statement: str) -> None:

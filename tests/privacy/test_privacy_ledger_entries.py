@@ -14,21 +14,23 @@ from crypto.errors import BudgetError, ConfigError, IntegrityError
 from crypto.secrets import SecretBytes
 from privacy.events import NoGuarantee, Relation, SubsampledGaussian, Unit
 from privacy.ledger_accounts import Accounts
-from privacy.ledger_entries import (
-    GENESIS,
-    Budget,
-    Draw,
-    Entry,
-    ExtractEntry,
-    Terms,
-    chained,
-    extracted,
-)
+from privacy.ledger_acts import Declaration
+from privacy.ledger_entries import Draw, Entry, EntrySchema, ExtractEntry, extracted
+from privacy.ledger_fields import GENESIS, chained
+from privacy.ledger_terms import Budget, Planned, Terms
 
 STEP = SubsampledGaussian(2.0, 0.1, 1)
 TERMS = Terms(Unit.RECORD, Relation.ADD_REMOVE, 1e-5)
-RESERVED = Entry(
+DECLARED = Declaration(
     sequence=1,
+    time="2026-03-01T00:00:00Z",
+    dataset="ward",
+    terms=TERMS,
+    composition=Planned(),
+    shares_people_with=(),
+)
+RESERVED = Entry(
+    sequence=2,
     time="2026-03-01T00:00:00Z",
     dataset="ward",
     version=bytes(32),
@@ -37,14 +39,14 @@ RESERVED = Entry(
     terms=TERMS,
     draw=None,
 )
-DRAWN = replace(RESERVED, sequence=2, event=STEP, draw=Draw(0, 0))
+DRAWN = replace(RESERVED, sequence=3, event=STEP, draw=Draw(0, 0))
 (EXTRACT,) = extracted([DRAWN], SecretBytes(bytes(16)))
 
 
 def after(*entries: Entry) -> Accounts:
-    """The accounts after `entries`, each of which may come."""
+    """The accounts after a declaration and `entries`, each of which may come."""
     accounts = Accounts()
-    for entry in entries:
+    for entry in (DECLARED, *entries):
         accounts.replay(entry.sequence, entry.body(), chained(accounts.head, entry.body()))
     return accounts
 
@@ -152,4 +154,10 @@ def test_a_mechanism_never_stands_in_for_another() -> None:
 
 def test_a_draw_without_a_reservation_is_refused() -> None:
     with pytest.raises(BudgetError, match="reserved nothing"):
-        Accounts().admit(DRAWN)
+        after().admit(DRAWN)
+
+
+def test_a_use_of_a_name_that_was_never_declared_is_refused() -> None:
+    with pytest.raises(ConfigError, match="never declared"):
+        Accounts().admit(replace(RESERVED, sequence=1))
+    Accounts().admit(replace(RESERVED, sequence=1, schema=EntrySchema.V1))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from crypto.errors import ConfigError, IntegrityError, SecureFLError
-from privacy import ledger_file
+from privacy import ledger_file, ledger_schema
 from privacy.ledger_file import LedgerFile, Row
 
 if TYPE_CHECKING:
@@ -43,7 +43,7 @@ def change(path: Path, *statements: str) -> None:
 def test_it_can_be_told_from_every_other_database(path: Path) -> None:
     header = path.read_bytes()[:100]
     assert header[68:72] == b"_LDG"  # the application's own number in SQLite's header
-    assert int.from_bytes(header[60:64]) == 1  # the version of the schema
+    assert int.from_bytes(header[60:64]) == 2  # the version of the schema
 
 
 def lost_freelist(path: Path) -> None:
@@ -55,7 +55,7 @@ def lost_freelist(path: Path) -> None:
 
 DAMAGE: dict[str, Callable[[Path], None]] = {
     "another program's": lambda path: change(path, "PRAGMA application_id = 7"),
-    "another version's": lambda path: change(path, "PRAGMA user_version = 2"),
+    "another version's": lambda path: change(path, "PRAGMA user_version = 3"),
     "without a trigger": lambda path: change(path, "DROP TRIGGER no_delete"),
     "a page is wrong": lost_freelist,
 }
@@ -97,7 +97,7 @@ def test_an_entry_that_is_no_bytes_is_named(path: Path, column: str) -> None:
         path,
         "DROP TRIGGER no_update",
         f"UPDATE entries SET {column} = 'x'",  # noqa: S608 - our own words
-        ledger_file._SCHEMA["no_update"],
+        ledger_schema.VERSIONS[2]["no_update"],
     )
     file = LedgerFile.open(path)
     with pytest.raises(IntegrityError, match=r"Entry 1 .* holds no bytes"):
@@ -159,7 +159,7 @@ def test_a_disk_that_refuses_is_said_to(
 ) -> None:
     path = tmp_path / "ledger.sqlite"
     if step == "sync":
-        monkeypatch.setattr(ledger_file, "_sync_folder", refuse)
+        monkeypatch.setattr(ledger_file, "sync_folder", refuse)
     else:
         monkeypatch.setattr(Path, step, refuse)
     with pytest.raises(ConfigError, match="No ledger can be kept"):
@@ -170,7 +170,7 @@ def test_what_could_not_be_made_whole_is_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "ledger.sqlite"
-    monkeypatch.setitem(ledger_file._SCHEMA, "broken", "CREATE NONSENSE")
+    monkeypatch.setattr(ledger_file, "statements_to", lambda _: ("CREATE NONSENSE",))
     with pytest.raises(SecureFLError):
         LedgerFile.open(path)
     assert list(tmp_path.iterdir()) == []
