@@ -142,7 +142,7 @@ def test_without_a_readable_ledger_a_head_has_to_show_that_it_is_the_newest(
     if state in {"empty", "begun anew"}:
         with Ledger.open(place.path, clock=clock) as ledger:
             if state == "begun anew":
-                ledger.declare("ward", OPEN)
+                ledger.reserve("ward", bytes(32), "run-9", steps(1), OPEN)
     with pytest.raises(IntegrityError, match=r"Nothing says whether|is older than"):
         place.restore()
     with pytest.raises(IntegrityError, match="is older than"):
