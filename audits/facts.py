@@ -22,18 +22,69 @@ from pydantic import (
 
 from audits.fact_types import (
     Count,
-    Delta,
     Epsilon,
     Facts,
     Fraction,
     Hex256,
     Line,
     Moment,
-    Positive,
     unreadable,
 )
+from audits.privacy_facts import (
+    CrossCheck,
+    DistributedPrivacyFacts,
+    GuaranteedFacts,
+    LedgerHead,
+    NoiseShareFacts,
+    NoPrivacyFacts,
+    Privacy,
+    RecordPrivacyFacts,
+    Selection,
+    SharedNoiseFacts,
+    SiteCharge,
+    SitePrivacyFacts,
+)
+from audits.report_warnings import ReportWarning
 from crypto.errors import IntegrityError
-from privacy.events import Relation, Unit
+
+__all__ = [
+    "Adversary",
+    "BaseModelFacts",
+    "CrossCheck",
+    "DataFacts",
+    "DigestFacts",
+    "DistributedPrivacyFacts",
+    "FederationFacts",
+    "GuaranteedFacts",
+    "HomomorphicSumFacts",
+    "LedgerHead",
+    "MaskedSumFacts",
+    "MethodFacts",
+    "NoPrivacyFacts",
+    "NoiseShareFacts",
+    "Outcome",
+    "PartyFacts",
+    "PlainSumFacts",
+    "Privacy",
+    "Protection",
+    "RecordPrivacyFacts",
+    "ReportFacts",
+    "ReportWarning",
+    "RoundFacts",
+    "RunFacts",
+    "ScoreFacts",
+    "ScrubbingFacts",
+    "Selection",
+    "Setting",
+    "SharedNoiseFacts",
+    "SiteCharge",
+    "SitePrivacyFacts",
+    "SoftwareVersion",
+    "Source",
+    "UtilityFacts",
+    "View",
+    "smallest_openable_sum",
+]
 
 
 class Outcome(StrEnum):
@@ -64,23 +115,6 @@ class Source(StrEnum):
     SITES_OWN = "sites-own"
     PUBLISHED = "published"
     GENERATED = "generated"
-
-
-class ReportWarning(StrEnum):
-    """What a reader must know before relying on the report. Texts are in `audits.wording`."""
-
-    NO_PRIVACY_GUARANTEE = "no-privacy-guarantee"
-    RUN_NOT_FINISHED = "run-not-finished"
-    EACH_UPDATE_REVEALED = "each-update-revealed"
-    ONE_SITE_AND_COORDINATOR_READ_ALL = "one-site-and-coordinator-read-all"
-    ONE_PROCESS_HELD_ALL_KEYS = "one-process-held-all-keys"
-    BUDGET_NOT_CARRIED = "budget-not-carried"
-    ROUNDS_REPEATED = "rounds-repeated"
-    SITE_LEFT_EARLY = "site-left-early"
-    SCRUBBING_OFF = "scrubbing-off"
-    NAMES_NOT_LOOKED_FOR = "names-not-looked-for"
-    UTILITY_MEASURED_ON_COMMON_SET = "utility-measured-on-common-set"
-    FLOATING_POINT_NOISE = "floating-point-noise"
 
 
 class SoftwareVersion(Facts):
@@ -205,85 +239,6 @@ Protection = Annotated[
 ]
 
 
-class SiteCharge(Facts):
-    """What one site's ledger charged for this run, as epsilons at the run's delta.
-
-    `reserved_epsilon`: the whole plan, set aside before the first round.
-    `drawn_epsilon`: the noise that was drawn, rounds repeated after a crash included.
-    `charged_epsilon`: the plan and every extra draw together; it is what this run cost.
-    `extra_draws`: rounds whose noise was drawn again after a crash.
-    `ledger_head`: digest of the ledger's last entry when the extract was made.
-    """
-
-    site: Line
-    reserved_epsilon: Epsilon
-    drawn_epsilon: Epsilon
-    charged_epsilon: Epsilon
-    extra_draws: Count
-    ledger_head: Hex256
-
-    @model_validator(mode="after")
-    def _charges_cover(self) -> Self:
-        # Each epsilon is its own numerical bound, so allow for the accountant's discretisation.
-        covered = self.charged_epsilon * 1.01 + 1e-6
-        if self.reserved_epsilon > covered or self.drawn_epsilon > covered:
-            raise ValueError("a site was charged less than it reserved or drew")
-        return self
-
-
-class CrossCheck(Facts):
-    """The plan's epsilon by an accountant that is not the one claimed."""
-
-    accountant: Line
-    epsilon: Epsilon
-
-
-class RecordPrivacyFacts(Facts):
-    """Differential privacy at each site, by DP-SGD on the site's own records.
-
-    `epsilon` is the whole plan's at `delta`, by `accountant`; `target_epsilon` is what the
-    configuration asked for, absent when it gave `noise_multiplier` itself. `clip` is the l2 norm
-    to which one unit's gradient is cut; the noise's standard deviation is `noise_multiplier`
-    times `clip`, added to a sum over a Poisson sample taken at `sampling_rate`, `steps` times.
-    """
-
-    mode: Literal["record"] = "record"
-    unit: Unit
-    relation: Relation
-    target_epsilon: Epsilon | None
-    epsilon: Epsilon
-    delta: Delta
-    noise_multiplier: Positive
-    clip: Positive
-    sampling_rate: Annotated[FiniteFloat, Field(gt=0.0, le=1.0)]
-    steps: Annotated[int, Field(ge=1)]
-    accountant: Line
-    cross_checks: tuple[CrossCheck, ...]
-    sites: Annotated[tuple[SiteCharge, ...], Field(min_length=1)]
-
-    @property
-    def highest_charge(self) -> float:
-        """The largest epsilon that any site was charged for this run: what the run promises."""
-        return max(charge.charged_epsilon for charge in self.sites)
-
-
-class LedgerHead(Facts):
-    """The digest of the last entry of one site's ledger."""
-
-    site: Line
-    ledger_head: Hex256
-
-
-class NoPrivacyFacts(Facts):
-    """No differential privacy: every site's ledger was charged without bound."""
-
-    mode: Literal["none"] = "none"
-    sites: tuple[LedgerHead, ...]
-
-
-Privacy = Annotated[RecordPrivacyFacts | NoPrivacyFacts, Field(discriminator="mode")]
-
-
 class ScoreFacts(Facts):
     """Scores on the common evaluation set, as fractions."""
 
@@ -307,13 +262,14 @@ class RoundFacts(Facts):
     """One finished round, counted from 1.
 
     `epsilon` is what the plan spends up to and with this round (None in mode none); `sites_in_sum`
-    are the sites whose updates the sum holds; `attempts` is more than 1 for a repeated round.
+    are the sites whose updates the sum holds; `attempts` is more than 1 for a repeated round;
+    `scores` is None after a round that was not scored.
     """
 
     round: Annotated[int, Field(ge=1)]
     sites_in_sum: Annotated[int, Field(ge=1)]
     attempts: Annotated[int, Field(ge=1)] = 1
-    scores: ScoreFacts
+    scores: ScoreFacts | None
     epsilon: Epsilon | None
     seconds: Annotated[FiniteFloat, Field(ge=0.0)]
 
@@ -405,6 +361,7 @@ class ReportFacts(Facts):
         ):
             raise ValueError("homomorphic sums do not hold against a malicious coordinator")
         self._check_rounds(len(sites))
+        self._check_shared_noise(len(sites))
         return self
 
     def _check_rounds(self, sites: int) -> None:
@@ -415,12 +372,30 @@ class ReportFacts(Facts):
             raise ValueError("more rounds than were planned")
         if finished != (self.run.outcome is Outcome.FINISHED):
             raise ValueError("the outcome does not fit the number of rounds")
-        guaranteed = isinstance(self.privacy, RecordPrivacyFacts)
+        if finished and self.rounds[-1].scores is None:
+            raise ValueError("the run is finished, and its last round was not scored")
+        guaranteed = isinstance(self.privacy, GuaranteedFacts)
         for entry in self.rounds:
             if (entry.epsilon is not None) != guaranteed:
                 raise ValueError(f"round {entry.round}: an epsilon is given if and only if private")
             if entry.sites_in_sum > sites:
                 raise ValueError(f"round {entry.round}: more sites in the sum than there are")
+
+    def _check_shared_noise(self, sites: int) -> None:
+        if not isinstance(self.privacy, SharedNoiseFacts):
+            return
+        masked = self.protection if isinstance(self.protection, MaskedSumFacts) else None
+        if masked is None:
+            raise ValueError("noise is shared, and updates were not masked")
+        shares = self.privacy.shares
+        if shares[0].cohort > sites:
+            raise ValueError("more sites shared the noise than there are")
+        least = min(entry.survivors for entry in shares)
+        if least < masked.threshold:
+            raise ValueError("more drop-outs are paid for than the threshold allows")
+        for entry in self.rounds:
+            if entry.sites_in_sum < least:
+                raise ValueError(f"round {entry.round}: a sum of too few shares of the noise")
 
     def sha256(self) -> str:
         """Return the SHA-256 of `to_json()` in hexadecimal."""
@@ -442,13 +417,7 @@ class ReportFacts(Facts):
 def _implied_warnings(info: ValidationInfo) -> set[ReportWarning]:
     """Return the warnings that follow from the facts validated so far; failed fields are absent."""
     implied = {ReportWarning.UTILITY_MEASURED_ON_COMMON_SET}
-    match info.data.get("privacy"):
-        case NoPrivacyFacts():
-            implied.add(ReportWarning.NO_PRIVACY_GUARANTEE)
-        case RecordPrivacyFacts(sites=charges):
-            implied.add(ReportWarning.FLOATING_POINT_NOISE)
-            if any(charge.extra_draws for charge in charges):
-                implied.add(ReportWarning.ROUNDS_REPEATED)
+    implied |= _warnings_of_privacy(info.data.get("privacy"), info.data.get("adversary"))
     if any(entry.attempts > 1 for entry in info.data.get("rounds", ())):
         implied.add(ReportWarning.ROUNDS_REPEATED)
     run = info.data.get("run")
@@ -460,6 +429,30 @@ def _implied_warnings(info: ValidationInfo) -> set[ReportWarning]:
             implied.add(ReportWarning.SCRUBBING_OFF)
         if "PERSON" not in entry.looked_for:
             implied.add(ReportWarning.NAMES_NOT_LOOKED_FOR)
+    return implied
+
+
+def _warnings_of_privacy(privacy: object, adversary: object) -> set[ReportWarning]:
+    if isinstance(privacy, NoPrivacyFacts):
+        return {ReportWarning.NO_PRIVACY_GUARANTEE}
+    if not isinstance(privacy, GuaranteedFacts):
+        return set()
+    implied = set()
+    if isinstance(privacy, SharedNoiseFacts):
+        implied.add(ReportWarning.HONEST_SITES_NEEDED)
+        if adversary is Adversary.SEMI_HONEST:
+            implied.add(ReportWarning.COORDINATOR_TRUSTED)
+    else:
+        implied.add(ReportWarning.FLOATING_POINT_NOISE)
+    if any(charge.extra_draws for charge in privacy.sites):
+        implied.add(ReportWarning.ROUNDS_REPEATED)
+    match privacy.selection:
+        case Selection.UNSTATED:
+            implied.add(ReportWarning.SELECTION_UNSTATED)
+        case Selection.UNCHARGED:
+            implied.add(ReportWarning.SELECTION_UNCHARGED)
+        case Selection.OTHER_DATA | Selection.CHARGED:
+            pass
     return implied
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from audits import numerals, wording
+from audits import numerals, trust, wording
 from audits.charts import (
     Axis,
     Bar,
@@ -23,10 +23,11 @@ from audits.charts import (
     nice_range,
     round_ticks,
 )
-from audits.facts import Outcome, RecordPrivacyFacts
+from audits.facts import GuaranteedFacts, Outcome, SharedNoiseFacts
+from audits.report_warnings import caution
 
 if TYPE_CHECKING:
-    from audits.facts import ReportFacts, RoundFacts, ScrubbingFacts
+    from audits.facts import ReportFacts, RoundFacts, ScoreFacts, ScrubbingFacts
     from audits.site_facts import SiteFacts
 
 _MOST_ROWS = 40
@@ -44,27 +45,31 @@ class _Coverage:
 def render_report(facts: ReportFacts) -> str:
     """Return the released report as one self-contained HTML page."""
     interval = _final_interval(facts)
-    private = isinstance(facts.privacy, RecordPrivacyFacts)
+    private = facts.privacy if isinstance(facts.privacy, GuaranteedFacts) else None
     return (
         _environment()
         .get_template("report.html.j2")
         .render(
             facts=facts,
             facts_sha256=facts.sha256(),
-            holds_against=wording.holds_against(facts) if private else "",
-            privacy_trust=wording.privacy_trust(facts) if private else "",
-            meaning=_meaning(facts),
+            promise="" if private is None else trust.promise(private),
+            holds_against="" if private is None else trust.holds_against(facts),
+            privacy_trust="" if private is None else trust.privacy_trust(facts),
+            meaning=() if private is None else wording.epsilon_sentences(private),
+            how_noised=() if private is None else wording.how_noised(private),
+            shares=private.shares if isinstance(private, SharedNoiseFacts) else (),
             bars=_bars(facts, interval),
             bars_text=_bars_text(facts, interval),
             utility=_utility(facts, interval),
             not_shown=wording.not_shown(facts),
-            trusts=wording.trusts(facts),
+            trusts=trust.trusts(facts),
             scrubbing=_grouped(facts.scrubbing),
             duration=numerals.duration((facts.run.ended - facts.run.started).total_seconds()),
             epsilon_chart=_epsilon_chart(facts),
             utility_chart=_utility_chart(facts),
             utility_caption=_utility_caption(facts),
             shown_rounds=_shown(facts.rounds),
+            unscored=any(row.scores is None for row in facts.rounds),
         )
     )
 
@@ -93,7 +98,7 @@ def _environment() -> Environment:
     environment.filters.update(
         adversary=wording.adversary_phrase,
         bound=numerals.bound,
-        caution=wording.caution,
+        caution=caution,
         date=numerals.date,
         duration=numerals.duration,
         entity=wording.entity_phrase,
@@ -102,6 +107,7 @@ def _environment() -> Environment:
         percent=numerals.percent,
         plain=numerals.plain,
         relation=wording.relation_phrase,
+        selection=wording.selection_sentence,
         stamp=numerals.stamp,
         significant=numerals.significant,
         source=wording.source_phrase,
@@ -112,29 +118,35 @@ def _environment() -> Environment:
     return environment
 
 
-def _meaning(facts: ReportFacts) -> tuple[str, ...]:
-    if isinstance(facts.privacy, RecordPrivacyFacts):
-        return wording.epsilon_sentences(facts.privacy)
-    return ()
+def _last_scored(facts: ReportFacts) -> tuple[RoundFacts, ScoreFacts] | None:
+    """Return the last round that was scored, if there is one, with its scores."""
+    scored = _scored(facts.rounds)
+    return scored[-1] if scored else None
+
+
+def _scored(rounds: tuple[RoundFacts, ...]) -> tuple[tuple[RoundFacts, ScoreFacts], ...]:
+    return tuple((row, row.scores) for row in rounds if row.scores is not None)
 
 
 def _final_interval(facts: ReportFacts) -> tuple[float, float] | None:
-    """Return the 95 % interval of the final accuracy; None before the first round is finished."""
-    if not facts.rounds:
+    """Return the 95 % interval of the last measured accuracy; None before a round was scored."""
+    last = _last_scored(facts)
+    if last is None:
         return None
-    accuracy = facts.rounds[-1].scores.accuracy
-    return numerals.wilson_interval(accuracy, facts.data.evaluation_records)
+    return numerals.wilson_interval(last[1].accuracy, facts.data.evaluation_records)
 
 
 def _utility(facts: ReportFacts, interval: tuple[float, float] | None) -> str:
-    if interval is None:
+    last = _last_scored(facts)
+    if last is None or interval is None:
         return ""
-    accuracy = facts.rounds[-1].scores.accuracy
-    return wording.utility_sentence(accuracy, interval[0], facts.utility.majority_accuracy)
+    majority = facts.utility.majority_accuracy
+    return wording.utility_sentence(last[1].accuracy, interval[0], majority)
 
 
 def _bars(facts: ReportFacts, interval: tuple[float, float] | None) -> tuple[Bar, ...]:
-    if interval is None:
+    last = _last_scored(facts)
+    if last is None or interval is None:
         return ()
     majority = facts.utility.majority_accuracy
     bars = [
@@ -145,15 +157,16 @@ def _bars(facts: ReportFacts, interval: tuple[float, float] | None) -> tuple[Bar
         bars.append(
             Bar("Before the first round", before, numerals.percent(before), None, None, main=False)
         )
-    accuracy = facts.rounds[-1].scores.accuracy
-    bars.append(Bar("The final model", accuracy, numerals.percent(accuracy), *interval, main=True))
+    row, scores = last
+    label = numerals.percent(scores.accuracy)
+    bars.append(Bar(_model_name(facts, row), scores.accuracy, label, *interval, main=True))
     return tuple(bars)
 
 
-def _model_name(facts: ReportFacts) -> str:
+def _model_name(facts: ReportFacts, scored: RoundFacts) -> str:
     if facts.run.outcome is Outcome.FINISHED:
         return "The final model"
-    return f"After round {len(facts.rounds)}"
+    return f"After round {scored.round}"
 
 
 def _bars_text(facts: ReportFacts, interval: tuple[float, float] | None) -> str:
@@ -170,7 +183,7 @@ def _rounds_axis(rounds: int) -> Axis:
 
 
 def _epsilon_chart(facts: ReportFacts) -> LineChart | None:
-    if not isinstance(facts.privacy, RecordPrivacyFacts):
+    if not isinstance(facts.privacy, GuaranteedFacts):
         return None
     spent = [(0.0, 0.0)]
     spent += [(float(row.round), row.epsilon) for row in facts.rounds if row.epsilon is not None]
@@ -211,10 +224,11 @@ def _value_ticks(low: float, high: float, step: float) -> tuple[float, ...]:
 
 
 def _utility_chart(facts: ReportFacts) -> LineChart | None:
-    if not facts.rounds:
+    scored = _scored(facts.rounds)
+    if not scored:
         return None
-    accuracy = [(float(row.round), row.scores.accuracy) for row in facts.rounds]
-    macro = [(float(row.round), row.scores.macro_f1) for row in facts.rounds]
+    accuracy = [(float(row.round), scores.accuracy) for row, scores in scored]
+    macro = [(float(row.round), scores.macro_f1) for row, scores in scored]
     if facts.utility.before is not None:
         accuracy.insert(0, (0.0, facts.utility.before.accuracy))
         macro.insert(0, (0.0, facts.utility.before.macro_f1))
@@ -225,7 +239,7 @@ def _utility_chart(facts: ReportFacts) -> LineChart | None:
     return line_chart(
         "utility-lines",
         "Accuracy and macro F1 over the rounds, beside the most frequent label",
-        f"After round {len(facts.rounds)} the accuracy is {numerals.percent(final)} and macro F1 "
+        f"After round {scored[-1][0].round} the accuracy is {numerals.percent(final)} and macro F1 "
         f"{numerals.percent(final_macro)}; the most frequent label reaches an accuracy of "
         f"{numerals.percent(majority)}.",
         x=_rounds_axis(facts.run.planned_rounds),
@@ -257,7 +271,7 @@ def _utility_chart(facts: ReportFacts) -> LineChart | None:
 
 def _utility_range(facts: ReportFacts) -> tuple[float, float, float]:
     """Return the shown range of scores: all of them, a tenth at least, marked at whole percents."""
-    scores = [row.scores for row in facts.rounds]
+    scores = [scores for _, scores in _scored(facts.rounds)]
     if facts.utility.before is not None:
         scores.append(facts.utility.before)
     values = [facts.utility.majority_accuracy]
@@ -270,19 +284,27 @@ def _utility_range(facts: ReportFacts) -> tuple[float, float, float]:
 
 
 def _utility_caption(facts: ReportFacts) -> str:
-    if not facts.rounds:
+    scored = _scored(facts.rounds)
+    if not scored:
         return ""
     low, high, _ = _utility_range(facts)
+    when = "each round" if len(scored) == len(facts.rounds) else "each round that was scored"
     return (
-        "Scores on the common evaluation set after each round. The scale shows "
+        f"Scores on the common evaluation set after {when}. The scale shows "
         f"{numerals.percent(low, places=0)} to {numerals.percent(high, places=0)}."
     )
 
 
 def _shown(rounds: tuple[RoundFacts, ...]) -> tuple[RoundFacts, ...]:
-    """Return the rounds that the table shows: all, or evenly many with the last."""
-    every = -(-len(rounds) // _MOST_ROWS)
-    return tuple(row for row in rounds if row.round % every == 0 or row.round == len(rounds))
+    """Return the rounds that the table shows: all, or evenly many that were scored, and the last.
+
+    Rounds without scores are left out first.
+    """
+    if len(rounds) <= _MOST_ROWS:
+        return rounds
+    scored = tuple(row for row in rounds[:-1] if row.scores is not None)
+    every = -(-(len(scored) + 1) // _MOST_ROWS)
+    return (*scored[every - 1 :: every], rounds[-1])
 
 
 def _grouped(scrubbing: tuple[ScrubbingFacts, ...]) -> tuple[_Coverage, ...]:

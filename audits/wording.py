@@ -7,108 +7,21 @@ holds, on what it depends, and what follows when that is not so.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 
 from audits.facts import (
     Adversary,
-    HomomorphicSumFacts,
-    MaskedSumFacts,
+    DistributedPrivacyFacts,
+    GuaranteedFacts,
     RecordPrivacyFacts,
     ReportFacts,
-    ReportWarning,
+    Selection,
+    SharedNoiseFacts,
+    SitePrivacyFacts,
     Source,
     View,
-    smallest_openable_sum,
 )
-from audits.numerals import GAP, bound, decimal, percent_up, thousands
+from audits.numerals import GAP, bound, decimal, percent_up, plain, significant, thousands
 from privacy.events import Relation, Unit
-
-
-@dataclass(frozen=True)
-class Caution:
-    """A warning as the page shows it: a short title, and what it means."""
-
-    title: str
-    text: str
-
-
-@dataclass(frozen=True)
-class Trust:
-    """One thing that somebody is trusted to do, and what follows when they do not."""
-
-    who: str
-    what: str
-    otherwise: str
-
-
-_CAUTIONS = {
-    ReportWarning.NO_PRIVACY_GUARANTEE: Caution(
-        "No privacy guarantee",
-        "No noise was added and no bound holds. What was sent, and the final model, may reveal "
-        "single training records. Treat the model as confidential as the records themselves.",
-    ),
-    ReportWarning.RUN_NOT_FINISHED: Caution(
-        "The run did not finish",
-        "It stopped before its last planned round. The ledgers keep the charge for the whole "
-        "plan: stopping early returns nothing.",
-    ),
-    ReportWarning.EACH_UPDATE_REVEALED: Caution(
-        "The coordinator read every site's update separately",
-        "Updates were not masked. Whatever protection the updates themselves carry (see the "
-        "privacy label) is the only protection they had.",
-    ),
-    ReportWarning.ONE_SITE_AND_COORDINATOR_READ_ALL: Caution(
-        "One site and the coordinator together could read every update",
-        "Updates were encrypted under one key that every site holds. The coordinator, which had "
-        "the encrypted updates, had no key. If it pooled them with any single site, or passed one "
-        "site's update off as the sum, single updates became known. Masked sums need no such trust "
-        "in each single site.",
-    ),
-    ReportWarning.ONE_PROCESS_HELD_ALL_KEYS: Caution(
-        "One process held all keys",
-        "The parties were simulated together on one computer, which saw every site's records and "
-        "secrets. The cryptography ran as in a deployment, but protected nobody from whoever "
-        "controlled that computer. This run shows how the method works, not that parties were "
-        "kept apart.",
-    ),
-    ReportWarning.BUDGET_NOT_CARRIED: Caution(
-        "The privacy budget was not carried",
-        "The ledgers began empty and are not kept for later runs. What earlier or later runs "
-        "spend on the same records is not added to the bound in this report.",
-    ),
-    ReportWarning.ROUNDS_REPEATED: Caution(
-        "Rounds were repeated",
-        "At least one round was attempted again after an interruption. Where noise was drawn "
-        "twice, the ledger charged it twice, and the bound on page one includes it.",
-    ),
-    ReportWarning.SITE_LEFT_EARLY: Caution(
-        "A site left before the end",
-        "At least one site took part and sent no extract of its ledger. What is stated of its "
-        "charge follows from the messages that it signed; noise that it drew and never sent is "
-        "charged in its own ledger and not seen here.",
-    ),
-    ReportWarning.SCRUBBING_OFF: Caution(
-        "Records were not scrubbed at every site",
-        "At least one site trained on records in which no personal data was looked for.",
-    ),
-    ReportWarning.NAMES_NOT_LOOKED_FOR: Caution(
-        "Names of people were not looked for",
-        "At least one site did not search its records for names. Names that stand in the records "
-        "were trained on.",
-    ),
-    ReportWarning.UTILITY_MEASURED_ON_COMMON_SET: Caution(
-        "Utility was measured on a common evaluation set",
-        "The scores come from records that the whole consortium holds, measured by the "
-        "coordinator. They say nothing about how the model does on any one site's own records. "
-        "The evaluation records themselves are not protected by the privacy bound.",
-    ),
-    ReportWarning.FLOATING_POINT_NOISE: Caution(
-        "Noise was computed with floating-point numbers",
-        "The bound is proved for exact arithmetic. Noise made with a computer's rounded numbers "
-        "departs from it slightly; a known attack on such noise (Mironov, 2012) is made harder "
-        "here, not impossible.",
-    ),
-}
 
 _NEARLY_CERTAIN = 0.9999
 _THREE_DIGITS = 100.0
@@ -147,6 +60,18 @@ _SOURCES = {
     Source.GENERATED: "Made by a program. No real person's data was used.",
 }
 
+_SELECTIONS = {
+    Selection.UNSTATED: "It is not declared how clip, rates, rounds and the other settings were "
+    "chosen.",
+    Selection.OTHER_DATA: "Clip, rates, rounds and the other settings were fixed beforehand, or "
+    "tried out on other records. The configuration declares so; nothing here can check it.",
+    Selection.CHARGED: "Clip, rates, rounds and the other settings were tried out on these "
+    "records, in earlier runs that the sites' ledgers charged on top of this one. The "
+    "configuration declares so; nothing here can check it.",
+    Selection.UNCHARGED: "Clip, rates, rounds and the other settings were tried out on these "
+    "records, as the configuration declares, and no ledger was charged for it.",
+}
+
 # Presidio's entity names, in words.
 _ENTITIES = {
     "CREDIT_CARD": "Payment card numbers",
@@ -169,11 +94,6 @@ _ENTITIES = {
     "US_SSN": "US social security numbers",
     "UK_NHS": "UK NHS numbers",
 }
-
-
-def caution(warning: ReportWarning) -> Caution:
-    """Return the words of a warning."""
-    return _CAUTIONS[warning]
 
 
 def unit_phrase(unit: Unit) -> str:
@@ -201,13 +121,18 @@ def source_phrase(source: Source) -> str:
     return _SOURCES[source]
 
 
+def selection_sentence(selection: Selection) -> str:
+    """Return how the settings were chosen, as the configuration declares it."""
+    return _SELECTIONS[selection]
+
+
 def entity_phrase(entity: str) -> str:
     """Return an entity in words, with the scrubber's own name where there are words for it."""
     words = _ENTITIES.get(entity)
     return entity if words is None else f"{words} [{entity}]"
 
 
-def epsilon_sentences(privacy: RecordPrivacyFacts) -> tuple[str, str]:
+def epsilon_sentences(privacy: GuaranteedFacts) -> tuple[str, str]:
     """Return what epsilon means: the bound on probabilities, and the same for an even guess.
 
     The first is the definition of (epsilon, delta)-differential privacy, P(S) <= e^epsilon P'(S) +
@@ -216,10 +141,14 @@ def epsilon_sentences(privacy: RecordPrivacyFacts) -> tuple[str, str]:
     Viswanath 2015, theorem 2.1).
     """
     epsilon = privacy.highest_charge
-    unit = unit_phrase(privacy.unit)
+    seen = (
+        "the sums that were opened"
+        if isinstance(privacy, SharedNoiseFacts)
+        else "what left the sites"
+    )
     definition = (
-        f"Take any conclusion that an observer could draw from what left the sites. With {unit} "
-        f"in the data it is at most {_factor(epsilon)} times as likely as "
+        f"Take any conclusion that an observer could draw from {seen}. With {_present(privacy)} "
+        f"it is at most {_factor(epsilon)} times as likely as "
         f"{_other_run(privacy.relation)} (e to the power of epsilon), plus a probability of at "
         f"most {one_in(privacy.delta)} (delta); and the same the other way round."
     )
@@ -232,6 +161,79 @@ def epsilon_sentences(privacy: RecordPrivacyFacts) -> tuple[str, str]:
     return definition, example
 
 
+def _present(privacy: GuaranteedFacts) -> str:
+    unit = unit_phrase(privacy.unit)
+    if privacy.relation is Relation.ZERO_OUT:
+        return f"the contribution of {unit} in them"
+    return f"{unit} in the data"
+
+
+def how_noised(privacy: GuaranteedFacts) -> tuple[str, ...]:
+    """Return what was sampled, clipped and noised, a paragraph each."""
+    match privacy:
+        case RecordPrivacyFacts():
+            return (_of_own_noise(privacy),)
+        case DistributedPrivacyFacts():
+            return (_of_shared_steps(privacy), *_of_shared_noise(privacy))
+        case SitePrivacyFacts():
+            return (_of_whole_sites(privacy), *_of_shared_noise(privacy))
+        case _:
+            raise ValueError(f"there are no words for mode {privacy.mode}")
+
+
+def _of_own_noise(privacy: RecordPrivacyFacts) -> str:
+    return (
+        f"Every site trained on its own records in {thousands(privacy.steps)} steps. In each step "
+        f"{_by_chance(privacy.unit, privacy.sampling_rate)}; the gradient of "
+        f"{unit_phrase(privacy.unit)} was cut to a length of at most {plain(privacy.clip)}; and "
+        "normally distributed noise was added to their sum, with a standard deviation of "
+        f"{significant(privacy.noise_multiplier)} times that length. The noise came from the "
+        "random generator of the site's operating system and was added before anything left the "
+        "site."
+    )
+
+
+def _of_shared_steps(privacy: DistributedPrivacyFacts) -> str:
+    return (
+        "Every round was one step over the records of all sites together, "
+        f"{thousands(privacy.steps)} in all. In each step "
+        f"{_by_chance(privacy.unit, privacy.sampling_rate)}; the gradient of "
+        f"{unit_phrase(privacy.unit)} was cut to a length of at most {plain(privacy.clip)}; and "
+        "each site sent the sum of its own, with its share of the noise, under a mask."
+    )
+
+
+def _of_whole_sites(privacy: SitePrivacyFacts) -> str:
+    return (
+        f"In each of {thousands(privacy.steps)} rounds every site trained on its own records, cut "
+        "the whole change of the model to a length of at most "
+        f"{plain(privacy.clip)}, and sent it, with its share of the noise, under a mask. Nothing "
+        "was left to chance but the noise: every site counted in every round that it took part "
+        "in, and that it took part is no secret."
+    )
+
+
+def _by_chance(unit: Unit, rate: float) -> str:
+    whole = "" if unit is Unit.RECORD else ", with all of its records at a site together,"
+    return f"every {unit.value}{whole} took part by chance, with probability {plain(rate)}"
+
+
+def _of_shared_noise(privacy: SharedNoiseFacts) -> tuple[str, str]:
+    sigma = significant(privacy.noise_multiplier)
+    noise = (
+        "The noise is discrete Gaussian. What the honest sites in a sum add has together a "
+        f"standard deviation of at least {sigma} times the most by which one {privacy.unit.value} "
+        "can move the sum: that length, and what rounding to the grid of the sums can add to it. "
+        "Every participant knows its own noise, so against it only the noise of the others counts. "
+        "Who may be missing, or may tell what it drew, is paid for in advance: each site adds more."
+    )
+    exact = (
+        "The noise is drawn and added as whole numbers, without any rounding. The clipping and "
+        "summing before it uses floating-point numbers, whose last digits the bound does not count."
+    )
+    return noise, exact
+
+
 def _worst_guess(epsilon: float, delta: float) -> str:
     shrunk = math.exp(-epsilon)  # e^-epsilon, since e^epsilon may not fit a float
     right = (1.0 + delta * shrunk) / (1.0 + shrunk)
@@ -240,7 +242,7 @@ def _worst_guess(epsilon: float, delta: float) -> str:
     return percent_up(right, places=2)
 
 
-def _question(privacy: RecordPrivacyFacts) -> str:
+def _question(privacy: GuaranteedFacts) -> str:
     unit = unit_phrase(privacy.unit)
     match privacy.relation:
         case Relation.ADD_REMOVE:
@@ -274,137 +276,11 @@ def one_in(delta: float) -> str:
     return f"1 in {thousands(math.floor(1.0 / delta + 1e-6))}"
 
 
-def holds_against(facts: ReportFacts) -> str:
-    """Return against whom the differential privacy bound holds."""
-    if ReportWarning.ONE_PROCESS_HELD_ALL_KEYS in facts.warnings:
-        return (
-            "anybody who sees what the sites sent or the final model; not against whoever "
-            "controlled the one computer that ran this simulation"
-        )
-    return "everybody outside the site: the coordinator, the other sites, users of the model"
-
-
-def privacy_trust(facts: ReportFacts) -> str:
-    """Return, for page one, whom the privacy bound depends on."""
-    if ReportWarning.ONE_PROCESS_HELD_ALL_KEYS in facts.warnings:
-        return "whoever controlled the one computer that ran this simulation"
-    return "for a site's records: that site's own computer and this software; no other party"
-
-
-def trusts(facts: ReportFacts) -> tuple[Trust, ...]:
-    """Return who must be trusted and for what, most far-reaching first."""
-    private = isinstance(facts.privacy, RecordPrivacyFacts)
-    rest = (
-        "The privacy bound still holds: every update already carries its site's own noise."
-        if private
-        else "Nothing else protects the records."
-    )
-    rows: list[Trust] = []
-    if ReportWarning.ONE_PROCESS_HELD_ALL_KEYS in facts.warnings:
-        rows.append(
-            Trust(
-                "Whoever controlled the computer of this simulation",
-                "Not to look at any party's records, keys or updates.",
-                "Everything could be read. Nothing below held against them.",
-            )
-        )
-    if private:
-        rows.append(
-            Trust(
-                "Each site, for its own records",
-                "To run this software unaltered, so that noise is added before anything leaves.",
-                "Its own records lose the bound; the other sites' records keep theirs.",
-            )
-        )
-    rows += _coordinator_trust(facts, rest)
-    rows += [
-        Trust(
-            "Every site",
-            "Not to send harmful updates that stay within the allowed range.",
-            "The model may be worse or biased. Nobody else's records are exposed.",
-        ),
-        Trust(
-            "The holder of the consortium's root key",
-            "To put only genuine sites on the signed roster.",
-            f"{_false_sites(facts)} {rest}",
-        ),
-    ]
-    return tuple(rows)
-
-
-def _false_sites(facts: ReportFacts) -> str:
-    if isinstance(facts.protection, HomomorphicSumFacts):
-        return "A single false site, with the coordinator, could read every update."
-    return "False sites could join and, in sufficient number, unmask honest ones."
-
-
-def _coordinator_trust(facts: ReportFacts, rest: str) -> list[Trust]:
-    sites = len(facts.federation.sites)
-    rows = []
-    if isinstance(facts.protection, MaskedSumFacts):
-        threshold = facts.protection.threshold
-        if facts.adversary is Adversary.SEMI_HONEST:
-            fewest = smallest_openable_sum(sites, threshold)
-            rows.append(
-                Trust(
-                    "The coordinator",
-                    "To follow the protocol and show all sites the same list of survivors "
-                    "(the semi-honest setting).",
-                    f"By showing different lists it could open a sum over {fewest} of the {sites} "
-                    f"sites, never fewer on its own. {rest}",
-                )
-            )
-        rows.append(
-            Trust(
-                _accomplices(min(threshold, sites - 1)),
-                "Not to pool their secrets with the coordinator's records.",
-                f"Together they could unmask another site's update. {rest}",
-            )
-        )
-    elif isinstance(facts.protection, HomomorphicSumFacts):
-        rows += [
-            Trust(
-                "Every single site",
-                "Not to share the key of the sums with the coordinator, nor to lose it to anybody "
-                "who has the encrypted updates.",
-                f"One such site is enough: every site's update becomes known. {rest}",
-            ),
-            Trust(
-                "The coordinator",
-                "To follow the protocol and hand the sites the sum of all survivors (the "
-                "semi-honest setting).",
-                "It could hand them one site's encrypted update as the sum, and nothing would "
-                f"show it: all sites would read that update. {rest}",
-            ),
-        ]
-    else:
-        rows.append(
-            Trust(
-                "The coordinator",
-                "To keep every site's update confidential: it read each one.",
-                f"Single sites' updates become known. {rest}",
-            )
-        )
-    rows.append(
-        Trust(
-            "The coordinator",
-            "To report the scores as measured.",
-            "The utility in this report may be wrong. Records are not affected.",
-        )
-    )
-    return rows
-
-
-def _accomplices(count: int) -> str:
-    """Return how many sites could unmask another: t hold its mask secret, all others subtract."""
-    return "Every other site" if count <= 1 else f"Any {count} sites"
-
-
 def not_shown(facts: ReportFacts) -> tuple[str, ...]:
     """Return, for page one, what a reader must not conclude from the report."""
     points: list[str] = []
     privacy = facts.privacy
-    if isinstance(privacy, RecordPrivacyFacts):
+    if isinstance(privacy, GuaranteedFacts):
         points.append(
             "How much leaks in fact. The bound is calculated from the settings; no attack on the "
             "model was tried for this report."
@@ -434,10 +310,17 @@ def _repeated_unit(unit: Unit) -> str:
                 "A bound for a person. It is for one record: a person with k records, at one site "
                 "or several, is protected by k times the epsilon, with a larger delta."
             )
-        case Unit.PATIENT | Unit.USER | Unit.ACCOUNT | Unit.SITE:
+        case Unit.PATIENT | Unit.USER | Unit.ACCOUNT:
             return (
-                "A bound over several sites. Whoever has records at k sites is protected by k "
-                "times the epsilon, with a larger delta."
+                "A bound over several sites. Whoever has records at k sites spends at each of "
+                "them, and is protected by k times the epsilon, with a larger delta."
+            )
+        case Unit.SITE:
+            return (
+                "The same bound for a record or a person. It compares a site's contribution with "
+                "zero; a record that changes the contribution is protected by up to twice the "
+                "epsilon, and a person with records at k sites by up to 2k times, with a larger "
+                "delta."
             )
 
 

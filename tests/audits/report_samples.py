@@ -11,14 +11,17 @@ from audits.facts import (
     CrossCheck,
     DataFacts,
     DigestFacts,
+    DistributedPrivacyFacts,
     FederationFacts,
     HomomorphicSumFacts,
     LedgerHead,
     MaskedSumFacts,
     MethodFacts,
+    NoiseShareFacts,
     NoPrivacyFacts,
     Outcome,
     PartyFacts,
+    Privacy,
     RecordPrivacyFacts,
     ReportFacts,
     ReportWarning,
@@ -26,8 +29,10 @@ from audits.facts import (
     RunFacts,
     ScoreFacts,
     ScrubbingFacts,
+    Selection,
     Setting,
     SiteCharge,
+    SitePrivacyFacts,
     SoftwareVersion,
     Source,
     UtilityFacts,
@@ -56,7 +61,25 @@ def run(rounds: int = 8, planned: int = 8, name: str = "finance-demo") -> RunFac
     )
 
 
-def record_privacy(sites: tuple[str, ...] = SITES, extra: int = 0) -> RecordPrivacyFacts:
+def charges(sites: tuple[str, ...] = SITES, extra: int = 0) -> tuple[SiteCharge, ...]:
+    return tuple(
+        SiteCharge(
+            site=site,
+            reserved_epsilon=7.9968,
+            drawn_epsilon=7.9968 if not (extra and index == 0) else 8.4213,
+            charged_epsilon=7.9968 if not (extra and index == 0) else 8.4213,
+            extra_draws=extra if index == 0 else 0,
+            ledger_head=digest(f"head {site}"),
+        )
+        for index, site in enumerate(sites)
+    )
+
+
+def record_privacy(
+    sites: tuple[str, ...] = SITES,
+    extra: int = 0,
+    selection: Selection = Selection.OTHER_DATA,
+) -> RecordPrivacyFacts:
     return RecordPrivacyFacts(
         unit=Unit.RECORD,
         relation=Relation.ADD_REMOVE,
@@ -72,17 +95,60 @@ def record_privacy(sites: tuple[str, ...] = SITES, extra: int = 0) -> RecordPriv
             CrossCheck(accountant="dp-accounting 0.6.0, Renyi", epsilon=8.9121),
             CrossCheck(accountant="Opacus 1.6.0, PRV", epsilon=7.9841),
         ),
-        sites=tuple(
-            SiteCharge(
-                site=site,
-                reserved_epsilon=7.9968,
-                drawn_epsilon=7.9968 if not (extra and index == 0) else 8.4213,
-                charged_epsilon=7.9968 if not (extra and index == 0) else 8.4213,
-                extra_draws=extra if index == 0 else 0,
-                ledger_head=digest(f"head {site}"),
-            )
-            for index, site in enumerate(sites)
-        ),
+        selection=selection,
+        sites=charges(sites, extra),
+    )
+
+
+ACCOUNTANT = "Renyi bound of sums of discrete Gaussians"
+APPROXIMATION = CrossCheck(
+    accountant="dp-accounting PLD of one continuous Gaussian", epsilon=7.1213, approximation=True
+)
+SHARES = (NoiseShareFacts(cohort=4, drop_outs=1, colluders=1),)
+
+
+def distributed_privacy(
+    unit: Unit = Unit.PATIENT,
+    shares: tuple[NoiseShareFacts, ...] = SHARES,
+    selection: Selection = Selection.OTHER_DATA,
+) -> DistributedPrivacyFacts:
+    return DistributedPrivacyFacts(
+        unit=unit,
+        relation=Relation.ADD_REMOVE,
+        target_epsilon=8.0,
+        epsilon=7.9968,
+        delta=1e-5,
+        noise_multiplier=0.91827,
+        clip=1.5,
+        sampling_rate=0.05,
+        steps=8,
+        accountant=ACCOUNTANT,
+        cross_checks=(APPROXIMATION,),
+        selection=selection,
+        sites=charges(),
+        shares=shares,
+    )
+
+
+def site_privacy(shares: tuple[NoiseShareFacts, ...] = SHARES) -> SitePrivacyFacts:
+    return SitePrivacyFacts(
+        target_epsilon=None,
+        epsilon=7.9968,
+        delta=1e-5,
+        noise_multiplier=1.4142,
+        clip=0.5,
+        steps=8,
+        accountant=ACCOUNTANT,
+        cross_checks=(APPROXIMATION,),
+        selection=Selection.CHARGED,
+        sites=charges(),
+        shares=shares,
+    )
+
+
+def no_privacy(sites: tuple[str, ...] = SITES) -> NoPrivacyFacts:
+    return NoPrivacyFacts(
+        sites=tuple(LedgerHead(site=site, ledger_head=digest(site)) for site in sites)
     )
 
 
@@ -92,7 +158,10 @@ def homomorphic_sum(threshold: int = 3) -> HomomorphicSumFacts:
     )
 
 
-def rounds(finished: int = 8, planned: int = 8, *, private: bool = True) -> tuple[RoundFacts, ...]:
+def rounds(
+    finished: int = 8, planned: int = 8, *, private: bool = True, every: int = 1
+) -> tuple[RoundFacts, ...]:
+    """Rounds of which every so many, and the last that was planned, were scored."""
     return tuple(
         RoundFacts(
             round=number,
@@ -101,7 +170,9 @@ def rounds(finished: int = 8, planned: int = 8, *, private: bool = True) -> tupl
                 accuracy=0.757 - 0.16 * 0.6**number,
                 macro_f1=0.668 - 0.41 * 0.62**number,
                 weighted_f1=0.742 - 0.28 * 0.6**number,
-            ),
+            )
+            if number % every == 0 or number == planned
+            else None,
             epsilon=7.9968 * (number / planned) ** 0.45 if private else None,
             seconds=17.4 + number % 3,
         )
@@ -115,6 +186,9 @@ def report(  # noqa: PLR0913 - each test varies one thing
     planned: int = 8,
     private: bool = True,
     extra: int = 0,
+    privacy: Privacy | None = None,
+    adversary: Adversary = Adversary.SEMI_HONEST,
+    every: int = 1,
     name: str = "finance-demo",
     sites: tuple[str, ...] = SITES,
     dataset: str = "Generated financial sentences",
@@ -157,17 +231,13 @@ def report(  # noqa: PLR0913 - each test varies one thing
             sites=tuple(PartyFacts(name=site, key_fingerprint=digest(site)) for site in sites),
         ),
         protection=MaskedSumFacts(cipher_suite="x25519-hkdf-sha256-aes256ctr-z32", threshold=3),
-        adversary=Adversary.SEMI_HONEST,
-        privacy=record_privacy(sites, extra)
-        if private
-        else NoPrivacyFacts(
-            sites=tuple(LedgerHead(site=site, ledger_head=digest(site)) for site in sites)
-        ),
+        adversary=adversary,
+        privacy=privacy or (record_privacy(sites, extra) if private else no_privacy(sites)),
         utility=UtilityFacts(
             majority_accuracy=0.602,
             before=ScoreFacts(accuracy=0.281, macro_f1=0.146, weighted_f1=0.123),
         ),
-        rounds=rounds(finished, planned, private=private),
+        rounds=rounds(finished, planned, private=private, every=every),
         scrubbing=tuple(
             ScrubbingFacts(
                 site=site, looked_for=LOOKED_FOR, not_looked_for=("PERSON", "LOCATION", "X_NEW")

@@ -13,9 +13,21 @@ import pytest
 import report_samples as samples
 
 from audits import report as report_module
-from audits import wording
-from audits.facts import Adversary, PlainSumFacts, ReportFacts, ReportWarning, Source, View
+from audits import trust, wording
+from audits.facts import (
+    Adversary,
+    MaskedSumFacts,
+    NoiseShareFacts,
+    PlainSumFacts,
+    ReportFacts,
+    ReportWarning,
+    Selection,
+    Source,
+    View,
+    smallest_openable_sum,
+)
 from audits.report import render_report, render_site_report
+from audits.report_warnings import caution
 from privacy.events import Relation, Unit
 
 if TYPE_CHECKING:
@@ -29,10 +41,17 @@ code pre figure figcaption table caption thead tbody tr th td
 """
 ELEMENTS = DRAWING.union(WORDS.split())
 
+DISTRIBUTED = samples.distributed_privacy()
+WHOLE_SITES = samples.site_privacy()
+
 PAGES: dict[str, Callable[[], str]] = {
     "private": lambda: render_report(samples.report()),
     "deployed": lambda: render_report(samples.report(warnings=())),
     "none": lambda: render_report(samples.report(private=False)),
+    "distributed": lambda: render_report(samples.report(privacy=DISTRIBUTED, warnings=())),
+    "whole-sites": lambda: render_report(samples.report(privacy=WHOLE_SITES, warnings=())),
+    "few-scores": lambda: render_report(samples.report(finished=90, planned=100, every=7)),
+    "no-scores": lambda: render_report(samples.report(finished=2, planned=100, every=7)),
     "partial": lambda: render_report(samples.report(finished=60, planned=100, extra=2)),
     "no-round": lambda: render_report(samples.report(finished=0)),
     "one-round": lambda: render_report(samples.report(finished=1, planned=1)),
@@ -184,7 +203,7 @@ def test_every_warning_stands_on_page_one_and_is_explained() -> None:
     front = root.find(".//div[@class='front']")
     assert front is not None
     for warning in ReportWarning:
-        words = wording.caution(warning)
+        words = caution(warning)
         assert words.title in "".join(front.itertext())
         assert words.text in text
 
@@ -221,20 +240,20 @@ def test_a_long_run_shows_evenly_many_rounds_with_the_last() -> None:
 def test_a_plain_sum_names_the_coordinator_as_trusted_with_every_update() -> None:
     facts = samples.report(warnings=())
     plain = facts.model_copy(update={"protection": PlainSumFacts()})
-    rows = [row.what for row in wording.trusts(plain)]
+    rows = [row.what for row in trust.trusts(plain)]
     assert any("it read each one" in what for what in rows)
-    assert not any("it read each one" in row.what for row in wording.trusts(facts))
+    assert not any("it read each one" in row.what for row in trust.trusts(facts))
 
 
 def test_a_homomorphic_sum_names_every_single_site_as_trusted_with_every_update() -> None:
     facts = samples.report(warnings=())
     encrypted = facts.model_copy(update={"protection": samples.homomorphic_sum()})
-    rows = {row.who: row for row in wording.trusts(encrypted)}
+    rows = {row.who: row for row in trust.trusts(encrypted)}
     assert "One such site is enough" in rows["Every single site"].otherwise
     false_site = rows["The holder of the consortium's root key"].otherwise
     assert false_site.startswith("A single false site, with the coordinator")
-    assert any("one site's encrypted update" in row.otherwise for row in wording.trusts(encrypted))
-    assert "Every single site" not in {row.who for row in wording.trusts(facts)}
+    assert any("one site's encrypted update" in row.otherwise for row in trust.trusts(encrypted))
+    assert "Every single site" not in {row.who for row in trust.trusts(facts)}
 
 
 @pytest.mark.parametrize("private", [True, False])
@@ -260,8 +279,8 @@ def test_a_homomorphic_sum_is_not_called_masked_and_says_who_could_read_all(
 def test_a_malicious_coordinator_is_not_trusted_with_the_survivor_list() -> None:
     facts = samples.report(warnings=())
     safe = facts.model_copy(update={"adversary": Adversary.MALICIOUS})
-    assert any("semi-honest" in row.what for row in wording.trusts(facts))
-    assert not any("semi-honest" in row.what for row in wording.trusts(safe))
+    assert any("semi-honest" in row.what for row in trust.trusts(facts))
+    assert not any("semi-honest" in row.what for row in trust.trusts(safe))
 
 
 def test_the_sites_own_report_has_exact_counts_and_says_that_it_stays() -> None:
@@ -273,7 +292,7 @@ def test_the_sites_own_report_has_exact_counts_and_says_that_it_stays() -> None:
 
 
 def test_every_value_of_every_enumeration_has_words() -> None:
-    assert all(wording.caution(value).text for value in ReportWarning)
+    assert all(caution(value).text for value in ReportWarning)
     assert all(wording.unit_phrase(value) for value in Unit)
     assert all(wording.relation_phrase(value) for value in Relation)
     assert all(wording.view_phrase(value) for value in View)
@@ -344,3 +363,157 @@ def test_rendering_needs_no_heavy_library() -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout.strip() == "[]"
+
+
+# Noise that sites share.
+
+
+def front_of(page: str) -> str:
+    front = parse(page).find(".//div[@class='front']")
+    assert front is not None
+    return " ".join("".join(front.itertext()).split())
+
+
+@pytest.mark.parametrize("name", ["distributed", "whole-sites"])
+def test_page_one_names_the_honest_sites_and_the_coordinator_that_the_bound_counts_on(
+    name: str,
+) -> None:
+    front = front_of(PAGES[name]())
+    assert "as long as at least 2 honest sites added noise to every one: epsilon 8.00." in front
+    assert "at least 2 honest sites in every sum, to add their share of the noise" in front
+    assert "the coordinator, to follow the protocol" in front
+    assert "any one of the other sites, alone or with the coordinator" in front
+    assert "no other party" not in front
+    assert "left its site is bounded" not in front
+
+
+def test_a_record_mode_counts_on_nobody() -> None:
+    front = front_of(PAGES["deployed"]())
+    assert "no other party" in front
+    assert "honest sites" not in front
+
+
+def test_a_malicious_coordinator_is_not_trusted_with_shared_noise() -> None:
+    facts = samples.report(privacy=DISTRIBUTED, adversary=Adversary.MALICIOUS, warnings=())
+    front = front_of(render_report(facts))
+    assert "to follow the protocol" not in front
+    assert "The bound counts on the coordinator" not in front
+    assert "the coordinator, even if it departs from the protocol" in front
+    assert "2 honest sites" in front
+
+
+def test_a_simulation_with_shared_noise_claims_nothing_against_its_computer() -> None:
+    front = front_of(render_report(samples.report(privacy=DISTRIBUTED)))
+    assert "anybody who sees the opened sums or the final model; not against whoever" in front
+
+
+def test_unmasked_shares_of_noise_are_not_said_to_keep_the_bound() -> None:
+    facts = samples.report(privacy=DISTRIBUTED, warnings=())
+    rows = {row.what: row.otherwise for row in trust.trusts(facts)}
+    pooled = rows["Not to pool their secrets with the coordinator's records."]
+    assert "The bound would not hold" in pooled
+    assert not any("still holds" in text for text in rows.values())
+    own = [row.otherwise for row in trust.trusts(samples.report(warnings=()))]
+    assert any("still holds" in text for text in own)
+
+
+@pytest.mark.parametrize(
+    ("cohort", "lost", "threshold", "words"),
+    [(4, 1, 3, "still hold as much noise"), (10, 1, 7, "hold less noise than the bound counts on")],
+)
+def test_a_smaller_sum_is_said_to_hold_the_noise_that_it_holds(
+    cohort: int, lost: int, threshold: int, words: str
+) -> None:
+    sites = tuple(f"site-{number:02d}" for number in range(cohort))
+    shares = (NoiseShareFacts(cohort=cohort, drop_outs=lost, colluders=1),)
+    privacy = samples.distributed_privacy(shares=shares)
+    privacy = privacy.model_copy(update={"sites": samples.charges(sites)})
+    facts = samples.report(sites=sites, warnings=()).model_copy(
+        update={
+            "privacy": privacy,
+            "protection": MaskedSumFacts(cipher_suite="s", threshold=threshold),
+        }
+    )
+    opened = smallest_openable_sum(cohort, threshold)
+    assert (opened >= cohort - lost) is ("still" in words)
+    assert any(words in row.otherwise for row in trust.trusts(facts))
+
+
+def test_each_cohort_has_its_row_of_shares() -> None:
+    shares = (
+        NoiseShareFacts(cohort=4, drop_outs=1, colluders=1),
+        NoiseShareFacts(cohort=3, drop_outs=0, colluders=2),
+    )
+    with pytest.raises(ValueError, match="colluders differs"):
+        samples.site_privacy(shares=shares)
+    shares = (shares[0], NoiseShareFacts(cohort=3, drop_outs=0, colluders=1))
+    page = render_report(samples.report(privacy=samples.site_privacy(shares=shares)))
+    tables = [
+        table
+        for table in parse(page).iter("table")
+        if "noise was shared" in (table.findtext("caption") or "")
+    ]
+    rows = [[cell.text for cell in row] for row in tables[0].iter("tr")][1:]
+    assert rows == [
+        ["4", "1", "1", "2", "1/2 of what is counted on"],
+        ["3", "0", "1", "2", "1/2 of what is counted on"],
+    ]
+
+
+def test_the_mechanism_is_told_as_it_was() -> None:
+    own, steps, whole = (text_of(PAGES[n]()) for n in ("private", "distributed", "whole-sites"))
+    assert "normally distributed noise" in own
+    assert "every record took part by chance, with probability 0.1" in own
+    for text in (steps, whole):
+        assert "normally distributed" not in text
+        assert "The noise is discrete Gaussian." in text
+        assert "drawn and added as whole numbers" in text
+        assert "approximation, not a bound" in text
+    assert "every patient, with all of its records at a site together, took part by chance" in steps
+    assert "Whoever has records at k sites spends at each of them" in steps
+    assert "by chance" not in whole
+    assert "zero stands in its place" in whole
+    assert "as likely as with zero in its place" in whole
+    assert "up to twice the epsilon" in whole
+
+
+def test_how_the_settings_were_chosen_is_on_the_page() -> None:
+    for selection in Selection:
+        facts = samples.report(privacy=samples.record_privacy(selection=selection))
+        assert wording.selection_sentence(selection) in text_of(render_report(facts))
+
+
+# Rounds that were not scored.
+
+
+def test_a_round_without_scores_has_a_dash_and_no_point_in_the_chart() -> None:
+    page = render_report(samples.report(every=3))
+    rows = [[cell.text for cell in row] for row in parse(page).iter("tr")]
+    third, fourth = (next(r for r in rows if len(r) == 8 and r[0] == n) for n in ("3", "4"))
+    assert third[3] == "72.2\u00a0%"
+    assert fourth[3:6] == ["\u2013"] * 3
+    assert fourth[6] is not None
+    chart = next(
+        svg for svg in parse(page).iter("svg") if svg.get("aria-labelledby", "").startswith("util")
+    )
+    assert len(list(chart.iter("circle"))) == 1 + 3  # before the first round, and rounds 3, 6, 8
+    assert "a dash where a round was not scored" in text_of(page)
+    assert "a dash where" not in text_of(PAGES["private"]())
+
+
+def test_an_unfinished_run_shows_the_last_score_under_its_round() -> None:
+    text = text_of(PAGES["few-scores"]())
+    assert "After round 84" in text
+    assert "The final model" not in text
+    none = text_of(PAGES["no-scores"]())
+    assert "No finished round was scored." in none
+    assert "No round was scored yet." in none
+    assert "there is no model to measure" not in none
+
+
+def test_a_long_run_shows_the_rounds_that_were_scored() -> None:
+    shown = report_module._shown(samples.rounds(95, 100, every=7))
+    assert [row.round for row in shown] == [*range(7, 95, 7), 95]
+    shown = report_module._shown(samples.rounds(995, 1000, every=3))
+    assert len(shown) <= 40
+    assert all(row.scores is not None for row in shown[:-1])
