@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-from collections import Counter
 from functools import cache
 from itertools import pairwise
 from typing import TYPE_CHECKING
@@ -12,7 +11,7 @@ from hypothesis import strategies as st
 from peft import (
     IA3Config,
     PeftModel,
-    PromptTuningConfig,
+    PromptEncoderConfig,
     TaskType,
     get_peft_model,
     get_peft_model_state_dict,
@@ -34,16 +33,18 @@ from tiny_peft import (
     relative_error,
 )
 from torch import Tensor, nn
-from torch.utils.checkpoint import checkpoint
 from transformers import LlamaForCausalLM, LlamaForTokenClassification
 
 from crypto.errors import ConfigError
-from privacy import clipping, example_gradients
+from privacy import example_gradients
 from privacy.clipping import PerExampleClipper
+from privacy.example_pass import ExamplePass
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
+
+    from privacy.example_rows import Rows
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
@@ -191,13 +192,11 @@ def test_an_example_that_is_not_finite_contributes_exactly_zero(
     if factor < float("inf"):
         return  # an overflowing square alone makes the factor zero
 
-    def trusting(
-        _: PerExampleClipper, rows: dict[str, Tensor], losses: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        square = sum((row.flatten(1) ** 2).sum(1) for row in rows.values())
-        return 0.5 / torch.clamp(square**0.5, min=0.5), torch.ones_like(losses, dtype=torch.bool)
+    def trusting(self: PerExampleClipper, rows: dict[str, Rows], norms: Tensor, _: Tensor) -> None:
+        for name, row in rows.items():
+            self._sums[name] = row.weighted_sum(0.5 / norms[0].clamp_min(0.5), None)
 
-    monkeypatch.setattr(PerExampleClipper, "_factors", trusting)
+    monkeypatch.setattr(PerExampleClipper, "_contribute", trusting)
     clipper.accumulate(class_losses(model, b) * weights)
     spoiled = clipper.take()
     assert not all(g.isfinite().all() for g in spoiled.values())
@@ -234,10 +233,10 @@ def test_a_contribution_in_float32_never_exceeds_the_clip(monkeypatch: pytest.Mo
     factors = PerExampleClipper._factors
 
     def without_margin(
-        self: PerExampleClipper, rows: dict[str, Tensor], losses: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        found, usable = factors(self, rows, losses)
-        return found / (1 - 4 * torch.finfo(torch.float32).eps), usable
+        self: PerExampleClipper, rows: dict[str, Rows], norms: Tensor, usable: Tensor
+    ) -> list[Tensor]:
+        found = factors(self, rows, norms, usable)
+        return [each / (1 - 4 * torch.finfo(torch.float32).eps) for each in found]
 
     monkeypatch.setattr(PerExampleClipper, "_factors", without_margin)
     assert max(contribution_norms(model, clip)) > clip
@@ -346,7 +345,7 @@ class Functional(Toy):
 def test_a_parameter_used_outside_its_layer(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match=r"first\.weight is used outside"):
         toy_error(Functional(), toy_input())
-    monkeypatch.setattr(clipping, "_count_uses", lambda _: Counter())
+    monkeypatch.setattr(ExamplePass, "_check_uses", lambda _, __: None)
     assert toy_error(Functional(), toy_input()) > 1e-2
 
 
@@ -423,81 +422,51 @@ def test_an_input_by_keyword() -> None:
         model(toy_input())
 
 
-class Checkpointed(Toy):
-    reentrant = False
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x.requires_grad_()
-        inner = checkpoint(self.first, x, use_reentrant=self.reentrant)
-        return self.last(torch.tanh(inner)).flatten(1).square().mean(1)
-
-
-class CheckpointedReentrant(Checkpointed):
-    reentrant = True
-
-
-@pytest.mark.parametrize("kind", [Checkpointed, CheckpointedReentrant])
-def test_checkpointing_by_hand(kind: type[Toy]) -> None:
-    model = kind()
-    clipper = PerExampleClipper(model, clip=1.0)
-    with pytest.raises(ConfigError, match="checkpointing"):
-        clipper.accumulate(model(toy_input()))
-    assert all(g.abs().max() == 0 for g in clipper.take().values())
-
-
-def test_checkpointing_by_transformers() -> None:
-    model = bert_lora()
-    model.activation_checkpointing_enable()
-    with pytest.raises(ConfigError, match="runs under gradient"):
-        PerExampleClipper(model, clip=1.0)
-    model.activation_checkpointing_disable()
-    clipper = PerExampleClipper(model, clip=1.0)
-    model.activation_checkpointing_enable()  # after the check: seen when it runs
-    with pytest.raises(ConfigError, match="checkpointing"):
-        clipper.accumulate(class_losses(model, batch()))
-
-
-def test_tied_parameters(monkeypatch: pytest.MonkeyPatch) -> None:
-    model = Toy()
-    model.extra = nn.Linear(4, 4, dtype=torch.float64)
-    model.extra.weight = model.first.weight
-    with pytest.raises(ConfigError, match=r"first\.weight shares its memory with extra\.weight"):
-        PerExampleClipper(model, clip=1.0)
-    model.extra.weight = nn.Parameter(model.first.weight.detach().view(4, 4))
-    with pytest.raises(ConfigError, match="shares its memory"):
+def test_one_parameter_in_two_layers_is_exact_and_two_on_one_memory_are_refused(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    model = Tied()
+    assert toy_error(model, toy_input()) <= EXACT
+    model.second.weight = nn.Parameter(model.first.weight.detach().view(4, 4))
+    with pytest.raises(ConfigError, match=r"first\.weight shares its memory with second\.weight"):
         PerExampleClipper(model, clip=1.0)
     monkeypatch.setattr(example_gradients, "_refuse_shared", lambda _: None)
     PerExampleClipper(model, clip=1.0)
 
 
-def test_a_tied_language_head() -> None:
-    model = llama(LlamaForCausalLM)
-    model.lm_head.weight = model.model.embed_tokens.weight
-    for parameter in model.parameters():
-        parameter.requires_grad_(requires_grad=False)
-    model.lm_head.weight.requires_grad_()
-    with pytest.raises(ConfigError, match="shares its memory"):
-        PerExampleClipper(model, clip=1.0)
+class Tied(Toy):
+    def __init__(self) -> None:
+        super().__init__()
+        self.second = nn.Linear(4, 4, dtype=torch.float64)
+        self.second.weight = self.first.weight
 
-
-def prompt_tuned() -> nn.Module:
-    config = PromptTuningConfig(task_type=CAUSAL, num_virtual_tokens=2)
-    return get_peft_model(llama(LlamaForCausalLM), config)
-
-
-def ia3() -> nn.Module:
-    config = IA3Config(
-        task_type=CAUSAL,
-        target_modules=["k_proj", "down_proj"],
-        feedforward_modules=["down_proj"],
-    )
-    return get_peft_model(llama(LlamaForCausalLM), config)
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(torch.tanh(self.second(x)))
 
 
 def trained_embedding() -> nn.Module:
     return get_peft_model(
         llama(LlamaForCausalLM), lora(["q_proj", "embed_tokens"], task=TaskType.CAUSAL_LM)
     )
+
+
+def p_tuned_with_an_lstm() -> nn.Module:
+    config = PromptEncoderConfig(
+        task_type=CAUSAL,
+        num_virtual_tokens=2,
+        encoder_reparameterization_type="LSTM",
+        encoder_hidden_size=4,
+        encoder_num_layers=1,
+        encoder_dropout=0.0,
+    )
+    return get_peft_model(llama(LlamaForCausalLM), config)
+
+
+def twice_ia3() -> nn.Module:
+    config = IA3Config(target_modules=["query"], feedforward_modules=[])
+    model = get_peft_model(bert(), config)
+    model.add_adapter("second", config)
+    return model
 
 
 def own_kind_of_linear() -> nn.Module:
@@ -511,10 +480,9 @@ def own_kind_of_linear() -> nn.Module:
 @pytest.mark.parametrize(
     ("build", "name"),
     [
-        (lambda: adapt(bert(), lora(["query"], use_dora=True)), "lora_magnitude_vector"),
-        (prompt_tuned, "prompt_encoder"),
-        (ia3, "ia3_l"),
-        (trained_embedding, "lora_embedding_A"),
+        (p_tuned_with_an_lstm, r"lstm_head\.weight_ih_l0 lies in a LSTM"),
+        (twice_ia3, "query holds 2 IA3 vectors"),
+        (trained_embedding, "lora_embedding_A.default lies in a Embedding"),
         (lambda: nn.MultiheadAttention(4, 2), "in_proj_weight"),
         (lambda: nn.Sequential(nn.Conv2d(1, 1, 3)), r"0\.weight lies in a Conv2d"),
         (own_kind_of_linear, r"0\.weight lies in a Scaled"),

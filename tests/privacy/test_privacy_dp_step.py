@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
@@ -14,6 +15,9 @@ from privacy import dp_step, example_gradients
 from privacy.clipping import PerExampleClipper
 from privacy.dp_step import check_examples_do_not_mix, noised_mean
 from privacy.noise import InjectedNoise, SystemNoise
+
+if TYPE_CHECKING:
+    from privacy.example_rows import Rows
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
@@ -199,12 +203,12 @@ def test_without_the_check_one_example_moves_the_sum_by_more_than_the_clip(
 def test_rows_that_do_not_add_up_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     model = Toy()
     clipper = PerExampleClipper(model, clip=1.0)
-    honest = clipper._example_gradients
+    honest = clipper._pass.run
 
-    def forgetful(losses: Tensor) -> dict[str, Tensor]:
+    def forgetful(losses: Tensor) -> dict[str, Rows]:
         return {n: row for n, row in honest(losses).items() if n != "first.weight"}
 
-    monkeypatch.setattr(clipper, "_example_gradients", forgetful)
+    monkeypatch.setattr(clipper._pass, "run", forgetful)
     with pytest.raises(ConfigError, match="do not add up"):
         check_examples_do_not_mix(clipper, model, *inputs(), row=1)
 
