@@ -68,6 +68,7 @@ GUARDS = {
         "privacy/test_privacy_ledger_file",
         "privacy/test_privacy_ledger",
         "privacy/test_privacy_ledger_damage",
+        "privacy/test_privacy_ledger_acts",
         "privacy/test_privacy_ledger_people",
         "privacy/test_privacy_ledger_migration",
         "privacy/test_privacy_ledger_backup",
