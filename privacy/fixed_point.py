@@ -150,24 +150,8 @@ class Grid:
         Raises:
             ConfigError: a value is not finite.
         """
-        if flat.ndim != 1:
-            raise ConfigError(f"A vector of shape {flat.shape} is not flat: encode `flat()`.")
-        encoded = np.empty(flat.size, np.uint32)
-        signed = encoded.view(np.int32)
-        limit = self.clip_range / self.step  # exact: the step is a power of two
-        block, outside = np.empty(min(_CHUNK, flat.size)), 0
-        for start in range(0, flat.size, _CHUNK):
-            part = flat[start : start + _CHUNK]
-            scaled = block[: part.size]
-            # In float64 first: the inverse of a small step does not fit into float32.
-            scaled[:] = part
-            np.multiply(scaled, 1 / self.step, out=scaled)
-            outside += _clamp(scaled, limit)
-            _round(scaled, rounding)
-            signed[start : start + part.size] = scaled
-        if self.bits < _LARGEST_BITS:
-            np.bitwise_and(encoded, np.uint32(2**self.bits - 1), out=encoded)
-        return encoded, outside
+        # Exact: the step is a power of two.
+        return to_ring(flat, self.step, self.clip_range / self.step, self.bits, rounding)
 
     def decode_sum(self, total: NDArray[np.uint32], parties: int) -> NDArray[np.float64]:
         """Return the real sum, shape (d,), of the residues `total`, shape (d,).
@@ -186,15 +170,7 @@ class Grid:
                 f"{self.parties}: decode with the grid of the run's configuration."
             )
         # Not parties x M: with all parties that is nearly the whole ring, and finds nothing.
-        limit = parties * self.outermost
-        decoded, beyond = np.empty(total.size), 0
-        block = np.empty(min(_CHUNK, total.size), np.uint32)
-        for start in range(0, total.size, _CHUNK):
-            part = total[start : start + _CHUNK]
-            integers = self._integers(part, block[: part.size])
-            if int(integers.max()) > limit or int(integers.min()) < -limit:
-                beyond += int(np.count_nonzero((integers > limit) | (integers < -limit)))
-            np.multiply(integers, self.step, out=decoded[start : start + part.size])
+        decoded, beyond = from_ring(total, self.step, parties * self.outermost, self.bits)
         if beyond:
             raise PeerError(
                 f"{beyond} of {total.size} summed values lie beyond {parties} sites x "
@@ -203,13 +179,73 @@ class Grid:
             )
         return decoded
 
-    def _integers(self, part: NDArray[np.uint32], out: NDArray[np.uint32]) -> NDArray[np.int32]:
-        """Return the signed integers of the residues `part`, both shape (n,), in `out`'s memory."""
-        unused = _LARGEST_BITS - self.bits
-        # Shifting left drops what lies above the ring, shifting right restores value and sign.
-        np.left_shift(part, np.uint32(unused), out=out)
-        integers = out.view(np.int32)
-        return np.right_shift(integers, np.int32(unused), out=integers)
+
+def to_ring(
+    flat: NDArray[np.floating[Any]], step: float, limit: float, bits: int, rounding: Rounding
+) -> tuple[NDArray[np.uint32], int]:
+    """Return `flat`, shape (d,), as residues of multiples of `step` modulo 2^bits.
+
+    Args:
+        flat: finite values.
+        step: the grid's, a power of two, so that values / step is exact in float64.
+        limit: values beyond it, in steps, are moved to it; rounding stays within its ceiling.
+        bits: the ring's.
+        rounding: how values between two grid points become one of them.
+
+    Returns:
+        The residues, uint32 of shape (d,), and how many values were moved.
+
+    Raises:
+        ConfigError: `flat` is not flat, or a value is not finite.
+    """
+    if flat.ndim != 1:
+        raise ConfigError(f"A vector of shape {flat.shape} is not flat: encode `flat()`.")
+    encoded = np.empty(flat.size, np.uint32)
+    signed = encoded.view(np.int32)
+    block, outside = np.empty(min(_CHUNK, flat.size)), 0
+    for start in range(0, flat.size, _CHUNK):
+        part = flat[start : start + _CHUNK]
+        scaled = block[: part.size]
+        # In float64 first: the inverse of a small step does not fit into float32.
+        scaled[:] = part
+        np.multiply(scaled, 1 / step, out=scaled)
+        outside += _clamp(scaled, limit)
+        _round(scaled, rounding)
+        signed[start : start + part.size] = scaled
+    if bits < _LARGEST_BITS:
+        np.bitwise_and(encoded, np.uint32(2**bits - 1), out=encoded)
+    return encoded, outside
+
+
+def from_ring(
+    total: NDArray[np.uint32], step: float, limit: int, bits: int
+) -> tuple[NDArray[np.float64], int]:
+    """Return the residues `total`, shape (d,), as real numbers, and how many lie beyond `limit`.
+
+    Args:
+        total: a sum modulo 2^bits (or modulo 2^32).
+        step: the grid's.
+        limit: the largest absolute integer that is counted as reachable, in steps.
+        bits: the ring's.
+    """
+    decoded, beyond = np.empty(total.size), 0
+    block = np.empty(min(_CHUNK, total.size), np.uint32)
+    for start in range(0, total.size, _CHUNK):
+        part = total[start : start + _CHUNK]
+        integers = _integers(part, bits, block[: part.size])
+        if int(integers.max()) > limit or int(integers.min()) < -limit:
+            beyond += int(np.count_nonzero((integers > limit) | (integers < -limit)))
+        np.multiply(integers, step, out=decoded[start : start + part.size])
+    return decoded, beyond
+
+
+def _integers(part: NDArray[np.uint32], bits: int, out: NDArray[np.uint32]) -> NDArray[np.int32]:
+    """Return the signed integers of the residues `part`, both shape (n,), in `out`'s memory."""
+    unused = _LARGEST_BITS - bits
+    # Shifting left drops what lies above the ring, shifting right restores value and sign.
+    np.left_shift(part, np.uint32(unused), out=out)
+    integers = out.view(np.int32)
+    return np.right_shift(integers, np.int32(unused), out=integers)
 
 
 def _clamp(scaled: NDArray[np.float64], limit: float) -> int:
