@@ -34,10 +34,8 @@ class Trust:
 def promise(privacy: GuaranteedFacts) -> str:
     """Return what the effect of one unit is bounded on, and under which condition, for page one."""
     if isinstance(privacy, SharedNoiseFacts):
-        return (
-            "on the sums that were opened is bounded, as long as at least "
-            f"{_sites(privacy.honest)} added noise to every one"
-        )
+        honest = _sites(privacy.honest)
+        return f"on the opened sums is bounded, with at least {honest} in each"
     return "on everything that left its site is bounded"
 
 
@@ -74,16 +72,14 @@ def privacy_trust(facts: ReportFacts) -> str:
         return "whoever controlled the one computer that ran this simulation"
     if not isinstance(facts.privacy, SharedNoiseFacts):
         return "for a site's records: that site's own computer and this software; no other party"
-    honest = _sites(facts.privacy.honest)
     coordinator = (
         "; the coordinator, to follow the protocol"
         if facts.adversary is Adversary.SEMI_HONEST
         else ""
     )
     return (
-        f"at least {honest} in every sum, to add their share of the noise and tell nobody what "
-        f"they drew{coordinator}; for a site's records also that site's own computer and this "
-        "software"
+        f"at least {_sites(facts.privacy.honest)} in every sum{coordinator}; for a site's records "
+        "also its own computer and this software"
     )
 
 

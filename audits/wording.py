@@ -141,11 +141,7 @@ def epsilon_sentences(privacy: GuaranteedFacts) -> tuple[str, str]:
     Viswanath 2015, theorem 2.1).
     """
     epsilon = privacy.highest_charge
-    seen = (
-        "the sums that were opened"
-        if isinstance(privacy, SharedNoiseFacts)
-        else "what left the sites"
-    )
+    seen = "the opened sums" if isinstance(privacy, SharedNoiseFacts) else "what left the sites"
     definition = (
         f"Take any conclusion that an observer could draw from {seen}. With {_present(privacy)} "
         f"it is at most {_factor(epsilon)} times as likely as "
@@ -214,7 +210,7 @@ def _of_whole_sites(privacy: SitePrivacyFacts) -> str:
 
 
 def _by_chance(unit: Unit, rate: float) -> str:
-    whole = "" if unit is Unit.RECORD else ", with all of its records at a site together,"
+    whole = "" if unit is Unit.RECORD else ", with all records at a site together,"
     return f"every {unit.value}{whole} took part by chance, with probability {plain(rate)}"
 
 
@@ -317,10 +313,9 @@ def _repeated_unit(unit: Unit) -> str:
             )
         case Unit.SITE:
             return (
-                "The same bound for a record or a person. It compares a site's contribution with "
-                "zero; a record that changes the contribution is protected by up to twice the "
-                "epsilon, and a person with records at k sites by up to 2k times, with a larger "
-                "delta."
+                "The same bound for a record: a site's contribution is compared with zero. A "
+                "record is protected by up to twice the epsilon, a person at k sites by up to 2k "
+                "times, with a larger delta."
             )
 
 

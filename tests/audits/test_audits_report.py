@@ -379,8 +379,8 @@ def test_page_one_names_the_honest_sites_and_the_coordinator_that_the_bound_coun
     name: str,
 ) -> None:
     front = front_of(PAGES[name]())
-    assert "as long as at least 2 honest sites added noise to every one: epsilon 8.00." in front
-    assert "at least 2 honest sites in every sum, to add their share of the noise" in front
+    assert "is bounded, with at least 2 honest sites in each: epsilon 8.00." in front
+    assert "at least 2 honest sites in every sum" in front
     assert "the coordinator, to follow the protocol" in front
     assert "any one of the other sites, alone or with the coordinator" in front
     assert "no other party" not in front
@@ -469,7 +469,7 @@ def test_the_mechanism_is_told_as_it_was() -> None:
         assert "The noise is discrete Gaussian." in text
         assert "drawn and added as whole numbers" in text
         assert "approximation, not a bound" in text
-    assert "every patient, with all of its records at a site together, took part by chance" in steps
+    assert "every patient, with all records at a site together, took part by chance" in steps
     assert "Whoever has records at k sites spends at each of them" in steps
     assert "by chance" not in whole
     assert "zero stands in its place" in whole
