@@ -63,6 +63,17 @@ GUARDS = {
         "crypto/test_crypto_masked_sum",
         "crypto/test_crypto_masked_sum_settings",
     ),
+    "privacy/accounting*.py": (
+        "privacy/test_privacy_accounting_calibration",
+        "privacy/test_privacy_accounting",
+    ),
+    "privacy/discrete_gaussian.py": ("privacy/test_privacy_discrete_gaussian",),
+    "privacy/exact_exponential.py": ("privacy/test_privacy_discrete_gaussian",),
+    "privacy/renyi.py": ("privacy/test_privacy_renyi",),
+    "privacy/opacus_prv.py": (
+        "privacy/test_privacy_accounting_calibration",
+        "privacy/test_privacy_accounting",
+    ),
     "privacy/ledger*.py": (
         "privacy/test_privacy_ledger_entries",
         "privacy/test_privacy_ledger_file",
