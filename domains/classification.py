@@ -233,7 +233,7 @@ class SentenceClassification:
         """
         predictions = np.empty(len(encoded), dtype=np.int64)
         everything = np.arange(len(encoded), dtype=np.int64)
-        with _evaluating(model), torch.inference_mode():
+        with evaluating(model), torch.inference_mode():
             for batch in self.micro_batches(encoded, everything, micro_batch):
                 chosen = sentence_logits(model, batch).argmax(dim=-1)
                 predictions[batch.indices] = chosen.cpu().numpy()
@@ -272,6 +272,23 @@ def head_name(model: nn.Module) -> str | None:
         if isinstance(getattr(model, name, None), nn.Linear):
             return name
     return None
+
+
+def head_of(model: nn.Module) -> nn.Module:
+    """Return the linear head of a token classifier, also of one that an adapter was put on.
+
+    Raises:
+        ConfigError: there is none, or more than one.
+    """
+    found: list[nn.Module] = [
+        module for path, module in model.named_modules() if path.split(".")[-1] in _HEAD_NAMES
+    ]
+    if len(found) != 1:
+        raise ConfigError(
+            f"{type(model).__name__} has {len(found)} heads called {' or '.join(_HEAD_NAMES)}, not "
+            "one: use a base model whose token classifier has one."
+        )
+    return found[0]
 
 
 def _head(model: nn.Module, resolved: ResolvedModel) -> tuple[str, nn.Linear]:
@@ -341,7 +358,7 @@ def _is_no_load_report(entry: logging.LogRecord) -> bool:
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
+def evaluating(model: nn.Module) -> Iterator[None]:
     """Put `model` in evaluation mode and give each module its own mode back afterwards."""
     training = [module for module in model.modules() if module.training]
     model.eval()

@@ -6,9 +6,15 @@ Neither prints its text: a record's words must not reach a log, a traceback or a
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from crypto.digests import digest_json
 from crypto.errors import ConfigError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from crypto.digests import JsonValue
 
 _SCHEMA = "secure-fl.dataset-content.v1"
 
@@ -21,11 +27,14 @@ class Record:
         id: names the record within its data set, in messages too; it never holds text.
         text: what the model reads; not shown by `repr`.
         label: index into the data set's `labels`.
+        columns: what else is known of it, by name, such as whose record it is; no model reads
+            these, and `repr` does not show them.
     """
 
     id: str
     text: str = field(repr=False)
     label: int
+    columns: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,10 +91,15 @@ def content_digest(
         {
             "schema": _SCHEMA,
             "labels": list(labels),
-            "train": [[record.id, record.text, record.label] for record in train],
-            "evaluation": [[record.id, record.text, record.label] for record in evaluation],
+            "train": [_content(record) for record in train],
+            "evaluation": [_content(record) for record in evaluation],
         }
     )
+
+
+def _content(record: Record) -> JsonValue:
+    fields: list[JsonValue] = [record.id, record.text, record.label]
+    return [*fields, dict(record.columns)] if record.columns else fields
 
 
 def _check(

@@ -25,6 +25,10 @@ Float32 = NDArray[np.float32]
 _SCHEMA = "secure-fl.update-spec.v1"
 
 
+_NORM_MARGIN = 4 * float(np.finfo(np.float32).eps)
+"""More than the float32 rounding of every value can add to a norm, relative to it."""
+
+
 @dataclass(frozen=True)
 class TensorSpec:
     """The name and shape of one array of an update.
@@ -188,6 +192,29 @@ class Update:
 
     def __repr__(self) -> str:
         return f"<update of {self.spec.size} values>"
+
+
+def clipped_update(spec: UpdateSpec, flat: NDArray[np.floating[Any]], clip: float) -> Update:
+    """Return min(1, clip / |x|) x as an update, for x = `flat` of shape (d,).
+
+    Formal guarantee: whatever `flat` holds, the result's l2 norm is at most `clip`, in float32 too:
+    the factor is taken a few rounding errors smaller. One that is not finite contributes zero,
+    since to refuse it would show others that training diverged.
+
+    Raises:
+        ConfigError: `clip` is not positive and finite, or `flat` has another shape than the spec.
+    """
+    if not (math.isfinite(clip) and clip > 0):
+        raise ConfigError(
+            f"A clip of {clip} bounds nothing: choose a positive, finite l2 norm, such as 1.0."
+        )
+    wide = flat.astype(np.float64)
+    with np.errstate(over="ignore", invalid="ignore"):
+        norm = float(np.linalg.norm(wide))
+    if not math.isfinite(norm):
+        return Update.from_flat(spec, np.zeros_like(wide))
+    limit = clip * (1.0 - _NORM_MARGIN)
+    return Update.from_flat(spec, wide * (limit / norm) if norm > limit else wide)
 
 
 def _specs(arrays: Mapping[str, Float32]) -> tuple[TensorSpec, ...]:

@@ -12,7 +12,7 @@ import tomllib
 from difflib import get_close_matches
 from typing import TYPE_CHECKING, Annotated, Literal, Self, get_args
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
 from crypto.digests import canonical_json, sha256
 from crypto.errors import ConfigError
@@ -25,7 +25,27 @@ from crypto.masked_sum_graph import (
 )
 from crypto.masked_sum_session import Adversary, CipherSuite
 from crypto.ring import WidthBits
-from privacy.events import Relation, Unit
+from secure_fl.config_privacy import (
+    MODES,
+    AccountedRelation,
+    DistributedPrivacy,
+    Guaranteed,
+    NoPrivacy,
+    Privacy,
+    RecordPrivacy,
+    SampledPrivacy,
+    SharedNoisePrivacy,
+    SitePrivacy,
+)
+from secure_fl.config_sections import (
+    Count,
+    Hex32,
+    Positive,
+    Probability,
+    Rate,
+    Section,
+)
+from secure_fl.config_training import AdapterSection, TrainingSection
 from secure_fl.views import Protection
 
 if TYPE_CHECKING:
@@ -34,42 +54,33 @@ if TYPE_CHECKING:
 
     from pydantic_core import ErrorDetails
 
+__all__ = [
+    "AccountedRelation",
+    "AdapterSection",
+    "Count",
+    "DistributedPrivacy",
+    "Guaranteed",
+    "Hex32",
+    "Mechanism",
+    "ModelSection",
+    "NoPrivacy",
+    "Positive",
+    "Probability",
+    "Rate",
+    "RecordPrivacy",
+    "RunConfig",
+    "Runtime",
+    "SampledPrivacy",
+    "Section",
+    "SharedNoisePrivacy",
+    "SitePrivacy",
+    "TrainingSection",
+    "explain",
+    "load_config",
+    "parse_mechanism",
+]
+
 SCHEMA = "secure-fl.run.v1"
-
-Hex32 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
-# Strict: "8" and true are not numbers. Counts stay whole in every JSON reader (RFC 8785).
-Probability = Annotated[float, Field(gt=0, lt=1, strict=True)]
-Rate = Annotated[float, Field(gt=0, le=1, strict=True)]
-Positive = Annotated[float, Field(gt=0, allow_inf_nan=False, strict=True)]
-Count = Annotated[int, Field(ge=1, lt=2**31, strict=True)]
-
-
-def _accounted(relation: Relation) -> Relation:
-    if relation is not Relation.ADD_REMOVE:
-        raise ValueError(
-            f"a Poisson sample is accounted for under add-remove, and {relation.value} would be "
-            "a stronger claim than is computed: ask for add-remove"
-        )
-    return relation
-
-
-def _hidden(unit: Unit) -> Unit:
-    if unit is not Unit.RECORD:
-        raise ValueError(
-            f"this version samples and clips single records, and a guarantee per {unit.value} "
-            "would be claimed falsely: ask for record"
-        )
-    return unit
-
-
-AccountedRelation = Annotated[Relation, AfterValidator(_accounted)]
-HiddenUnit = Annotated[Unit, AfterValidator(_hidden)]
-
-
-class Section(BaseModel):
-    """A frozen table of the file in which an unknown key is an error."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class DataSection(Section):
@@ -91,67 +102,6 @@ class ModelSection(Section):
     """Tokens per record; the rest of a longer record is cut."""
 
 
-class AdapterSection(Section):
-    """The low-rank adapter that is trained."""
-
-    rank: Annotated[int, Field(ge=1, le=256, strict=True)] = 8
-    alpha: Count = 16
-    target_modules: tuple[str, ...]
-
-
-class TrainingSection(Section):
-    """How each site optimises between two sums."""
-
-    rounds: Annotated[int, Field(ge=1, le=10_000, strict=True)]
-    local_steps: Count
-    optimizer: Literal["adam", "sgd"] = "adam"
-    learning_rate: Positive
-    head_learning_rate: Positive | None = None
-    """For the classifier, which starts from nothing where the adapter starts from the identity;
-    `learning_rate` when absent."""
-    schedule: Literal["constant", "linear"] = "constant"
-    """Whether the learning rate falls to zero over the run's steps."""
-    batch_size: Count | None = None
-    """Records per step without differential privacy; under it, `sampling_rate` decides."""
-
-
-class RecordPrivacy(Section):
-    """DP-SGD at each site on its own records; the guarantee holds against everyone."""
-
-    mode: Literal["record"]
-    unit: HiddenUnit
-    relation: AccountedRelation = Relation.ADD_REMOVE
-    """Poisson sampling is accounted for under add/remove; no other relation is claimed."""
-    delta: Probability
-    epsilon: Positive | None = None
-    """The target that sigma is calibrated to; this or `sigma` must be given."""
-    sigma: Positive | None = None
-    """Noise multiplier: standard deviation of the noise over the clip."""
-    sampling_rate: Rate
-    clip: Positive
-    """Largest l2 norm of one record's gradient."""
-    divisor: Positive
-    """What the noised sum is divided by: a constant of the run, never a count of the data."""
-
-    @model_validator(mode="after")
-    def _has_a_noise_scale(self) -> Self:
-        if self.epsilon is None and self.sigma is None:
-            raise ValueError(
-                "give `epsilon` (a target that sigma is calibrated to) or `sigma`: without "
-                "either, no noise scale follows and no guarantee could be stated"
-            )
-        return self
-
-
-class NoPrivacy(Section):
-    """No privacy guarantee at all; has to be asked for by name."""
-
-    mode: Literal["none"]
-
-
-Privacy = Annotated[RecordPrivacy | NoPrivacy, Field(discriminator="mode")]
-
-
 class EncodingSection(Section):
     """How float updates become ring elements."""
 
@@ -160,8 +110,9 @@ class EncodingSection(Section):
     bytes. A homomorphic sum takes the same largest integer per site, (2^(bits - 1) - 1) over the
     number of sites, so that both protections give one sum; its ciphertexts hold either range at
     the same size, and 24 only makes the grid coarser."""
-    clip_range: Positive = 4.0
-    """Largest absolute value of one coordinate of an update; larger ones are clamped."""
+    clip_range: Positive | None = None
+    """Largest absolute value of one coordinate of an update; larger ones are clamped. It is 4 when
+    absent, and without a meaning where noise is shared: the grid then follows from the clip."""
 
 
 class CohortSection(Section):
@@ -203,15 +154,9 @@ class Mechanism(Section):
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:
-        if isinstance(self.privacy, NoPrivacy) and self.training.batch_size is None:
-            raise ValueError(
-                "mode none draws batches of a fixed size: give `mechanism.training.batch_size`"
-            )
-        if isinstance(self.privacy, RecordPrivacy) and self.training.batch_size is not None:
-            raise ValueError(
-                "`mechanism.training.batch_size` has no meaning under Poisson sampling: "
-                "remove it; `sampling_rate` decides"
-            )
+        self._check_batches()
+        self._check_rounds()
+        self._check_shared_noise()
         self._check_cohort()
         self._check_homomorphic()
         least = default_threshold(self.sites)
@@ -221,6 +166,74 @@ class Mechanism(Section):
                 f"open two sums or none: choose {least} to {self.sites}, or leave it out"
             )
         return self
+
+    def _check_batches(self) -> None:
+        sampled = isinstance(self.privacy, SampledPrivacy)
+        if not sampled and self.training.batch_size is None:
+            raise ValueError(
+                f"mode {self.privacy.mode} draws batches of a fixed size: give "
+                "`mechanism.training.batch_size`"
+            )
+        if sampled and self.training.batch_size is not None:
+            raise ValueError(
+                "`mechanism.training.batch_size` has no meaning under Poisson sampling: "
+                "remove it; `sampling_rate` decides"
+            )
+
+    def _check_rounds(self) -> None:
+        training = self.training
+        if training.momentum and training.optimizer != "sgd":
+            raise ValueError(
+                "`mechanism.training.momentum` is SGD's, and Adam has moments of its own: remove it"
+            )
+        for key, rounds in (
+            ("head_rounds", training.head_rounds),
+            ("averaged_rounds", training.averaged_rounds or 0),
+        ):
+            if rounds > training.rounds:
+                raise ValueError(
+                    f"`mechanism.training.{key}` is {rounds} of a run of {training.rounds} rounds: "
+                    "it cannot be more than all"
+                )
+        if training.averaged_rounds is not None and self.protection is Protection.HOMOMORPHIC:
+            raise ValueError(
+                "under homomorphic sums the sites state the parameters that the run ends with, and "
+                "`mechanism.training.averaged_rounds` would have the coordinator end with others: "
+                "remove it"
+            )
+        if isinstance(self.privacy, DistributedPrivacy) and training.local_steps != 1:
+            raise ValueError(
+                "mode record-distributed makes one step in every round, over the records of all "
+                f"sites: `mechanism.training.local_steps` is 1, not {training.local_steps}"
+            )
+
+    def _check_shared_noise(self) -> None:
+        if not isinstance(self.privacy, SharedNoisePrivacy):
+            return
+        mode = self.privacy.mode
+        if self.protection is not Protection.MASKED:
+            raise ValueError(
+                f"in mode {mode} one site's update holds only its share of the noise, and the "
+                f"protection `{self.protection.value}` shows it to the coordinator, or to one "
+                "colluding site: use masked sums"
+            )
+        if self.encoding.clip_range is not None:
+            raise ValueError(
+                f"`mechanism.encoding.clip_range` has no meaning in mode {mode}, whose grid "
+                "follows from the clip: remove it"
+            )
+        spare = self.sites - self.needed_survivors()
+        if self.privacy.drop_outs is not None and self.privacy.drop_outs > spare:
+            raise ValueError(
+                f"`mechanism.privacy.drop_outs` is {self.privacy.drop_outs}, and the sum cannot be "
+                f"opened after more than {spare}: shares of the noise would be paid for in vain"
+            )
+        if self.sites - self.paid_drop_outs(self.sites) <= self.privacy.colluders:
+            raise ValueError(
+                f"of {self.sites} sites {self.paid_drop_outs(self.sites)} may drop out and "
+                f"{self.privacy.colluders} collude, which leaves nobody whose noise counts: lower "
+                "`mechanism.privacy.colluders` or `drop_outs`"
+            )
 
     def _check_cohort(self) -> None:
         large = self.sites > LARGEST_COMPLETE
@@ -260,6 +273,17 @@ class Mechanism(Section):
         """Return how many survivors a sum needs."""
         return self.threshold if self.threshold is not None else default_threshold(self.sites)
 
+    def paid_drop_outs(self, cohort: int) -> int:
+        """Return how many of a round's `cohort` sites may drop out before noise gets too small.
+
+        Zero where no noise is shared.
+        """
+        privacy = self.privacy
+        if not isinstance(privacy, SharedNoisePrivacy):
+            return 0
+        spare = max(0, cohort - self.needed_survivors())
+        return spare if privacy.drop_outs is None else min(privacy.drop_outs, spare)
+
     def risk(self) -> CohortRisk | None:
         """Return what a large cohort has to bear, or None in a complete graph."""
         if self.cohort is None:
@@ -284,6 +308,8 @@ class Runtime(Section):
     """Arithmetic threads of one site."""
     workers: Count = 2
     """Sites that work at the same time in an embedded run."""
+    evaluate_every: Count = 1
+    """The common evaluation set is scored after every so many rounds, and after the last."""
     base_model: str | None = None
     """A local folder in Hugging Face layout; looked at before any other place."""
     allow_hub: bool = False
@@ -351,7 +377,7 @@ def _sentence(detail: ErrorDetails, kind: type[Section]) -> str:
     # The discriminator's value stands in the path as if it were a key: leave it out. An unknown
     # key stands last, and is shown whatever it is.
     unknown = path[-1:] if problem == "extra_forbidden" else []
-    path = [part for part in path[: len(path) - len(unknown)] if part not in {"record", "none"}]
+    path = [part for part in path[: len(path) - len(unknown)] if part not in MODES]
     path += unknown
     key = ".".join(path)
     if problem == "extra_forbidden":
@@ -360,7 +386,8 @@ def _sentence(detail: ErrorDetails, kind: type[Section]) -> str:
     if problem == "missing":
         return f"`{key}` is missing and has no default: add it"
     if problem in {"union_tag_not_found", "union_tag_invalid"}:
-        return f"`{key}.mode` must be one of 'record' or 'none' (no privacy guarantee)"
+        known = ", ".join(repr(mode) for mode in MODES[:-1])
+        return f"`{key}.mode` must be one of {known} or 'none' (no privacy guarantee)"
     message = detail["msg"].removeprefix("Value error, ")
     return f"`{key}`: {message}" if key else message
 

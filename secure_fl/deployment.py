@@ -84,7 +84,8 @@ def open_site(folder: Path) -> Handler:
         seed=site.data.seed,
     )
     share = equal(dataset.train, site.data.parts, site.data.seed)[site.data.part - 1]
-    records = SiteRecords(dataset.name, dataset.labels, share)
+    column = home.policy.unit_column(dataset.name)
+    records = SiteRecords(dataset.name, dataset.labels, share, column)
     workbench = SiteWorkbench(home.name, records, site.runtime, SystemNoise())
     return home.machine(workbench).handle
 

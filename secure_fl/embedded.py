@@ -149,7 +149,9 @@ class _Embedded:
         return {
             home.name: SiteWorkbench(
                 home.name,
-                SiteRecords(dataset.name, dataset.labels, share),
+                SiteRecords(
+                    dataset.name, dataset.labels, share, home.policy.unit_column(dataset.name)
+                ),
                 self._config.runtime,
                 SystemNoise(),
             )

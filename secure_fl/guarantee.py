@@ -5,8 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crypto.errors import ConfigError
-from privacy.events import NoGuarantee, SubsampledGaussian
-from secure_fl.config import RecordPrivacy
+from privacy.events import (
+    LARGEST_COUNT,
+    SMALLEST_LOCAL_SIGMA,
+    DistributedGaussian,
+    NoGuarantee,
+    SubsampledGaussian,
+)
+from secure_fl.config import Guaranteed, RecordPrivacy, SharedNoisePrivacy, SitePrivacy
 
 if TYPE_CHECKING:
     from privacy.events import Event
@@ -15,12 +21,22 @@ if TYPE_CHECKING:
 
 def planned_event(mechanism: Mechanism) -> Event:
     """Return everything that one site's records go through in the whole run."""
-    return _event(mechanism, mechanism.training.rounds * mechanism.training.local_steps)
+    return _event(mechanism, mechanism.training.rounds)
 
 
 def round_event(mechanism: Mechanism) -> Event:
     """Return what one site's records go through in one round."""
-    return _event(mechanism, mechanism.training.local_steps)
+    return _event(mechanism, 1)
+
+
+def steps_of(mechanism: Mechanism, rounds: int) -> int:
+    """Return how many noised sums `rounds` rounds make of one site's records.
+
+    A round is one sum where noise is shared, however many steps a site makes in it.
+    """
+    if isinstance(mechanism.privacy, SharedNoisePrivacy):
+        return rounds
+    return rounds * mechanism.training.local_steps
 
 
 def resolve_sigma(mechanism: Mechanism) -> Mechanism:
@@ -33,18 +49,17 @@ def resolve_sigma(mechanism: Mechanism) -> Mechanism:
     from privacy import accounting  # noqa: PLC0415 - dp_accounting is heavy
 
     privacy = mechanism.privacy
-    if not isinstance(privacy, RecordPrivacy):
+    if not isinstance(privacy, Guaranteed):
         return mechanism
-    steps = mechanism.training.rounds * mechanism.training.local_steps
     if privacy.sigma is None:
         if privacy.epsilon is None:
             raise ConfigError("Neither epsilon nor sigma is given: no noise scale follows.")
-        sigma = accounting.calibrate_sigma(
-            privacy.epsilon, privacy.delta, privacy.sampling_rate, steps
-        )
+        sigma = _calibrated(mechanism, privacy, privacy.epsilon)
         return mechanism.model_copy(update={"privacy": privacy.model_copy(update={"sigma": sigma})})
     if privacy.epsilon is not None:
-        reached = accounting.epsilon((planned_event(mechanism),), privacy.delta)
+        reached = accounting.epsilon(
+            (planned_event(mechanism),), privacy.delta, relation=privacy.relation
+        )
         if reached > privacy.epsilon:
             raise ConfigError(
                 f"sigma {privacy.sigma} gives epsilon {reached:.4g} at delta {privacy.delta}, "
@@ -59,21 +74,55 @@ def claimed_epsilon(mechanism: Mechanism, rounds: int) -> float:
     from privacy import accounting  # noqa: PLC0415 - as above
 
     privacy = mechanism.privacy
-    if not isinstance(privacy, RecordPrivacy):
+    if not isinstance(privacy, Guaranteed):
         return float("inf")
-    event = _event(mechanism, rounds * mechanism.training.local_steps)
-    return accounting.epsilon((event,), privacy.delta)
+    event = _event(mechanism, rounds)
+    return accounting.epsilon((event,), privacy.delta, relation=privacy.relation)
 
 
-def _event(mechanism: Mechanism, steps: int) -> Event:
+def _calibrated(mechanism: Mechanism, privacy: Guaranteed, epsilon: float) -> float:
+    from privacy import accounting  # noqa: PLC0415 - as above
+
+    rate = sampling_rate_of(privacy)
+    steps = steps_of(mechanism, mechanism.training.rounds)
+    if isinstance(privacy, RecordPrivacy):
+        return accounting.calibrate_sigma(
+            epsilon, privacy.delta, rate, steps, relation=privacy.relation
+        )
+    return accounting.calibrate_distributed(
+        epsilon,
+        privacy.delta,
+        rate,
+        steps,
+        size=LARGEST_COUNT,
+        contributors=mechanism.sites,
+        relation=privacy.relation,
+    )
+
+
+def sampling_rate_of(privacy: Guaranteed) -> float:
+    """Return the probability with which a unit enters a sum: 1 where the unit is a site."""
+    return 1.0 if isinstance(privacy, SitePrivacy) else privacy.sampling_rate
+
+
+def _event(mechanism: Mechanism, rounds: int) -> Event:
     privacy = mechanism.privacy
-    if not isinstance(privacy, RecordPrivacy):
+    if not isinstance(privacy, Guaranteed):
         return NoGuarantee()
     if privacy.sigma is None:
         raise ConfigError(
             "The mechanism has a target epsilon but no sigma yet, so nothing can be charged: "
             "the coordinator resolves sigma before it proposes a run."
         )
-    return SubsampledGaussian(
-        noise_multiplier=privacy.sigma, sampling_rate=privacy.sampling_rate, steps=steps
+    steps, rate = steps_of(mechanism, rounds), sampling_rate_of(privacy)
+    if isinstance(privacy, RecordPrivacy):
+        return SubsampledGaussian(noise_multiplier=privacy.sigma, sampling_rate=rate, steps=steps)
+    # Bounds, not this run's numbers: the claim holds for every smaller sum, and does not feel them.
+    return DistributedGaussian(
+        noise_multiplier=privacy.sigma,
+        sampling_rate=rate,
+        steps=steps,
+        size=LARGEST_COUNT,
+        local_sigma=SMALLEST_LOCAL_SIGMA,
+        contributors=mechanism.sites,
     )

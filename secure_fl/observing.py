@@ -34,11 +34,14 @@ class RunBegan:
 
 @dataclass(frozen=True)
 class RoundScored:
-    """A round's sum was opened, applied, evaluated and kept. `round` counts from 1."""
+    """A round's sum was opened, applied and kept, and evaluated where the run says so.
+
+    `round` counts from 1.
+    """
 
     round: int
     survivors: tuple[str, ...]
-    scores: ClassificationScores
+    scores: ClassificationScores | None
     epsilon: float | None
     seconds: float
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 import base64
 import time
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from functools import cached_property
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
@@ -18,13 +19,16 @@ from crypto.digests import sha256
 from crypto.errors import PeerError
 from crypto.masked_sum import CulpritError
 from domains.scores import classification_scores
+from secure_fl.config import Guaranteed
 from secure_fl.guarantee import claimed_epsilon
+from secure_fl.iterates import Iterates
 from secure_fl.observing import RoundScored, RunBegan
 from secure_fl.parameters import parameter_digest, vector_to_bytes
 from secure_fl.rounds.coordinator import Coordinator
 from secure_fl.rounds.own_log import times_opened
 from secure_fl.rounds.steps import Phase, Proposal
 from secure_fl.runfolder import Progress, RoundMetrics
+from secure_fl.sites.losses import RecordLosses
 from secure_fl.transcript import Transcript
 
 if TYPE_CHECKING:
@@ -44,6 +48,8 @@ if TYPE_CHECKING:
     from secure_fl.sites.adapted_model import AdaptedModel
     from secure_fl.transport import Transport
 
+_EVALUATION_BATCH: Final = 64
+
 
 @dataclass(frozen=True)
 class Evaluator:
@@ -53,10 +59,14 @@ class Evaluator:
     adapted: AdaptedModel
     encoded: EncodedRecords
 
+    @cached_property
+    def _records(self) -> RecordLosses:
+        return RecordLosses(self.task, self.adapted, self.encoded, _EVALUATION_BATCH)
+
     def score(self, parameters: NDArray[np.float32]) -> ClassificationScores:
         """Return the scores of the shared `parameters`, shape (d,)."""
         self.adapted.load(parameters)
-        predicted = self.task.predict(self.adapted.model, self.encoded)
+        predicted = self._records.predict(head_only=self.adapted.trains_head_only)
         return classification_scores(self.encoded.labels, predicted, len(self.task.labels))
 
 
@@ -103,6 +113,10 @@ class Runner:
         self._transcript.restore(parts.folder.leaves())
         kept = parts.folder.parameters(progress)
         self._parameters = parts.evaluator.adapted.flat() if kept is None else kept
+        self._iterates = Iterates.begin(self._mechanism, self._parameters.size)
+        remembered = parts.folder.kept(progress)
+        if remembered is not None:
+            self._iterates = self._iterates.restored(remembered)
         self._kept_leaves = self._transcript.size
         self._majority = 0.0
 
@@ -120,11 +134,12 @@ class Runner:
         if self._progress.rounds_done < self._mechanism.training.rounds:
             self._rounds()
         spec = self._parts.evaluator.adapted.spec
+        released = self._iterates.released(self._parameters)
         return RunResult(
             progress=self._progress,
             transcript=self._transcript,
-            parameters=self._parameters,
-            parameters_digest=parameter_digest(spec, vector_to_bytes(self._parameters)),
+            parameters=released,
+            parameters_digest=parameter_digest(spec, vector_to_bytes(released)),
             shared_parameters=spec.size,
             majority_accuracy=self._majority,
         )
@@ -143,6 +158,7 @@ class Runner:
                 roster=self._parts.roster,
                 spec=self._parts.evaluator.adapted.spec,
                 left_out=frozenset(self._progress.left_out),
+                memory=self._iterates.rule,
             ),
             self._parameters,
             self._parts.key,
@@ -207,7 +223,8 @@ class Runner:
     def _keep_round(self, opened: OpenedRound, seconds: float) -> None:
         self._parameters = opened.parameters
         done = opened.round + 1
-        scores = self._parts.evaluator.score(opened.parameters)
+        self._iterates = self._iterates.after(opened.round, opened.parameters, opened.memory)
+        scores = self._scores_after(done)
         private = self._mechanism.privacy.mode != "none"
         epsilon = claimed_epsilon(self._mechanism, done) if private else None
         # A header that was logged just before a crash counts, though the record of the round
@@ -215,6 +232,7 @@ class Runner:
         attempts = max(self._progress.tries, times_opened(self._transcript.leaves, opened.round))
         metrics = _metrics(done, attempts, opened.survivors, scores, epsilon, seconds)
         self._parts.folder.append_metrics(metrics)
+        kept = self._iterates.export()
         extracts = {
             site: base64.b64encode(extract).decode()
             for site, extract in sorted(opened.extracts.items())
@@ -223,12 +241,20 @@ class Runner:
             update={
                 "rounds_done": done,
                 "tries": 1,
-                "parameters_sha256": _sha256(opened.parameters),
+                "parameters_sha256": sha256(vector_to_bytes(opened.parameters)).hex(),
+                "kept_sha256": sha256(kept).hex(),
                 "extracts": extracts,
             }
         )
-        self._parts.folder.write_progress(self._progress, opened.parameters)
+        self._parts.folder.write_progress(self._progress, opened.parameters, kept)
         self._parts.observer.scored(RoundScored(done, opened.survivors, scores, epsilon, seconds))
+
+    def _scores_after(self, done: int) -> ClassificationScores | None:
+        """Return the scores after `done` rounds, where they are to be measured."""
+        rounds, every = self._mechanism.training.rounds, self._parts.config.runtime.evaluate_every
+        if done % every and done < rounds:
+            return None
+        return self._parts.evaluator.score(self._iterates.released(self._parameters))
 
     def _score_start(self) -> RoundMetrics:
         scores = self._parts.evaluator.score(self._parameters)
@@ -241,7 +267,7 @@ class Runner:
     def _began(self) -> None:
         mechanism = self._mechanism
         privacy = mechanism.privacy
-        private = privacy.mode == "record"
+        private = isinstance(privacy, Guaranteed)
         self._parts.observer.began(
             RunBegan(
                 name=self._parts.config.name,
@@ -255,7 +281,7 @@ class Runner:
                 target_epsilon=claimed_epsilon(mechanism, mechanism.training.rounds)
                 if private
                 else None,
-                delta=privacy.delta if privacy.mode == "record" else None,
+                delta=privacy.delta if isinstance(privacy, Guaranteed) else None,
                 shared_parameters=self._parts.evaluator.adapted.spec.size,
                 budget_carried=self._progress.budget_carried,
             )
@@ -272,6 +298,7 @@ def first_progress(run_id: bytes, started: datetime, *, budget_carried: bool) ->
         tries=0,
         rounds_done=0,
         parameters_sha256=None,
+        kept_sha256=None,
         before=None,
         extracts={},
         budget_carried=budget_carried,
@@ -282,7 +309,7 @@ def _metrics(  # noqa: PLR0913, PLR0917 - one argument per column
     round_: int,
     attempts: int,
     survivors: tuple[str, ...],
-    scores: ClassificationScores,
+    scores: ClassificationScores | None,
     epsilon: float | None,
     seconds: float,
 ) -> RoundMetrics:
@@ -291,13 +318,9 @@ def _metrics(  # noqa: PLR0913, PLR0917 - one argument per column
         round=round_,
         attempts=attempts,
         survivors=survivors,
-        accuracy=scores.accuracy,
-        macro_f1=scores.macro_f1,
-        weighted_f1=scores.weighted_f1,
+        accuracy=None if scores is None else scores.accuracy,
+        macro_f1=None if scores is None else scores.macro_f1,
+        weighted_f1=None if scores is None else scores.weighted_f1,
         epsilon=epsilon,
         seconds=round(seconds, 3),
     )
-
-
-def _sha256(parameters: NDArray[np.float32]) -> str:
-    return sha256(vector_to_bytes(parameters)).hex()

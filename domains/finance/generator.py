@@ -7,6 +7,7 @@ claim about real financial text.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -30,6 +31,12 @@ _CLASS_SHARES: Final = (0.25, 0.45, 0.30)
 """How often each label is drawn, in the order of LABELS; uneven, as in real news."""
 
 _PEOPLE_PER_LOCALE: Final = 40
+
+CUSTOMER_COLUMN: Final = "customer"
+"""The column that says whose a record is, for guarantees per user."""
+
+_RECORDS_PER_CUSTOMER: Final = 3
+"""On average."""
 
 _MONTHS: Final = (
     "January", "February", "March", "April", "May", "June", "July", "August", "September",
@@ -61,12 +68,14 @@ def generate(seed: int, *, train: int, evaluation: int) -> Dataset:
     drawn = surrogates.people(seed, 2 * _PEOPLE_PER_LOCALE)
     seen_names = {person.name for person in drawn[::2]}
     unseen = tuple(person for person in drawn[1::2] if person.name not in seen_names)
-    streams = np.random.default_rng(seed).spawn(2)
+    streams = np.random.default_rng(seed).spawn(4)
     return Dataset.of(
         name=NAME,
         labels=LABELS,
-        train=_part("train", TRAIN, drawn[::2], train, streams[0]),
-        evaluation=_part("evaluation", EVALUATION, unseen, evaluation, streams[1]),
+        train=_owned(_part("train", TRAIN, drawn[::2], train, streams[0]), streams[2]),
+        evaluation=_owned(
+            _part("evaluation", EVALUATION, unseen, evaluation, streams[1]), streams[3]
+        ),
         licence=LICENCE,
         notes=(
             "Generated sentences: a score shows that the run learns, nothing about real text.",
@@ -93,6 +102,15 @@ def _part(
             seen.add(text)
             records.append(Record(f"generated-{part}-{len(records) + 1:06d}", text, label))
     return tuple(records)
+
+
+def _owned(records: Sequence[Record], rng: np.random.Generator) -> tuple[Record, ...]:
+    """Return `records`, each of some customer: the column says whose, and the text does not."""
+    customers = max(1, len(records) // _RECORDS_PER_CUSTOMER)
+    return tuple(
+        replace(record, columns={CUSTOMER_COLUMN: f"customer-{rng.integers(customers):06d}"})
+        for record in records
+    )
 
 
 def _sentence(

@@ -13,12 +13,12 @@ from crypto.digests import sha256
 from crypto.errors import ConfigError, PeerError
 from crypto.masked_sum import Adversary, Confirmation, MaskingCoordinator, RoundBinding
 from crypto.ring import packed_bytes
-from privacy.fixed_point import Grid
 from secure_fl.config import NoPrivacy
-from secure_fl.methods import find_method
+from secure_fl.methods.server_rule import server_rule_of
 from secure_fl.parameters import parameter_digest, vector_to_bytes
 from secure_fl.rounds.correspondence import Correspondence
 from secure_fl.rounds.gathering import Gathering
+from secure_fl.rounds.grids import grid_of, sum_grid_of
 from secure_fl.rounds.homomorphic_sum import HomomorphicSum, plan_of
 from secure_fl.rounds.messages import (
     CloseReply,
@@ -83,12 +83,7 @@ class Coordinator:
         self._proposal = proposal
         self._mechanism = proposal.mechanism
         self._transcript = transcript
-        self._method = find_method(self._mechanism.method, self._mechanism.protection)
-        self._grid = Grid(
-            self._mechanism.encoding.clip_range,
-            self._mechanism.sites,
-            self._mechanism.encoding.bits,
-        )
+        self._rule = server_rule_of(self._mechanism, proposal.spec, proposal.memory)
         names = tuple(sorted(member.name for member in proposal.roster.sites()))
         if len(names) < self._mechanism.sites:
             raise ConfigError(
@@ -126,15 +121,16 @@ class Coordinator:
                 plan = plan_of(self._mechanism, self._proposal.spec.size)
                 return HomomorphicSum(self._session, plan, first_round=first_round)
             case Protection.PLAIN:
-                return PlainSum(self._grid, self._mechanism.encoding.bits)
+                return PlainSum(grid_of(self._mechanism), self._mechanism.encoding.bits)
 
     def _new_opening(self) -> Opening:
         sums = self._sums
         if isinstance(sums, MaskingCoordinator):
-            return MaskedOpening(self._letters, self._session, sums, self._grid, self._method)
+            grid = sum_grid_of(self._mechanism, len(self._cohort), self._proposal.spec.size)
+            return MaskedOpening(self._letters, self._session, sums, grid, self._rule)
         if isinstance(sums, HomomorphicSum):
             return HomomorphicOpening(self._letters, self._proposal.spec)
-        return PlainOpening(self._letters, sums, self._method)
+        return PlainOpening(self._letters, sums, self._rule)
 
     def begin(self) -> Step:
         """Return the first exchange."""
@@ -374,7 +370,11 @@ class Coordinator:
         self._gathering.take_dealt(replies, current.back, self._round_number + 1)
         self._parameters = opening.parameters(self._parameters, current)
         opened = OpenedRound(
-            self._round_number, self._parameters, current.survivors, dict(self._extracts)
+            self._round_number,
+            self._parameters,
+            current.survivors,
+            dict(self._extracts),
+            self._rule.export(),
         )
         last = self._is_last
         self._round_number += 1

@@ -13,7 +13,7 @@ from crypto.errors import PeerError
 from crypto.homomorphic_keys import check_announced, key_maker
 from crypto.homomorphic_messages import SumTerms
 from crypto.homomorphic_plan import SumPlan
-from privacy.fixed_point import Grid
+from secure_fl.rounds.grids import grid_of
 from secure_fl.rounds.messages import EncryptedBlocks
 from secure_fl.rounds.reading import expect
 
@@ -31,8 +31,7 @@ _BLOCK_EXTRA_BYTES = 8
 
 def plan_of(mechanism: Mechanism, size: int) -> SumPlan:
     """Return the plan of a sum of `size` values: the grid's largest integer, for all sites."""
-    encoding = mechanism.encoding
-    grid = Grid(encoding.clip_range, mechanism.sites, encoding.bits)
+    grid = grid_of(mechanism)
     return SumPlan(size, grid.largest, mechanism.sites, mechanism.scheme)
 
 

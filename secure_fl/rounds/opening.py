@@ -29,10 +29,10 @@ if TYPE_CHECKING:
 
     from crypto.masked_sum import MaskingCoordinator, Release, Session
     from crypto.signatures import Signed
-    from privacy.fixed_point import Grid
     from privacy.update import UpdateSpec
-    from secure_fl.methods import Method
+    from secure_fl.methods.server_rule import ServerRule
     from secure_fl.rounds.correspondence import Correspondence
+    from secure_fl.rounds.grids import SumGrid
     from secure_fl.rounds.messages import CloseReply, RoundHeader, Uploaded
     from secure_fl.rounds.plain_sum import PlainSum
 
@@ -97,14 +97,14 @@ class MaskedOpening:
         letters: Correspondence,
         session: Session,
         sums: MaskingCoordinator,
-        grid: Grid,
-        method: Method,
+        grid: SumGrid,
+        rule: ServerRule,
     ) -> None:
         self._letters = letters
         self._session = session
         self._sums = sums
         self._grid = grid
-        self._method = method
+        self._rule = rule
         self._releases: dict[str, Release] = {}
 
     def take(self, site: str, reply: CloseReply, current: OpenRound) -> bool:
@@ -125,7 +125,7 @@ class MaskedOpening:
         """Return what the method's rule makes of the opened sum."""
         survivors = len(current.survivors)
         total = self._grid.decode_sum(self._unmasked(current), survivors)
-        return self._method.server_rule(shared, SeenUpdates(total, survivors))
+        return self._rule.apply(shared, SeenUpdates(total, survivors), current.header.round)
 
     def _unmasked(self, current: OpenRound) -> NDArray[np.uint32]:
         try:
@@ -155,10 +155,10 @@ class PlainOpening:
 
     did = "closed the round"
 
-    def __init__(self, letters: Correspondence, sums: PlainSum, method: Method) -> None:
+    def __init__(self, letters: Correspondence, sums: PlainSum, rule: ServerRule) -> None:
         self._letters = letters
         self._sums = sums
-        self._method = method
+        self._rule = rule
 
     def take(self, site: str, reply: CloseReply, current: OpenRound) -> bool:
         """Return whether `site` says that it is part of the sum."""
@@ -175,7 +175,7 @@ class PlainOpening:
         """Return what the method's rule makes of the single updates."""
         each = np.stack(self._sums.vectors())
         seen = SeenUpdates(each.sum(axis=0), len(current.survivors), each)
-        return self._method.server_rule(shared, seen)
+        return self._rule.apply(shared, seen, current.header.round)
 
 
 class HomomorphicOpening:

@@ -14,14 +14,12 @@ from msgspec.structs import replace
 from crypto.codec import decode_one_of, encode
 from crypto.digests import sha256
 from crypto.errors import BudgetError, ConfigError, IntegrityError, PeerError, SecureFLError
-from crypto.keystream import KeyStream
 from crypto.masked_sum import Adversary
 from crypto.merkle import EMPTY_ROOT
-from crypto.secrets import SecretBytes
-from privacy.fixed_point import NEAREST, Grid, Rounding, Stochastic
-from secure_fl.config import Mechanism, NoPrivacy, parse_mechanism
+from secure_fl.config import Mechanism, parse_mechanism
 from secure_fl.parameters import parameter_digest, vector_from_bytes
 from secure_fl.rounds import charging, journal, log_check, site_checks
+from secure_fl.rounds.encoding import Encoded, encoded_update
 from secure_fl.rounds.messages import (
     REPLY_LIMIT_BYTES,
     REQUESTS,
@@ -150,6 +148,7 @@ class Site:
             masking=secrets,
             header_digest=NO_DIGEST,
             parameter_digest=NO_DIGEST,
+            cohort=0,
             released=() if before is None else before.released,
             checkpoint_size=seen,
             checkpoint_root=EMPTY_ROOT if before is None else before.checkpoint_root,
@@ -211,7 +210,7 @@ class Site:
         opened = self._sums(mechanism).open(request, header, header_digest, state)
         self._note_unusable(opened.unusable, state)
         event, head = charging.charge(self._parts, mechanism, state)
-        raw = opened.protect(self._train_and_encode(mechanism, state, shared))
+        raw = opened.protect(self._train_and_encode(mechanism, header, shared))
         heads = replace(self._letters.heads(state), ledger=head)
         uploaded = self._letters.sign(
             Uploaded(
@@ -234,6 +233,7 @@ class Site:
             masking=opened.export(),
             header_digest=header_digest,
             parameter_digest=header.parameter_digest,
+            cohort=len(header.cohort),
             checkpoint_size=header.checkpoint_size,
             checkpoint_root=header.checkpoint_root,
             pending=tuple(own),
@@ -249,25 +249,20 @@ class Site:
             )
 
     def _train_and_encode(
-        self, mechanism: Mechanism, state: SiteState, shared: NDArray[np.float32]
-    ) -> NDArray[np.uint32]:
+        self, mechanism: Mechanism, header: RoundHeader, shared: NDArray[np.float32]
+    ) -> Encoded:
         spec = self._parts.workbench.spec(mechanism)
-        update = self._parts.workbench.train(mechanism, shared, state.round)
+        update = self._parts.workbench.train(mechanism, shared, header.round)
         if update.spec != spec:
             raise IntegrityError(
                 "The trainer made an update of another shape than the one this run shares: "
                 "nothing was sent. The model in memory is not the configured one."
             )
-        grid = Grid(mechanism.encoding.clip_range, mechanism.sites, mechanism.encoding.bits)
-        # To nearest in mode none, so that a resumed run repeats itself to the bit.
-        rounding: Rounding = NEAREST
-        if not isinstance(mechanism.privacy, NoPrivacy):
-            rounding = Stochastic(KeyStream(SecretBytes(self._parts.entropy(32))))
-        encoded, clamped = grid.encode_clamped(update.flat(), rounding)
-        if clamped:
+        encoded = encoded_update(mechanism, update.flat(), len(header.cohort), self._parts.entropy)
+        if encoded.clamped:
             self._parts.note(
-                f"round {state.round}: {clamped} of {encoded.size} coordinates exceeded "
-                f"{mechanism.encoding.clip_range} and were clamped"
+                f"round {header.round}: {encoded.clamped} of {update.flat().size} coordinates lay "
+                "beyond the grid's range and were clamped to it"
             )
         return encoded
 
@@ -308,6 +303,7 @@ class Site:
             masking=b"" if last else closed.secrets,
             header_digest=NO_DIGEST,
             parameter_digest=NO_DIGEST,
+            cohort=0,
             released=(*state.released, opened),
             pending=(*state.pending, *own),
         )

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from crypto.digests import sha256
-from secure_fl.config import NoPrivacy, parse_mechanism
+from secure_fl.config import NoPrivacy, SharedNoisePrivacy, parse_mechanism
 from secure_fl.guarantee import planned_event, resolve_sigma
 from secure_fl.methods import find_method
 from secure_fl.rounds.reading import expect, session_of
@@ -216,6 +216,13 @@ def check_close(close: RoundClose, state: SiteState, mechanism: Mechanism, party
         f"A sum over {len(close.survivors)} survivors is below the threshold or this site's "
         "smallest cohort: no share was released.",
     )
+    if isinstance(mechanism.privacy, SharedNoisePrivacy):
+        paid = mechanism.paid_drop_outs(state.cohort)
+        expect(
+            len(close.survivors) >= state.cohort - paid,
+            f"A sum over {len(close.survivors)} of a cohort of {state.cohort} holds less noise "
+            f"than was promised: {paid} may drop out. No share was released.",
+        )
     if _hides_single_updates(mechanism):
         for earlier in _sums_like(state, close.round, state.parameter_digest):
             expect(earlier.survivors == close.survivors, _DIFFERENCE.format(round=close.round))

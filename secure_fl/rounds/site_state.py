@@ -39,7 +39,7 @@ class OpenedSum(Message, frozen=True, tag="secure-fl.opened-sum.v1"):
     survivors: Names
 
 
-class SiteState(Message, frozen=True, tag="secure-fl.site-state.v2"):
+class SiteState(Message, frozen=True, tag="secure-fl.site-state.v3"):
     """Everything a site remembers of a run between two requests.
 
     Attributes:
@@ -50,6 +50,7 @@ class SiteState(Message, frozen=True, tag="secure-fl.site-state.v2"):
         masking: the state of the masked or the homomorphic sum; empty under the plain protection.
         header_digest: of the open round's header; zeros outside a round.
         parameter_digest: of the open round's parameters; zeros outside a round.
+        cohort: how many sites the open round's header names; zero outside a round.
         released: the sums of this run that this site released shares for, over all attempts.
         checkpoint_size: leaves under the last checkpoint that this site has seen.
         checkpoint_root: that checkpoint's Merkle root.
@@ -67,6 +68,7 @@ class SiteState(Message, frozen=True, tag="secure-fl.site-state.v2"):
     masking: bytes
     header_digest: Digest
     parameter_digest: Digest
+    cohort: Number
     released: tuple[OpenedSum, ...]
     checkpoint_size: Number
     checkpoint_root: Digest

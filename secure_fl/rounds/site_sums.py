@@ -13,14 +13,14 @@ from msgspec.structs import replace
 
 from crypto.codec import encode
 from crypto.digests import sha256
-from crypto.errors import PeerError
+from crypto.errors import IntegrityError, PeerError
 from crypto.homomorphic_keys import ChannelKeys
 from crypto.masked_sum import MaskingSite, RoundBinding, SiteKeys
 from crypto.ring import pack
 from crypto.secrets import SecretBytes
-from privacy.fixed_point import Grid
 from secure_fl.methods import SeenUpdates, find_method
 from secure_fl.parameters import parameter_digest, vector_from_bytes, vector_to_bytes
+from secure_fl.rounds.grids import grid_of
 from secure_fl.rounds.homomorphic_site import HomomorphicParty
 from secure_fl.rounds.messages import Applied, Released, SharesSent
 from secure_fl.rounds.reading import expect, session_of, shares_digest
@@ -29,13 +29,11 @@ from secure_fl.views import Protection
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    import numpy as np
-    from numpy.typing import NDArray
-
     from crypto.codec import Message
     from crypto.ring import WidthBits
     from crypto.signatures import Signed
     from secure_fl.config import Mechanism
+    from secure_fl.rounds.encoding import Encoded
     from secure_fl.rounds.messages import (
         CloseRequest,
         Hello,
@@ -76,8 +74,8 @@ class OpenSum(Protocol):
     def unusable(self) -> tuple[str, ...]:
         """The sites whose shares for this one did not open."""
 
-    def protect(self, vector: NDArray[np.uint32]) -> bytes:
-        """Return what travels of the ring vector, shape (d,)."""
+    def protect(self, encoded: Encoded) -> bytes:
+        """Return what travels of the encoded update; shared noise is added where there is any."""
 
     def next_keys(self) -> Message | None:
         """Return the keys to announce for the round after this one, where there are any."""
@@ -138,8 +136,9 @@ class _OpenMasked:
         self._round = round_
         self.unusable = unusable
 
-    def protect(self, vector: NDArray[np.uint32]) -> bytes:
-        return bytes(pack(self._machine.mask(vector), self._sums.bits))
+    def protect(self, encoded: Encoded) -> bytes:
+        masked = self._machine.mask(encoded.vector, encoded.noise)
+        return bytes(pack(masked, self._sums.bits))
 
     def next_keys(self) -> Message | None:
         if self._sums.is_last(self._round):
@@ -227,8 +226,9 @@ class _OpenEncrypted:
         self._binding = binding
         self._bits = bits
 
-    def protect(self, vector: NDArray[np.uint32]) -> bytes:
-        return self._party.encrypt(self._binding, vector, self._bits)
+    def protect(self, encoded: Encoded) -> bytes:
+        _require_no_share(encoded)
+        return self._party.encrypt(self._binding, encoded.vector, self._bits)
 
     def next_keys(self) -> Message | None:
         return None
@@ -288,7 +288,7 @@ class HomomorphicSums:
         self._parts.store.save(state.hello.run_id, replace(state, masking=party.export()))
         encoding, survivors = self._mechanism.encoding, close.survivors
         total = party.decrypt(state, survivors, request.sum, encoding.bits)
-        grid = Grid(encoding.clip_range, self._mechanism.sites, encoding.bits)
+        grid = grid_of(self._mechanism)
         seen = SeenUpdates(grid.decode_sum(total, len(survivors)), len(survivors))
         method = find_method(self._mechanism.method, self._mechanism.protection)
         shared = vector_from_bytes(self._spec, party.shared)
@@ -323,8 +323,9 @@ class _OpenPlain:
     def __init__(self, bits: WidthBits) -> None:
         self._bits = bits
 
-    def protect(self, vector: NDArray[np.uint32]) -> bytes:
-        return bytes(pack(vector, self._bits))
+    def protect(self, encoded: Encoded) -> bytes:
+        _require_no_share(encoded)
+        return bytes(pack(encoded.vector, self._bits))
 
     def next_keys(self) -> Message | None:
         return None
@@ -369,6 +370,15 @@ class PlainSums:
 
 
 # -- what they share -------------------------------------------------------------------------------
+
+
+def _require_no_share(encoded: Encoded) -> None:
+    """Refuse an update that needs others' noise, where it could be read without theirs."""
+    if encoded.noise is not None:
+        raise IntegrityError(
+            "An update with only this site's share of the noise was about to leave without masks: "
+            "nothing was sent. Report it with the run's configuration."
+        )
 
 
 def _binding(header: RoundHeader, digest: bytes) -> RoundBinding:

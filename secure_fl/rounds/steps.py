@@ -52,12 +52,14 @@ class OpenedRound:
         parameters: the parameters after it, shape (d,).
         survivors: whose updates are in the sum.
         extracts: after the last round, each survivor's ledger extract in canonical JSON.
+        memory: what the server's rule remembers for the next round; computed from opened sums.
     """
 
     round: int
     parameters: NDArray[np.float32]
     survivors: tuple[str, ...]
     extracts: Mapping[str, bytes]
+    memory: bytes = b""
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ class Proposal:
     """What a coordinator runs: the same for every site.
 
     `left_out` are sites that broke the protocol in an earlier attempt: nothing of theirs is taken.
+    `memory` is what the server's rule remembers of the rounds before the first.
     """
 
     run_id: bytes
@@ -84,3 +87,4 @@ class Proposal:
     roster: Roster
     spec: UpdateSpec
     left_out: frozenset[str] = frozenset()
+    memory: bytes = b""

@@ -15,8 +15,10 @@ from crypto.digests import sha256
 from crypto.errors import ConfigError
 from domains.classification import head_name
 from privacy.update import TensorSpec, UpdateSpec
+from secure_fl.methods.method import is_head
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
     from numpy.typing import NDArray
@@ -50,9 +52,17 @@ class AdaptedModel:
                 "would sum zeros. Check `mechanism.adapter.target_modules`."
             )
         self.parameters: dict[str, nn.Parameter] = dict(trained)
+        self.head_only = self.trains_head_only
+        """Whether nothing but the classifier is trained at the moment."""
         self.spec = UpdateSpec(
             tuple(TensorSpec(name, tuple(parameter.shape)) for name, parameter in trained)
         )
+
+    def train_head_only(self, *, only: bool) -> None:
+        """Freeze all but the classifier, or train every shared parameter again."""
+        for name, parameter in self.parameters.items():
+            parameter.requires_grad_(not only or is_head(name))
+        self.head_only = only or self.trains_head_only
 
     def load(self, shared: NDArray[np.float32]) -> None:
         """Set the trained parameters from the flat vector `shared`, shape (d,)."""
@@ -66,8 +76,16 @@ class AdaptedModel:
 
     def flat(self) -> NDArray[np.float32]:
         """Return the trained parameters as one vector, shape (d,)."""
-        parts = [p.detach().cpu().numpy().ravel() for p in self.parameters.values()]
-        return np.concatenate(parts).astype(np.float32, copy=False)
+        return _flattened(list(self.parameters.values()))
+
+    def flat_but_head(self) -> NDArray[np.float32]:
+        """Return the shared parameters that are not the classifier's, shape (d - h,)."""
+        return _flattened([p for name, p in self.parameters.items() if not is_head(name)])
+
+    @property
+    def trains_head_only(self) -> bool:
+        """Whether the method shares nothing but the classifier."""
+        return all(is_head(name) for name in self.parameters)
 
     def save(self, folder: Path, base: str) -> None:
         """Write the adapter in PEFT's layout; `PeftModel.from_pretrained` loads it.
@@ -96,6 +114,11 @@ class AdaptedModel:
                 parameter.copy_(torch.from_numpy(values.astype(np.float32)))
 
 
+def _flattened(parameters: Sequence[nn.Parameter]) -> NDArray[np.float32]:
+    parts = [p.detach().cpu().numpy().ravel() for p in parameters]
+    return np.concatenate([np.empty(0), *parts]).astype(np.float32)
+
+
 def _adapt(base: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
     head = head_name(base)
     if head is None:
@@ -109,6 +132,7 @@ def _adapt(base: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
         lora_alpha=adapter.alpha,
         lora_dropout=0.0,
         target_modules=list(adapter.target_modules),
+        layers_to_transform=None if adapter.layers is None else list(adapter.layers),
         modules_to_save=[head],
     )
     try:
@@ -119,10 +143,12 @@ def _adapt(base: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
             )
             model: PeftModel = get_peft_model(base, config)
     except ValueError as error:
+        where = "" if adapter.layers is None else f" in layers {list(adapter.layers)}"
         raise ConfigError(
-            f"No layer of this model is called {', '.join(adapter.target_modules)}: there is "
-            "nothing to adapt. Name suffixes of its linear layers in "
-            "`mechanism.adapter.target_modules`."
+            f"No layer of this model is called {', '.join(adapter.target_modules)}{where}: there "
+            "is nothing to adapt. Name suffixes of its linear layers in "
+            "`mechanism.adapter.target_modules`, and layers that it has in "
+            "`mechanism.adapter.layers`."
         ) from error
     model.eval()
     return model

@@ -1,4 +1,8 @@
-"""Local training between two sums: with DP-SGD on every step, or plainly where mode none says so.
+"""Local training between two sums, in each mode of privacy.
+
+`record`: DP-SGD on every step. `record-distributed`: one clipped sum of gradients, which gets its
+noise under the secure sum. `site`: plain steps, whose outcome is clipped as a whole and gets its
+noise there too. `none`: plain steps.
 
 The model stays in evaluation mode: dropout would be a second source of randomness, shared by all
 threads, and a resumed run could not repeat itself.
@@ -20,8 +24,14 @@ from domains.records import Record
 from privacy.clipping import PerExampleClipper
 from privacy.dp_step import check_examples_do_not_mix, noised_mean
 from privacy.sampling import poisson_sample, shuffled_batches
-from privacy.update import Update
-from secure_fl.config import RecordPrivacy
+from privacy.update import Update, clipped_update
+from secure_fl.config import (
+    DistributedPrivacy,
+    NoPrivacy,
+    RecordPrivacy,
+    SampledPrivacy,
+    SitePrivacy,
+)
 from secure_fl.methods.method import is_head
 
 if TYPE_CHECKING:
@@ -35,6 +45,8 @@ if TYPE_CHECKING:
     from privacy.noise import NoiseSource
     from secure_fl.config import Mechanism
     from secure_fl.sites.adapted_model import AdaptedModel
+    from secure_fl.sites.losses import RecordLosses
+    from secure_fl.sites.units import UnitRows
 
 
 _PROBES = (
@@ -57,8 +69,9 @@ class TrainingParts:
     site: str
     task: SentenceClassification
     adapted: AdaptedModel
-    encoded: EncodedRecords
-    micro_batch: int
+    records: RecordLosses
+    units: UnitRows
+    """Whose each of the records is: what is sampled and clipped together."""
     noise: NoiseSource
     streams: Callable[[], KeyStream]
     """Gives a fresh stream for every Poisson sample; `fresh_stream` at a deployed site."""
@@ -78,52 +91,102 @@ class LocalTrainer:
     def __init__(self, parts: TrainingParts, mechanism: Mechanism) -> None:
         self._parts = parts
         self._mechanism = mechanism
-        if isinstance(mechanism.privacy, RecordPrivacy):
+        if isinstance(mechanism.privacy, SampledPrivacy):
             check_examples_stay_apart(parts, mechanism.privacy.clip)
 
     def train(self, shared: NDArray[np.float32], round_: int) -> Update:
-        """Return how local training moved the parameters from `shared`, shape (d,).
+        """Return what this site gives to the round's sum, from parameters `shared`, shape (d,).
+
+        Under `record-distributed` that is the sum of the sampled units' clipped gradients, else how
+        local training moved the parameters: under `site` clipped as a whole, and in both of these
+        modes WITHOUT NOISE, which has to be added before it leaves.
 
         Raises:
             IntegrityError: a parameter had a gradient and did not move, or moved without one:
                 what is trained is not what is shared.
         """
-        self._parts.adapted.load(shared)
-        privacy = self._mechanism.privacy
-        if isinstance(privacy, RecordPrivacy):
-            expected = self._private_steps(privacy, round_)
-        else:
-            expected = self._plain_steps(round_)
+        adapted = self._parts.adapted
+        adapted.load(shared)
+        adapted.train_head_only(only=round_ < self._mechanism.training.head_rounds)
+        match self._mechanism.privacy:
+            case DistributedPrivacy() as privacy:
+                return self._clipped_sum(privacy)
+            case RecordPrivacy() as privacy:
+                moved = self._moved(shared, self._private_steps(privacy, round_))
+            case SitePrivacy() as privacy:
+                moved = self._moved(shared, self._plain_steps(round_))
+                return clipped_update(adapted.spec, moved, privacy.clip)
+            case NoPrivacy():
+                moved = self._moved(shared, self._plain_steps(round_))
+        return Update.from_flat(adapted.spec, moved)
+
+    def _moved(self, shared: NDArray[np.float32], expected: Expected) -> NDArray[np.float32]:
+        """Return how the parameters moved from `shared`, shape (d,), after the post-step check."""
         moved = self._parts.adapted.flat() - shared
-        update = Update.from_flat(self._parts.adapted.spec, moved)
-        for name, change in update.parameters.items():
-            if np.any(change) and name not in expected.may_move:
-                raise IntegrityError(f"{name} moved without a gradient: {_WRONG_ADAPTER}")
-            if not np.any(change) and name in expected.must_move:
-                raise IntegrityError(f"{name} ignored its gradient: {_WRONG_ADAPTER}")
-        return update
+        start = 0
+        for tensor in self._parts.adapted.spec.parameters:
+            changed = bool(np.any(moved[start : start + tensor.size]))
+            start += tensor.size
+            if changed and tensor.name not in expected.may_move:
+                raise IntegrityError(f"{tensor.name} moved without a gradient: {_WRONG_ADAPTER}")
+            if not changed and tensor.name in expected.must_move:
+                raise IntegrityError(f"{tensor.name} ignored its gradient: {_WRONG_ADAPTER}")
+        return moved
+
+    def _clipped_sum(self, privacy: DistributedPrivacy) -> Update:
+        """Return the sum of one Poisson sample's clipped gradients, zero where nothing is trained.
+
+        It is raw: the guarantee begins with the noise that is added under the secure sum.
+        """
+        clipper = self._clipper(privacy.clip)
+        try:
+            summed = self._sampled_sum(clipper, privacy.sampling_rate)
+        finally:
+            clipper.detach()
+        spec = self._parts.adapted.spec
+        parts = [
+            summed[tensor.name].to(torch.float32).cpu().numpy().ravel()
+            if tensor.name in summed
+            else np.zeros(tensor.size, np.float32)
+            for tensor in spec.parameters
+        ]
+        return Update.from_flat(spec, np.concatenate(parts))
+
+    def _sampled_sum(self, clipper: PerExampleClipper, rate: float) -> dict[str, Tensor]:
+        """Return the clipped sum over one fresh Poisson sample of this site's units."""
+        parts = self._parts
+        sampled = parts.units.rows_of(poisson_sample(len(parts.units), rate, parts.streams()))
+        # An empty sample is a step of noise alone; it was charged like any other.
+        single = parts.units.are_records
+        for rows, losses in parts.records.batches(
+            sampled, head_only=parts.adapted.head_only, neighbours=not single
+        ):
+            owners = None if single else torch.from_numpy(parts.units.owners_of(rows))
+            clipper.accumulate(losses, owners=owners)
+        return clipper.take()
+
+    def _clipper(self, clip: float) -> PerExampleClipper:
+        # Rows of one unit follow on each other, but for the order within a micro-batch.
+        return PerExampleClipper(
+            self._parts.adapted.model, clip=clip, open_units=self._parts.records.micro_batch
+        )
 
     def _private_steps(self, privacy: RecordPrivacy, round_: int) -> Expected:
         """Run DP-SGD steps (Abadi et al. 2016) and return what has to have moved."""
-        parts, model = self._parts, self._parts.adapted.model
         if privacy.sigma is None:
             raise IntegrityError("A private round was started without a sigma: nothing was drawn.")
         optimizer = self._optimizer()
         expected = Expected()
-        clipper = PerExampleClipper(model, clip=privacy.clip)
+        clipper = self._clipper(privacy.clip)
         try:
             for step in range(self._mechanism.training.local_steps):
                 self._set_rate(optimizer, round_, step)
-                sampled = poisson_sample(len(parts.encoded), privacy.sampling_rate, parts.streams())
-                # An empty sample is a step of noise alone; it was charged like any other.
-                for batch in parts.task.micro_batches(parts.encoded, sampled, parts.micro_batch):
-                    clipper.accumulate(parts.task.losses(model, batch))
                 gradient = noised_mean(
-                    clipper.take(),
+                    self._sampled_sum(clipper, privacy.sampling_rate),
                     clip=privacy.clip,
                     sigma=privacy.sigma,
                     divisor=privacy.divisor,
-                    noise=parts.noise,
+                    noise=self._parts.noise,
                 )
                 self._step(optimizer, gradient, expected)
         finally:
@@ -132,14 +195,14 @@ class LocalTrainer:
 
     def _plain_steps(self, round_: int) -> Expected:
         """Run ordinary steps on seeded batches and return what has to have moved."""
-        parts, model = self._parts, self._parts.adapted.model
+        parts = self._parts
         optimizer = self._optimizer()
         expected = Expected()
-        for step, batch_indices in enumerate(self._batches(round_)):
+        for step, sampled in enumerate(self._batches(round_)):
             self._set_rate(optimizer, round_, step)
             optimizer.zero_grad(set_to_none=True)
-            for batch in parts.task.micro_batches(parts.encoded, batch_indices, parts.micro_batch):
-                loss = parts.task.losses(model, batch).sum() / len(batch_indices)
+            for _, losses in parts.records.batches(sampled, head_only=parts.adapted.head_only):
+                loss = losses.sum() / len(sampled)
                 loss.backward()  # type: ignore[no-untyped-call] # torch leaves it untyped
             gradient = {
                 name: parameter.grad
@@ -165,8 +228,28 @@ class LocalTrainer:
             spacing = torch.finfo(parameter.dtype).eps * parameter.detach().abs()
             if bool(torch.any(step > spacing)):
                 expected.must_move.add(name)
+        before = {name: p.detach().clone() for name, p in self._parts.adapted.parameters.items()}
         optimizer.step()
+        if isinstance(optimizer, torch.optim.SGD) and not self._mechanism.training.momentum:
+            self._check_step(before, rates)
         optimizer.zero_grad(set_to_none=True)
+
+    def _check_step(self, before: dict[str, Tensor], rates: dict[int, float]) -> None:
+        """Return if every parameter moved by minus its rate times its gradient.
+
+        Raises:
+            IntegrityError: one did not: what is trained is not what was noised.
+        """
+        for name, parameter in self._parts.adapted.parameters.items():
+            if parameter.grad is None:
+                continue
+            rate = rates.get(id(parameter), self._mechanism.training.learning_rate)
+            expected = before[name] - rate * parameter.grad
+            apart = (parameter.detach() - expected).abs()
+            # Two roundings: of the product, and of the difference.
+            spacing = torch.finfo(parameter.dtype).eps * (expected.abs() + before[name].abs())
+            if bool(torch.any(apart > 2 * spacing)):
+                raise IntegrityError(f"{name} moved otherwise than its gradient: {_WRONG_ADAPTER}")
 
     def _optimizer(self) -> torch.optim.Optimizer:
         """Return a fresh optimiser: its moments would otherwise be state of raw records."""
@@ -178,7 +261,7 @@ class LocalTrainer:
         ]
         filled = [group for group in groups if group["params"]]
         if training.optimizer == "sgd":
-            return torch.optim.SGD(filled)
+            return torch.optim.SGD(filled, momentum=training.momentum)
         return torch.optim.Adam(filled)
 
     def _head_rate(self) -> float:
@@ -204,7 +287,7 @@ class LocalTrainer:
         drawn = 0
         for number in count():
             for batch in shuffled_batches(
-                len(self._parts.encoded),
+                len(self._parts.records),
                 training.batch_size,
                 seed=self._mechanism.seed,
                 path=(site, round_, number),

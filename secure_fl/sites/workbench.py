@@ -10,12 +10,16 @@ from crypto.errors import ConfigError
 from domains.base_models import PRESETS, BaseModelRef, ResolvedModel, resolve
 from domains.classification import SentenceClassification
 from domains.records import Record, content_digest
+from privacy.events import Unit
 from privacy.noise import require_system_noise
 from privacy.scrubbing import Coverage, Scrubber, ScrubProfile, ScrubTally
 from privacy.streams import fresh_stream
+from secure_fl.config import Guaranteed
 from secure_fl.methods import find_method
 from secure_fl.sites.adapted_model import AdaptedModel
+from secure_fl.sites.losses import RecordLosses
 from secure_fl.sites.trainer import LocalTrainer, TrainingParts
+from secure_fl.sites.units import UnitRows
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,6 +37,8 @@ class SiteRecords:
     dataset: str
     labels: tuple[str, ...]
     records: tuple[Record, ...]
+    unit_column: str | None = None
+    """Which column says whose a record is, where the guarantee is not per record."""
 
     def __repr__(self) -> str:
         return f"<records of {self.dataset}>"
@@ -134,12 +140,13 @@ class SiteWorkbench:
     def _build(self, mechanism: Mechanism) -> None:
         task, adapted = build_task(mechanism, self.records.labels, self._runtime)
         records, self.preparation = scrub_records(self.records.records, mechanism.data.scrub)
+        unit = mechanism.privacy.unit if isinstance(mechanism.privacy, Guaranteed) else Unit.RECORD
         parts = TrainingParts(
             site=self._site,
             task=task,
             adapted=adapted,
-            encoded=task.encode(records),
-            micro_batch=self._runtime.micro_batch,
+            records=RecordLosses(task, adapted, task.encode(records), self._runtime.micro_batch),
+            units=UnitRows.of(records, unit, self.records.unit_column),
             noise=self._noise,
             streams=fresh_stream,
         )

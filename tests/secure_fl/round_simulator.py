@@ -20,13 +20,13 @@ from crypto.errors import ConfigError
 from crypto.roster import Member, Role, Roster
 from crypto.secrets import SecretBytes, system_entropy
 from crypto.signatures import SigningKey
-from privacy.fixed_point import Grid
 from privacy.ledger import Ledger
 from privacy.scrubbing import Coverage
 from privacy.update import TensorSpec, Update, UpdateSpec
 from secure_fl.config import Mechanism
 from secure_fl.policy import SitePolicy
 from secure_fl.rounds.coordinator import Coordinator
+from secure_fl.rounds.grids import grid_of
 from secure_fl.rounds.messages import (
     CloseReply,
     CloseRequest,
@@ -53,6 +53,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crypto.codec import Message
+    from secure_fl.rounds.encoding import Encoded
+    from secure_fl.rounds.messages import RoundHeader
 
 RUN_ID = b"run-of-the-tests"
 LIMIT_BYTES = 1 << 24
@@ -243,11 +245,11 @@ class TappedSite(Site):
         self.plaintexts: dict[int, NDArray[np.uint32]] = {}
 
     def _train_and_encode(
-        self, mechanism: Mechanism, state: SiteState, shared: NDArray[np.float32]
-    ) -> NDArray[np.uint32]:
-        vector = super()._train_and_encode(mechanism, state, shared)
-        self.plaintexts[state.round] = vector.copy()
-        return vector
+        self, mechanism: Mechanism, header: RoundHeader, shared: NDArray[np.float32]
+    ) -> Encoded:
+        encoded = super()._train_and_encode(mechanism, header, shared)
+        self.plaintexts[header.round] = encoded.vector.copy()
+        return encoded
 
 
 @dataclass
@@ -443,8 +445,7 @@ def expected_parameters(
 ) -> NDArray[np.float32]:
     """The parameters after a round of mode none, by exact fractions: no mask, no ring."""
     mechanism = consortium.mechanism
-    encoding = mechanism.encoding
-    step = Fraction(Grid(encoding.clip_range, mechanism.sites, encoding.bits).step)
+    step = Fraction(grid_of(mechanism).step)
     total = [Fraction(0)] * shared.size
     for site in survivors:
         for place, value in enumerate(update_of(site, round_, shared).tolist()):

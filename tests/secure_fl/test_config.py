@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -26,6 +27,8 @@ from secure_fl.guarantee import planned_event, resolve_sigma
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from secure_fl.config import Mechanism
 
 TOP = 'schema = "secure-fl.run.v1"\nname = "trial"\n'
 MECHANISM = f"""
@@ -86,10 +89,27 @@ def test_a_whole_file_loads(tmp_path: Path) -> None:
         ("divisor", "divisr", "divisr` is not a key of this file, did you mean `divisor`?"),
         ("delta = 1e-5\n", "", "`mechanism.privacy.delta` is missing and has no default"),
         ('unit = "record"\n', "", "`mechanism.privacy.unit` is missing and has no default"),
-        ('unit = "record"', 'unit = "patient"', "a guarantee per patient would be claimed falsely"),
+        ('unit = "record"', 'unit = "site"', "a guarantee per site would be claimed falsely"),
         ("epsilon = 8.0\n", "", "give `epsilon` (a target that sigma is calibrated to) or `sigma`"),
-        ('mode = "record"\n', "", "`mechanism.privacy.mode` must be one of 'record' or 'none'"),
-        ('mode = "record"', 'mode = "site"', "`mechanism.privacy.mode` must be one of"),
+        (
+            'mode = "record"\n',
+            "",
+            (
+                "`mechanism.privacy.mode` must be one of 'record', 'record-distributed', 'site' or "
+                "'none' (no privacy guarantee)"
+            ),
+        ),
+        ('mode = "record"', 'mode = "central"', "`mechanism.privacy.mode` must be one of"),
+        ('mode = "record"', 'mode = "site"', "`mechanism.privacy.colluders` is missing"),
+        ('mode = "record"', 'mode = "record-distributed"', "`mechanism.privacy.colluders` is miss"),
+        (
+            'mode = "record"',
+            'mode = "record-distributed"\ncolluders = 0',
+            "`mechanism.privacy.colluders`: Input should be greater than or equal to 1",
+        ),
+        ("rounds = 3", "rounds = 3\nmomentum = 0.9", "is SGD's, and Adam has moments of its own"),
+        ("rounds = 3", "rounds = 3\nhead_rounds = 4", "`mechanism.training.head_rounds` is 4 of"),
+        ("rounds = 3", "rounds = 3\naveraged_rounds = 4", "averaged_rounds` is 4 of a run of 3"),
         (
             'mode = "record"',
             'mode = "none"',
@@ -188,21 +208,88 @@ def test_without_sigma_nothing_is_charged() -> None:
         planned_event(aimed)
 
 
+# -- shared noise ----------------------------------------------------------------------------
+
+SHARED = {
+    "record-distributed": RECORD_PRIVACY | {"mode": "record-distributed", "colluders": 1},
+    "site": {"mode": "site", "delta": 1e-5, "sigma": 4.0, "clip": 1.0, "colluders": 1},
+}
+
+
+def shared(mode: str, **changes: Any) -> Mechanism:  # noqa: ANN401 - values of a TOML file
+    batch = 8 if mode == "site" else None
+    privacy = SHARED[mode] | {
+        key: changes.pop(key) for key in list(changes) if key in {"colluders", "drop_outs"}
+    }
+    defaults = {"training__batch_size": batch, "training__local_steps": 1}
+    return mechanism_of(**(defaults | changes), privacy=privacy)
+
+
+@pytest.mark.parametrize("mode", SHARED)
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"protection": "plain"}, "the protection `plain` shows it to the coordinator"),
+        ({"protection": "homomorphic"}, "to one colluding site: use masked sums"),
+        ({"encoding__clip_range": 4.0}, "`mechanism.encoding.clip_range` has no meaning in mode"),
+        ({"drop_outs": 2}, "cannot be opened after more than 1"),
+        ({"colluders": 3}, "which leaves nobody whose noise counts"),
+        ({"sites": 2, "colluders": 2}, "of 2 sites 0 may drop out and 2 collude, which leaves"),
+    ],
+    ids=str,
+)
+def test_what_cannot_share_noise(mode: str, changes: dict[str, Any], said: str) -> None:
+    with pytest.raises(ValidationError, match=re.escape(said)):
+        shared(mode, **changes)
+
+
+def test_a_round_of_shared_record_noise_is_one_step() -> None:
+    with pytest.raises(ValidationError, match=r"`mechanism\.training\.local_steps` is 1, not 2"):
+        shared("record-distributed", training__local_steps=2)
+    shared("site", training__local_steps=2)
+
+
+@pytest.mark.parametrize(
+    ("sites", "drop_outs", "cohort", "paid"),
+    [
+        (4, None, 4, 1),  # the threshold is 3
+        (4, None, 3, 0),
+        (4, 0, 4, 0),
+        (10, None, 10, 3),
+        (10, 2, 10, 2),
+        (10, 2, 8, 1),
+        (10, 2, 7, 0),
+    ],
+)
+def test_drop_outs_are_paid_for_down_to_the_threshold(
+    sites: int, drop_outs: int | None, cohort: int, paid: int
+) -> None:
+    mechanism = shared("record-distributed", sites=sites, drop_outs=drop_outs)
+    assert mechanism.paid_drop_outs(cohort) == paid
+    assert private_mechanism().paid_drop_outs(4) == 0
+
+
+def test_what_a_homomorphic_run_ends_with_is_stated_by_its_sites() -> None:
+    with pytest.raises(ValidationError, match="would have the coordinator end with others"):
+        mechanism_of(protection="homomorphic", training__averaged_rounds=1)
+
+
 # -- the digest ------------------------------------------------------------------------------
 
 
 def test_what_is_signed_is_exactly_this() -> None:
     # One more key is another encoding: parties of two versions refuse each other.
     written = (
-        '{"adapter":{"alpha":16,"rank":8,"target_modules":["query"]},"adversary":"semi-honest",'
+        '{"adapter":{"alpha":16,"layers":null,"rank":8,"target_modules":["query"]},"adversary":"semi-honest",'
         '"cipher_suite":"x25519-hkdf-sha256-aes256ctr-z32","cohort":null,'
-        '"data":{"dataset":"finance.generated","scrub":[]},"encoding":{"bits":32,"clip_range":4},'
+        '"data":{"dataset":"finance.generated","scrub":[]},"encoding":{"bits":32,"clip_range":null},'
         '"homomorphic_scheme":null,'
         f'"method":"fedit","model":{{"max_length":128,"name":"tiny","revision":null,'
         f'"weights_sha256":"{WEIGHTS}"}},"privacy":{{"mode":"none"}},"protection":"masked",'
-        '"seed":0,"sites":4,"threshold":null,"training":{"batch_size":8,'
-        '"head_learning_rate":null,"learning_rate":0.1,"local_steps":2,"optimizer":"adam",'
-        '"rounds":3,"schedule":"constant"}}'
+        '"seed":0,"sites":4,"threshold":null,"training":{'
+        '"averaged_rounds":null,"batch_size":8,"head_learning_rate":null,"head_rounds":0,'
+        '"learning_rate":0.1,"local_steps":2,"momentum":0,"optimizer":"adam","rounds":3,'
+        '"schedule":"constant"}}'
     ).encode()
 
     assert mechanism_of().to_json() == written
@@ -260,6 +347,11 @@ def test_what_is_signed_is_read_back_the_same(changes: dict[str, Any]) -> None:
         {"adapter__rank": 4},
         {"training__rounds": 4},
         {"training__schedule": "linear"},
+        {"training__head_rounds": 1},
+        {"training__averaged_rounds": 1},
+        {"training__optimizer": "sgd"},
+        {"training__optimizer": "sgd", "training__momentum": 0.5},
+        {"adapter__layers": [0]},
         {"encoding__clip_range": 2.0},
         {"privacy": RECORD_PRIVACY, "training__batch_size": None},
     ],

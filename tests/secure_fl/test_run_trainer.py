@@ -11,9 +11,13 @@ import torch
 from tiny_run import NONE, RECORD, small_dataset, tiny_config
 
 from crypto.errors import ConfigError, IntegrityError
+from privacy.events import Unit
 from privacy.noise import InjectedNoise, SystemNoise
 from privacy.streams import fresh_stream
+from secure_fl.methods.method import is_head
+from secure_fl.sites.losses import RecordLosses
 from secure_fl.sites.trainer import LocalTrainer, TrainingParts
+from secure_fl.sites.units import UnitRows
 from secure_fl.sites.workbench import SiteRecords, SiteWorkbench, build_task
 
 if TYPE_CHECKING:
@@ -24,16 +28,26 @@ if TYPE_CHECKING:
     from secure_fl.config import RunConfig
 
 
-def parts_of(config: RunConfig, noise: NoiseSource | None = None) -> TrainingParts:
-    """Return what a site trains with, over 41 records."""
+def parts_of(
+    config: RunConfig,
+    noise: NoiseSource | None = None,
+    *,
+    records: int = 41,
+    micro_batch: int | None = None,
+    column: str | None = None,
+) -> TrainingParts:
+    """Return what a site trains with."""
     data = small_dataset()
     task, adapted = build_task(config.mechanism, data.labels, config.runtime)
+    used = data.train[:records]
+    unit = getattr(config.mechanism.privacy, "unit", Unit.RECORD)
+    size = micro_batch or config.runtime.micro_batch
     return TrainingParts(
         site="site-1",
         task=task,
         adapted=adapted,
-        encoded=task.encode(data.train[:41]),
-        micro_batch=config.runtime.micro_batch,
+        records=RecordLosses(task, adapted, task.encode(used), size),
+        units=UnitRows.of(used, unit, column),
         noise=noise or SystemNoise(),
         streams=fresh_stream,
     )
@@ -80,7 +94,7 @@ def test_a_trainer_that_was_used_before_trains_like_a_new_one(tiny: TinyModel) -
 
 def test_the_micro_batch_moves_speed_and_not_the_update(tiny: TinyModel) -> None:
     config = tiny_config(tiny)
-    small = replace(parts_of(config), micro_batch=3)
+    small = parts_of(config, micro_batch=3)
     np.testing.assert_allclose(update_of(config, 0, small), update_of(config), atol=1e-4)
 
 
@@ -130,6 +144,24 @@ def test_steps_too_small_for_a_float_are_no_fault(tiny: TinyModel, rate: float) 
     update_of(tiny_config(tiny, training=training))
 
 
+def test_a_step_that_follows_another_gradient_is_found(
+    tiny: TinyModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half of the way is a move too: what was noised is not what was trained."""
+    training = {"optimizer": "sgd", "local_steps": 1}
+    config = tiny_config(tiny, RECORD, training=training)
+    step = torch.optim.SGD.step
+
+    def half(optimizer: torch.optim.SGD) -> None:
+        for group in optimizer.param_groups:
+            group["lr"] /= 2
+        step(optimizer)
+
+    monkeypatch.setattr(torch.optim.SGD, "step", half)
+    with pytest.raises(IntegrityError, match="moved otherwise than its gradient"):
+        update_of(config)
+
+
 # -- noise -----------------------------------------------------------------------------------------
 
 
@@ -170,9 +202,8 @@ def test_one_record_moves_a_private_step_by_the_clip_at_most(tiny: TinyModel) ->
     config = tiny_config(tiny, privacy, training=training)
 
     def update(records: int) -> NDArray[Any]:
-        parts = parts_of(config, InjectedNoise(np.random.default_rng(1)))
-        encoded = parts.task.encode(small_dataset().train[:records])
-        return update_of(config, 0, replace(parts, encoded=encoded))
+        noise = InjectedNoise(np.random.default_rng(1))
+        return update_of(config, 0, parts_of(config, noise, records=records))
 
     for fewer in (1, 7, 40):
         moved = np.linalg.norm((update(fewer + 1) - update(fewer)).astype(np.float64))
@@ -192,3 +223,128 @@ def test_the_workbench_trains_on_the_data_set_that_was_asked_for(tiny: TinyModel
     with pytest.raises(ConfigError, match=r"was given `finance\.generated`"):
         bench.prepare(config.mechanism)
     assert data.train[0].text not in repr(records)
+
+
+# -- where noise is shared: what leaves the trainer is raw, and bounded ----------------------------
+
+DISTRIBUTED: dict[str, Any] = {
+    "mode": "record-distributed",
+    "unit": "record",
+    "delta": 1e-5,
+    "sigma": 1.5,
+    "sampling_rate": 1.0,
+    "clip": 0.01,
+    "divisor": 10.0,
+    "colluders": 1,
+}
+SITE: dict[str, Any] = {"mode": "site", "delta": 1e-5, "sigma": 1.5, "clip": 0.01, "colluders": 1}
+ONE_STEP = {"local_steps": 1}
+
+
+def test_under_shared_noise_a_site_gives_the_sum_of_its_clipped_gradients(tiny: TinyModel) -> None:
+    """The twin clips one record at a time by autograd."""
+    config = tiny_config(tiny, DISTRIBUTED, training=ONE_STEP)
+    parts = parts_of(config, records=9)
+    given = update_of(config, 0, parts).astype(np.float64)
+
+    expected = np.zeros(given.size)
+    for record in range(9):
+        ((_, losses),) = parts.records.batches(np.array([record]), head_only=False)
+        gradients = torch.autograd.grad(losses.sum(), list(parts.adapted.parameters.values()))
+        row = np.concatenate([g.numpy().ravel() for g in gradients]).astype(np.float64)
+        expected += row * min(1.0, 0.01 / np.linalg.norm(row))
+
+    np.testing.assert_allclose(given, expected, rtol=0, atol=1e-6 * 0.01 * 9)
+
+
+def test_one_unit_more_moves_the_sum_by_the_clip_at_most(tiny: TinyModel) -> None:
+    """A customer has several records here: clipped one by one they would move it further."""
+    data = small_dataset(train=123).train[:60]
+    owners = [record.columns["customer"] for record in data]
+    most = max(owners.count(owner) for owner in owners)
+    assert most >= 3, "the premise"
+    by_user = tiny_config(tiny, DISTRIBUTED | {"unit": "user"}, training=ONE_STEP)
+    parts = parts_of(by_user, records=60, column="customer")
+    sizes = [len(row) for row in parts.units.rows]
+    clip = 0.01
+
+    def summed(kept: list[int], config: RunConfig, units: UnitRows) -> NDArray[Any]:
+        chosen = replace(units, rows=tuple(units.rows[unit] for unit in kept))
+        return update_of(config, 0, replace(parts, units=chosen)).astype(np.float64)
+
+    unit = int(np.argmax(sizes))
+    others = [i for i in range(len(sizes)) if i != unit]
+    moved = summed([*others, unit], by_user, parts.units) - summed(others, by_user, parts.units)
+    assert 0.9 * clip < np.linalg.norm(moved) <= clip * (1 + 1e-4)
+
+    rows = list(map(int, parts.units.rows[unit]))
+    by_record = tiny_config(tiny, DISTRIBUTED, training=ONE_STEP)
+    single = parts_of(by_record, records=60).units
+    rest = [i for i in range(60) if i not in rows]
+    moved = summed([*rest, *rows], by_record, single) - summed(rest, by_record, single)
+    assert np.linalg.norm(moved) > 1.2 * clip
+
+
+def test_a_site_gives_its_change_clipped_as_a_whole(tiny: TinyModel) -> None:
+    training = {"batch_size": 8, "optimizer": "sgd", "learning_rate": 0.1, "local_steps": 4}
+    whole = update_of(tiny_config(tiny, NONE, training=training)).astype(np.float64)
+    clipped = update_of(tiny_config(tiny, SITE, training=training)).astype(np.float64)
+
+    assert np.linalg.norm(whole) > 0.01
+    assert 0.0099 < np.linalg.norm(clipped) <= 0.01
+    cosine = whole @ clipped / np.linalg.norm(whole) / np.linalg.norm(clipped)
+    assert cosine == pytest.approx(1.0, abs=1e-6)
+
+
+def test_a_site_whose_training_diverged_gives_nothing(
+    tiny: TinyModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To refuse would show it."""
+    config = tiny_config(tiny, SITE, training={"batch_size": 8, "local_steps": 1})
+
+    def diverged(trainer: LocalTrainer, shared: NDArray[Any], expected: object) -> NDArray[Any]:
+        del trainer, expected
+        return np.full_like(shared, np.inf)
+
+    monkeypatch.setattr(LocalTrainer, "_moved", diverged)
+    assert not update_of(config).any()
+
+
+# -- the warm start, and what is computed once -----------------------------------------------------
+
+
+@pytest.mark.parametrize("privacy", [NONE, RECORD, DISTRIBUTED, SITE], ids=lambda p: p["mode"])
+def test_a_warm_start_moves_the_classifier_alone(tiny: TinyModel, privacy: dict[str, Any]) -> None:
+    training = {"local_steps": 1, "head_rounds": 1}
+    if privacy["mode"] == "site":
+        training["batch_size"] = 8
+    config = tiny_config(tiny, privacy, training=training)
+    parts = parts_of(config)
+    start, trainer = parts.adapted.flat(), LocalTrainer(parts, config.mechanism)
+    for round_, adapter_moves in ((0, False), (1, True)):
+        update = trainer.train(start, round_)
+        heads = [array.any() for name, array in update.parameters.items() if is_head(name)]
+        others = [array.any() for name, array in update.parameters.items() if not is_head(name)]
+        assert all(heads)
+        assert any(others) is adapter_moves
+
+
+def test_states_computed_once_give_what_a_forward_pass_gives(tiny: TinyModel) -> None:
+    config = tiny_config(tiny, training={"local_steps": 1, "head_rounds": 1})
+    parts = parts_of(config)
+    indices = np.array([5, 0, 17, 3])
+
+    def losses(*, head_only: bool) -> dict[int, float]:
+        batches = parts.records.batches(indices, head_only=head_only)
+        return {
+            int(row): float(loss)
+            for rows, found in batches
+            for row, loss in zip(rows, found.detach(), strict=True)
+        }
+
+    assert losses(head_only=True) == pytest.approx(losses(head_only=False), rel=1e-5)
+    # States of another adapter are not used for this one.
+    parts.adapted.load(np.random.default_rng(0).normal(size=parts.adapted.spec.size) * 0.3)
+    assert losses(head_only=True) == pytest.approx(losses(head_only=False), rel=1e-5)
+    both = [parts.records.predict(head_only=only) for only in (True, False)]
+    assert np.array_equal(*both)

@@ -52,6 +52,7 @@ def state_of(run_id: bytes = RUN_ID, *, round_: int = 0) -> SiteState:
         masking=SECRET,
         header_digest=NO_DIGEST,
         parameter_digest=NO_DIGEST,
+        cohort=0,
         released=(OpenedSum(0, NO_DIGEST, ("site-1", "site-2")),),
         checkpoint_size=0,
         checkpoint_root=EMPTY_ROOT,

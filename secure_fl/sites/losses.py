@@ -1,0 +1,82 @@
+"""One loss per record, from a forward pass, or from what the frozen model gave once."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, final
+
+import numpy as np
+
+from domains.head_states import HeadStates
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from domains.classification import EncodedRecords, SentenceClassification
+    from secure_fl.sites.adapted_model import AdaptedModel
+
+_HEAD_BATCH = 4096
+"""Records of one pass through a head alone, whose states are small."""
+
+
+@final
+class RecordLosses:
+    """The losses and predictions of encoded records under the model as it is now."""
+
+    def __init__(
+        self,
+        task: SentenceClassification,
+        adapted: AdaptedModel,
+        encoded: EncodedRecords,
+        micro_batch: int,
+    ) -> None:
+        self._task = task
+        self._adapted = adapted
+        self._encoded = encoded
+        self.micro_batch = micro_batch
+        self._states: tuple[NDArray[np.float32], HeadStates] | None = None
+        """The parameters before the head, and what they give."""
+
+    def __len__(self) -> int:
+        """How many records there are."""
+        return len(self._encoded)
+
+    def batches(
+        self, indices: NDArray[np.int64], *, head_only: bool, neighbours: bool = False
+    ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
+        """Yield the records at `indices`, each once per mention, as (B,) indices and (B,) losses.
+
+        Args:
+            indices: positions among the records; may be empty.
+            head_only: whether nothing but the classifier is trained at the moment.
+            neighbours: whether records next to each other stay in one batch, or in two that follow
+                on each other; otherwise batches are of like length, which pads less.
+        """
+        model = self._adapted.model
+        if head_only:
+            states = self._frozen_states()
+            for start in range(0, indices.size, _HEAD_BATCH):
+                chosen = indices[start : start + _HEAD_BATCH]
+                yield chosen, states.losses(model, chosen)
+            return
+        cut = self.micro_batch if neighbours else max(1, indices.size)
+        for start in range(0, indices.size, cut):
+            part = indices[start : start + cut]
+            for batch in self._task.micro_batches(self._encoded, part, self.micro_batch):
+                yield batch.indices, self._task.losses(model, batch)
+
+    def predict(self, *, head_only: bool) -> NDArray[np.int64]:
+        """Return the most probable label of each record, shape (n,)."""
+        if head_only:
+            return self._frozen_states().predict(self._adapted.model)
+        return self._task.predict(self._adapted.model, self._encoded)
+
+    def _frozen_states(self) -> HeadStates:
+        """Return what the head is handed, computed anew if anything before it changed."""
+        before = self._adapted.flat_but_head()
+        if self._states is None or not np.array_equal(before, self._states[0]):
+            states = HeadStates.of(self._task, self._adapted.model, self._encoded)
+            self._states = before, states
+        return self._states[1]
