@@ -21,7 +21,7 @@ from privacy.events import NoGuarantee
 from privacy.ledger import Ledger
 from privacy.ledger_acts import LostCharge
 from privacy.ledger_fields import GENESIS
-from privacy.ledger_file import sync_folder
+from privacy.ledger_file import require_alone, sync_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -72,7 +72,8 @@ def restore(
 ) -> Restored:
     """Put a copy of `backup` in the place of the ledger at `place`.
 
-    No process may have the ledger open; the caller holds the site's lock. At every instant, also
+    No process may have the ledger open, nor open it meanwhile: the caller holds the site's lock. At
+    every instant, also
     of a crash, either the old or the new ledger is at `place`. The old one is kept beside it.
 
     Args:
@@ -83,8 +84,8 @@ def restore(
         loss: what to charge if entries were lost; without it a loss is refused.
 
     Raises:
-        ConfigError: a file cannot be read or written, or the officer speaks of a data set that
-            nobody knows.
+        ConfigError: a file cannot be read or written, a process has the ledger open, or the officer
+            speaks of a data set that nobody knows.
         IntegrityError: the backup does not verify, or it is older than the ledger, and no loss was
             accepted; nothing was changed.
     """
@@ -97,6 +98,8 @@ def restore(
     try:
         copy = folder / "ledger.sqlite"
         _copy(backup, copy)
+        if place.exists():
+            require_alone(place)
         with Ledger.open(copy, clock=clock) as ledger:
             head, names = _present(place, clock)
             lost = [each for each in (head, known_head) if each and not ledger.knows(each)]

@@ -32,6 +32,7 @@ BUSY_SECONDS: Final = 60.0
 
 _SYNCHRONOUS_FULL: Final = 2
 _PRIMARY_CODE: Final = 0xFF
+_HELD: Final = frozenset({sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED})
 _MOST_PARAMETERS: Final = 500
 """Below the fewest that a build of SQLite takes in one statement."""
 
@@ -58,6 +59,7 @@ class LedgerFile:
     def __init__(self, path: Path) -> None:
         self.path = path
         _require_usable(path)
+        self._place = _place_of(path)
         with self._errors():
             self._connection = _connect(path)
             try:
@@ -87,6 +89,7 @@ class LedgerFile:
             IntegrityError: the file is damaged, or lost the triggers that protect it.
         """
         query = "SELECT sequence, body, head FROM entries WHERE sequence >= ? ORDER BY sequence"
+        self._require_in_place()
         with self._errors():
             self._require_schema()
             rows = self._connection.execute(query, (sequence,)).fetchall()
@@ -115,6 +118,7 @@ class LedgerFile:
         with self._errors():
             self._connection.execute("BEGIN IMMEDIATE")
             try:
+                self._require_in_place()
                 yield
                 self._connection.execute("COMMIT")
             except BaseException:
@@ -177,6 +181,14 @@ class LedgerFile:
     def close(self) -> None:
         """Close the file; the write-ahead log is folded into it."""
         self._connection.close()
+
+    def _require_in_place(self) -> None:
+        """Refuse to go on with a file that is no longer the one under its name."""
+        if _place_of(self.path) != self._place:
+            raise IntegrityError(
+                f"The ledger {self.path} was replaced or removed while it was open, so what is "
+                "charged here would be forgotten: nothing was charged. Start the site again."
+            )
 
     def _version(self) -> int:
         """Return the version of the file's tables.
@@ -314,13 +326,13 @@ def _copy(source: sqlite3.Connection, target: Path) -> None:
             Path(name + suffix).unlink(missing_ok=True)
 
 
-def _connect(path: Path) -> sqlite3.Connection:
+def _connect(path: Path, timeout_seconds: float | None = None) -> sqlite3.Connection:
     # mode=rw: SQLite never makes a file of its own accord, with whatever permissions.
     # One connection serves several threads; the ledger holds a lock around each use.
     return sqlite3.connect(
         f"{path.absolute().as_uri()}?mode=rw",
         uri=True,
-        timeout=BUSY_SECONDS,
+        timeout=BUSY_SECONDS if timeout_seconds is None else timeout_seconds,
         isolation_level=None,
         check_same_thread=False,
     )
@@ -372,6 +384,39 @@ def _require_usable(path: Path) -> None:
         raise IntegrityError(f"The ledger {path} is empty, so its entries are lost. {AFTER_DAMAGE}")
 
 
+def _place_of(path: Path) -> tuple[int, int] | None:
+    """Return what tells the file at `path` from every other; None where none is."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino
+
+
+def require_alone(path: Path) -> None:
+    """Refuse a ledger that another process, or another part of this one, has open.
+
+    A file that cannot be read at all passes: nobody can use it.
+
+    Raises:
+        ConfigError: it is open elsewhere.
+    """
+    with contextlib.closing(_connect(path, timeout_seconds=0.0)) as connection:
+        try:
+            # Without shared memory the whole file has to be locked, and nobody else may have it.
+            connection.execute("PRAGMA locking_mode = EXCLUSIVE")
+            connection.execute("BEGIN IMMEDIATE")
+            connection.execute("ROLLBACK")
+        except sqlite3.DatabaseError as error:
+            code = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_CORRUPT) & _PRIMARY_CODE
+            if code in _HELD:
+                raise ConfigError(
+                    f"The ledger {path} is open in another process, which would go on charging to "
+                    "the file that was replaced: nothing was changed. Stop the site, then try "
+                    "again."
+                ) from error
+
+
 def sync_folder(folder: Path) -> None:
     """Make a new name in `folder` durable."""
     if os.name != "posix":
@@ -403,7 +448,7 @@ def _translated(path: Path, error: sqlite3.DatabaseError) -> SecureFLError:
             f"The disk of the ledger {path} is full, so nothing was charged and nothing may be "
             "released: free some space and resume."
         )
-    if code in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}:
+    if code in _HELD:
         return ConfigError(
             f"Another process held the ledger {path} for more than {BUSY_SECONDS:g} seconds, so "
             "nothing was charged: let it finish, or stop it, and resume."

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from crypto.errors import BudgetError, ConfigError, IntegrityError
-from privacy import ledger_backup
+from privacy import ledger_backup, ledger_file
 from privacy.accounting import epsilon
 from privacy.events import NoGuarantee, Relation, SubsampledGaussian, Unit
 from privacy.ledger import Budget, Ledger
@@ -319,3 +319,44 @@ def test_a_folder_that_cannot_be_written_to_is_said_to(
     monkeypatch.setattr(ledger_backup.tempfile, "mkdtemp", fails)
     with pytest.raises(ConfigError, match="No ledger can be put at"):
         place.restore(loss=NOTHING_SAID)
+
+
+def test_a_ledger_that_is_open_is_not_replaced(place: Place) -> None:
+    """Its holder would go on charging to a file that nobody reads any more."""
+    with Ledger.open(place.path, clock=clock) as ledger:
+        with pytest.raises(ConfigError, match="is open in another process"):
+            place.restore(loss=NOTHING_SAID)
+        assert ledger.head() == place.last
+    place.restore(loss=NOTHING_SAID)
+
+
+@pytest.mark.parametrize("removed", [True, False])
+def test_whoever_has_a_replaced_ledger_open_charges_nothing_more(
+    place: Place, *, removed: bool
+) -> None:
+    with Ledger.open(place.path, clock=clock) as ledger:
+        if removed:
+            place.path.unlink()
+        else:
+            place.backup.replace(place.path)
+        for refused in (
+            ledger.head,
+            lambda: ledger.reserve("ward", bytes(32), "run-9", steps(1), OPEN),
+        ):
+            with pytest.raises(IntegrityError, match="replaced or removed"):
+                refused()
+
+
+def test_one_that_is_replaced_before_it_is_written_to_is_found_too(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exclusive = ledger_file.LedgerFile.exclusive
+
+    def replaced(file: ledger_file.LedgerFile) -> object:
+        place.backup.replace(place.path)
+        return exclusive(file)
+
+    with Ledger.open(place.path, clock=clock) as ledger:
+        monkeypatch.setattr(ledger_file.LedgerFile, "exclusive", replaced)
+        with pytest.raises(IntegrityError, match="replaced or removed"):
+            ledger.reserve("ward", bytes(32), "run-9", steps(1), OPEN)
