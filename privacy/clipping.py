@@ -91,15 +91,16 @@ class PerExampleClipper:
                 row was clipped. Nothing was added.
         """
         units = None if owners is None else self._units.owners_of(owners, losses)
-        rows = self._pass.run(losses)
-        if not rows:
-            return
-        norms = self._norms(rows)
-        usable = norms.isfinite().all(0) & losses.detach().isfinite()
-        if units is None:
-            self._contribute(rows, norms, usable)
-        else:
-            self._contribute_units(self._units.add(rows, units, usable.tolist()))
+        with torch.autocast(losses.device.type, enabled=False):
+            rows = self._pass.run(losses)
+            if not rows:
+                return
+            norms = self._norms(rows)
+            usable = norms.isfinite().all(0) & losses.detach().isfinite()
+            if units is None:
+                self._contribute(rows, norms, usable)
+            else:
+                self._contribute_units(self._units.add(rows, units, usable.tolist()))
 
     def example_gradients(self, losses: Tensor) -> dict[str, Tensor]:
         """Return every example's unclipped gradient, (B, *shape) by name; adds nothing.
@@ -109,11 +110,12 @@ class PerExampleClipper:
         Raises:
             ConfigError: as `accumulate`.
         """
-        rows = self._pass.run(losses)
-        return {
-            name: rows[name].dense() if name in rows else p.new_zeros((len(losses), *p.shape))
-            for name, p in self._pass.parameters.items()
-        }
+        with torch.autocast(losses.device.type, enabled=False):
+            rows = self._pass.run(losses)
+            return {
+                name: rows[name].dense() if name in rows else p.new_zeros((len(losses), *p.shape))
+                for name, p in self._pass.parameters.items()
+            }
 
     def plain_gradient(self, losses: Tensor) -> dict[str, Tensor]:
         """Return autograd's own gradient of the summed `losses` (B,) by name; keeps the graph.
@@ -130,7 +132,10 @@ class PerExampleClipper:
 
         Open owners are closed first. The sums are float32, or float64 where the parameter is.
         """
-        self._contribute_units(self._units.close())
+        held = self._units.close()
+        if held:
+            with torch.autocast(next(iter(held.values())).device.type, enabled=False):
+                self._contribute_units(held)
         sums, self._sums = self._sums, {}
         return {
             name: sums[name] if name in sums else torch.zeros_like(p, dtype=sum_dtype(p))

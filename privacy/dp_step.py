@@ -131,7 +131,8 @@ def _observe(
         plain = clipper.plain_gradient(found)
         rows = clipper.example_gradients(found)
     flat = torch.cat([rows[name].flatten(1).to(torch.float64) for name in clipper.names], dim=1)
-    tolerance = math.sqrt(torch.finfo(found.dtype).eps)
+    # Under autocast the gradients are coarser than the losses.
+    tolerance = math.sqrt(max(torch.finfo(found.dtype).eps, clipper.rounding))
     whole = torch.cat([plain[name].flatten().to(torch.float64) for name in clipper.names])
     # Relative to the rows, not to their sum, which may cancel.
     scale = flat.norm(dim=1).sum() + whole.norm()

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from crypto.errors import ConfigError
-from privacy.example_gradients import Kind, Layer, trainable_layers
+from privacy.example_gradients import Layer, trainable_layers
 from privacy.example_rows import Rows, added
 from privacy.example_taps import attach, attach_prompts
 
@@ -27,6 +27,7 @@ _UNREACHED = (
 )
 
 _REENTRANT = "CheckpointFunctionBackward"  # torch.utils.checkpoint with use_reentrant=True
+_ROUNDINGS = 1e3  # how many of the whole gradient's rounding errors a part may be off
 _CHANGED = re.compile("modified (by an )?inplace")  # torch's words
 _CAST = "ToCopyBackward0"  # autocast casts a weight once for all its uses
 
@@ -52,6 +53,8 @@ class ExamplePass:
         self._rows: dict[str, Rows] | None = None  # filled only while a backward pass runs
         self._batch = 0
         self._shown: int | None = None
+        self._is_training = False
+        self._idle: set[str] = set()
         self._near = ""
         self._calls: Counter[str] = Counter()
         self.rounding = 0.0
@@ -59,9 +62,8 @@ class ExamplePass:
         self._handles: list[RemovableHandle] = []
         for layer in layers:
             self._handles += attach(layer, self)
-        if any(layer.kind is Kind.EMBEDDING for layer in layers):
-            self._watch_inputs(model)
-            self._handles += attach_prompts(model)
+        self._watch_inputs(model)
+        self._handles += attach_prompts(model)
 
     @property
     def anchor(self) -> Tensor:
@@ -81,6 +83,8 @@ class ExamplePass:
     def run(self, losses: Tensor) -> dict[str, Rows]:
         """Return the rows of the parameters that `losses` (B,) reach; the graph is freed.
 
+        Autocast has to be off, or the rows are as coarse as it makes them.
+
         Raises:
             ConfigError: `losses` is not one number per example, does not depend on the trainable
                 parameters, or a layer turned out not to be exact.
@@ -92,8 +96,7 @@ class ExamplePass:
         self._rows, self._batch, self.rounding = {}, len(losses), 0.0
         self._calls.clear()
         try:
-            with torch.autocast(losses.device.type, enabled=False):
-                plain = self._backward(losses, is_reentrant=is_reentrant)
+            plain = self._backward(losses, is_reentrant=is_reentrant)
             rows = self._rows
         except RuntimeError as error:
             if _CHANGED.search(str(error)) is None:
@@ -106,6 +109,7 @@ class ExamplePass:
             self._rows = None
         if not rows:
             raise ConfigError(_UNREACHED)
+        self._check_reached(rows)
         if is_reentrant:
             self._check_sums(rows, plain)
         else:
@@ -135,6 +139,11 @@ class ExamplePass:
                 "The model's trainable parameters changed after the clipper was made: some would "
                 "not be clipped. Detach it and create a new one."
             )
+
+    def pass_over(self, layer: Layer) -> None:
+        """Know that `layer` ran without a gradient."""
+        if self._is_training:
+            self._idle.update(layer.parameters.values())
 
     def approach(self, layer: Layer) -> None:
         """Know that the pass has come to `layer`: torch's errors do not say where they were."""
@@ -195,9 +204,10 @@ class ExamplePass:
                 if isinstance(part, Tensor) and part.dim()
             }
             self._shown = sizes.pop() if len(sizes) == 1 else None
+            self._is_training = torch.is_grad_enabled()
 
         def after(_: nn.Module, __: tuple[Any, ...], ___: object) -> None:
-            self._shown = None
+            self._shown, self._is_training = None, False
 
         self._handles += (
             model.register_forward_pre_hook(before, with_kwargs=True),
@@ -224,6 +234,18 @@ class ExamplePass:
                 for n, p in self.parameters.items()
             }
 
+    def _check_reached(self, rows: Mapping[str, Rows]) -> None:
+        """Refuse a parameter that the model's pass used, but only where it gets no gradient."""
+        idle = sorted(self._idle.difference(rows))
+        self._idle.clear()
+        if idle:
+            raise ConfigError(
+                f"{idle[0]} was used without a gradient within a pass that had one, and would "
+                "silently stay as it is: so does reentrant checkpointing when no input of the "
+                "checkpointed part needs a gradient. Call enable_input_require_grads() on the "
+                "model, or use use_reentrant=False."
+            )
+
     def _check_uses(self, uses: Counter[Tensor]) -> None:
         """Refuse a parameter that is used elsewhere than where it is tapped."""
         for name, parameter in self.parameters.items():
@@ -236,18 +258,16 @@ class ExamplePass:
 
     def _check_sums(self, rows: Mapping[str, Rows], plain: Mapping[str, Tensor]) -> None:
         """Refuse rows that do not add up: under reentrant checkpointing uses cannot be counted."""
-        ones = torch.ones(self._batch, dtype=torch.float64, device=self._anchor.device)
-        for name in self.parameters:
-            if name not in rows:
-                raise ConfigError(
-                    f"{name} was not reached under reentrant checkpointing, which silently trains "
-                    "nothing when no input of a checkpointed part needs a gradient. Call "
-                    "enable_input_require_grads() on the model, or use use_reentrant=False."
-                )
-            found = rows[name].weighted_sum(ones, None).to(torch.float64)
-            scale = rows[name].norms().sum()
-            apart = (found - plain[name].to(torch.float64)).norm()
-            if not apart <= self.rounding**0.5 * scale and bool(scale.isfinite()):
+        lengths = {name: row.norms().sum() for name, row in rows.items()}
+        whole = torch.stack(list(lengths.values())).norm()
+        if not bool(whole.isfinite()):
+            return  # such rows are not used, and cannot be compared
+        # A gradient may be zero but for rounding, as that of a key's bias is.
+        floor = min(_ROUNDINGS * self.rounding, self.rounding**0.5) * whole
+        for name, row in rows.items():
+            ones = torch.ones(self._batch, dtype=torch.float64, device=row.device)
+            apart = (row.weighted_sum(ones, None) - plain[name]).norm()
+            if not apart <= self.rounding**0.5 * lengths[name] + floor:
                 raise ConfigError(
                     f"The rows of {name} do not add up to its gradient: it is used in a way that "
                     "is not seen under reentrant checkpointing. Use use_reentrant=False."

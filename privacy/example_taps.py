@@ -42,6 +42,9 @@ class Listener(Protocol):
     def batch_size(self) -> int | None:
         """How many examples the model runs on, as far as its inputs have shown."""
 
+    def pass_over(self, layer: Layer) -> None:
+        """Know that `layer` ran without a gradient."""
+
     def approach(self, layer: Layer) -> None:
         """Know that the pass has come to `layer`."""
 
@@ -161,6 +164,7 @@ def _attach_input(layer: Layer, listener: Listener) -> tuple[RemovableHandle, ..
 
     def before(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
         if not torch.is_grad_enabled():
+            listener.pass_over(layer)
             return None
         heard: list[Tensor] = []
 
@@ -196,6 +200,7 @@ def _attach_embedding(layer: Layer, listener: Listener) -> tuple[RemovableHandle
 
     def after(_: nn.Module, inputs: tuple[Any, ...], output: Tensor) -> Tensor | None:
         if not torch.is_grad_enabled():
+            listener.pass_over(layer)
             return None
         ids, size = _first(layer, inputs), listener.batch_size
         if size is not None and len(ids) == 1:
@@ -218,6 +223,7 @@ def _attach_scale(layer: Layer, listener: Listener) -> tuple[RemovableHandle, ..
         module: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any], output: Tensor
     ) -> Tensor | None:
         if not torch.is_grad_enabled():
+            listener.pass_over(layer)
             return None
         x = _first(layer, inputs)
         places = [n for n, part in enumerate(inputs) if isinstance(part, Tensor)]
@@ -260,8 +266,11 @@ def _attach_ia3(layer: Layer, listener: Listener) -> tuple[RemovableHandle, ...]
         listener.hear(layer, other, g, lambda: layer.scale_gradients(other, g))
 
     def is_multiplied() -> bool:
+        if not torch.is_grad_enabled():
+            listener.pass_over(layer)
+            return False
         module: Any = layer.module
-        return torch.is_grad_enabled() and not module.merged and not module.disable_adapters
+        return not module.merged and not module.disable_adapters
 
     def keep_input(_: nn.Module, inputs: tuple[Any, ...]) -> None:
         seen[:] = [_first(layer, inputs)]
