@@ -198,3 +198,10 @@ def test_shared_steps_in_parts_cost_what_they_cost_together() -> None:
     assert epsilon(parts, DELTA) == epsilon([SHARED], DELTA)
     other = replace(SHARED, local_sigma=501.0, steps=1)
     assert epsilon([*parts, other], DELTA) > epsilon([SHARED], DELTA)
+
+
+def test_a_claim_is_a_value() -> None:
+    made = claim([SHARED], DELTA)
+    assert hash(made) == hash(claim([SHARED], DELTA))
+    with pytest.raises(AttributeError):
+        made.epsilon = 0.0  # type: ignore[misc]

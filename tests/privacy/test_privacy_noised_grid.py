@@ -318,3 +318,9 @@ def test_a_masked_sum_has_the_noise_that_was_charged_and_nothing_else(dropped: s
     # What one colluder knows is subtracted: the rest is what the multiplier promises.
     left = math.sqrt((honest - 1) * grid.local_variance)
     assert left >= z * grid.sensitivity
+
+
+def test_a_grid_does_not_change_after_it_was_checked() -> None:
+    with pytest.raises(AttributeError):
+        NoisedGrid(1.0, 10, 1.0, FOUR).noise_multiplier = 0.1  # type: ignore[misc]
+    assert (FINENESS, ARITHMETIC) == (64, 2.0**-12)

@@ -168,3 +168,8 @@ def test_what_cannot_be_filtered_is_refused() -> None:
         best_order(4.0, DELTA, [NoGuarantee()])
     with pytest.raises(ConfigError, match="At no order"):
         best_order(1e-5, DELTA)
+
+
+def test_a_policy_does_not_change_between_runs() -> None:
+    with pytest.raises(AttributeError):
+        RenyiFilter(8.0, 4.0, DELTA).epsilon = 5.0  # type: ignore[misc]
