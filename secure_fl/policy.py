@@ -9,48 +9,29 @@ from __future__ import annotations
 
 import math
 import tomllib
+from dataclasses import replace
 from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
 from crypto.errors import BudgetError, ConfigError
 from crypto.masked_sum_session import Adversary
-from privacy.events import Relation, Unit
-from privacy.ledger import Budget
-from secure_fl.config import (
-    AccountedRelation,
-    Count,
-    Hex32,
-    NoPrivacy,
-    Positive,
-    Probability,
-    Rate,
-    RecordPrivacy,
-    Section,
-    explain,
-)
+from privacy.events import Unit
+from secure_fl.config import Guaranteed, explain
+from secure_fl.config_sections import Count, CountOrNone, Hex32, Positive, Rate, Section
+from secure_fl.policy_datasets import DatasetBudget, budget_of, require_one_account
+from secure_fl.policy_privacy import privacy_problems
 from secure_fl.views import Protection
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from privacy.ledger import Budget
     from secure_fl.config import Mechanism
 
+__all__ = ["DatasetBudget", "SitePolicy", "load_policy", "smallest_opened_sum"]
 
 Floor = Annotated[int, Field(ge=2, le=100, strict=True)]
-
-
-class DatasetBudget(Section):
-    """The ceiling over all runs for one named data set of this site."""
-
-    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-    """The officer's name for these records; every version of the file spends from it."""
-    dataset: str
-    """The catalogue's name that a run asks for."""
-    epsilon: Positive
-    delta: Probability
-    unit: Unit
-    relation: AccountedRelation = Relation.ADD_REMOVE
 
 
 class SitePolicy(Section):
@@ -68,15 +49,27 @@ class SitePolicy(Section):
     and decrypts in years."""
     smallest_corrupted_share: Annotated[float, Field(ge=0, le=1 / 3, strict=True)] = 0.2
     """Above 100 sites: the least share of colluding sites that a run has to bear."""
+    smallest_colluders: Count = 1
+    """Where noise is shared: how many colluding sites its bound has to bear, at least."""
+    smallest_drop_outs: CountOrNone = 0
+    """Where noise is shared: how many drop-outs a round's noise has to pay for, at least."""
     allowed_methods: tuple[str, ...]
     allowed_protections: tuple[Protection, ...] = (Protection.MASKED,)
     allow_no_privacy: bool = False
     """Whether mode none is allowed at all."""
+    allowed_units: tuple[Unit, ...] = tuple(Unit)
+    """Whose presence a guarantee may hide; each data set has one of these."""
     allowed_base_models: tuple[Hex32, ...]
     """SHA-256 digests of base-model weights."""
     largest_rank: Count
+    smallest_clip: Positive | None = None
     largest_clip: Positive
     largest_sampling_rate: Rate = 1.0
+    largest_rounds: Count | None = None
+    smallest_noise_multiplier: Positive | None = None
+    """Least noise of one step, in units of the sensitivity."""
+    largest_epsilon_per_run: Positive | None = None
+    """What one run may spend, at its data set's delta."""
     required_scrubbing: tuple[str, ...]
     """PII entities that must be removed from every record before training."""
     datasets: tuple[DatasetBudget, ...]
@@ -98,28 +91,36 @@ class SitePolicy(Section):
                         f"`{entry.name}` has two different ceilings: records that spend from one "
                         "budget need one ceiling, delta and unit"
                     )
+        require_one_account(self.datasets)
         return self
 
+    def entry_for(self, dataset: str) -> DatasetBudget | None:
+        """Return the entry of what a run calls `dataset`; None where the policy has none."""
+        return next((entry for entry in self.datasets if entry.dataset == dataset), None)
+
     def budget_for(self, mechanism: Mechanism) -> tuple[str, Budget]:
-        """Return the named data set that a run would spend from, and its ceiling.
+        """Return the named data set that a run would spend from, and what it may spend.
+
+        Names that share people have one ceiling: the lowest of theirs.
 
         Raises:
             BudgetError: no data set of this policy may be used for what the run asks.
         """
-        for entry in self.datasets:
-            if entry.dataset != mechanism.data.dataset:
-                continue
-            private = isinstance(mechanism.privacy, RecordPrivacy)
-            return entry.name, Budget(
-                epsilon=entry.epsilon if private else math.inf,
-                delta=entry.delta,
-                unit=entry.unit,
-                relation=entry.relation,
+        entry = self.entry_for(mechanism.data.dataset)
+        if entry is None:
+            raise BudgetError(
+                f"This site's policy names no data set for `{mechanism.data.dataset}`: nothing was "
+                "spent. The compliance officer adds a [[datasets]] entry, or the run uses another."
             )
-        raise BudgetError(
-            f"This site's policy names no data set for `{mechanism.data.dataset}`: nothing was "
-            "spent. The compliance officer adds a [[datasets]] entry, or the run uses another."
-        )
+        budget = budget_of(entry, self.datasets)
+        if isinstance(mechanism.privacy, Guaranteed):
+            return entry.name, budget
+        return entry.name, replace(budget, epsilon=math.inf, yearly_epsilon=math.inf)
+
+    def unit_column(self, dataset: str) -> str | None:
+        """Return which column says whose a record is in what a run calls `dataset`, if one does."""
+        entry = self.entry_for(dataset)
+        return None if entry is None else entry.unit_column
 
     def ceiling(self, name: str) -> float:
         """Return the epsilon that the data set called `name` may spend over all private runs.
@@ -129,7 +130,7 @@ class SitePolicy(Section):
         """
         for entry in self.datasets:
             if entry.name == name:
-                return entry.epsilon
+                return budget_of(entry, self.datasets).epsilon
         raise ConfigError(
             f"The site's policy names no data set `{name}` any more: its ceiling is unknown. The "
             "compliance officer puts the entry back."
@@ -140,15 +141,27 @@ class SitePolicy(Section):
 
         Raises:
             BudgetError: it does not; the message lists every point, and nothing was spent.
+            ConfigError: the policy limits what a run may spend, and the run has no sigma yet.
         """
-        problems = [*self._party_problems(mechanism), *self._training_problems(mechanism)]
-        problems += self._privacy_problems(mechanism)
+        problems = self.problems(mechanism)
         if problems:
             raise BudgetError(
                 "The site's policy refuses this run, nothing was spent: "
                 + "; ".join(problems)
                 + ". Change the run, or ask the compliance officer to change the policy."
             )
+
+    def problems(self, mechanism: Mechanism) -> tuple[str, ...]:
+        """Return every point on which the policy refuses `mechanism`, each in words.
+
+        Raises:
+            ConfigError: the policy limits what a run may spend, and the run has no sigma yet.
+        """
+        return (
+            *self._party_problems(mechanism),
+            *self._training_problems(mechanism),
+            *privacy_problems(self, mechanism),
+        )
 
     def _party_problems(self, mechanism: Mechanism) -> list[str]:
         problems = []
@@ -221,36 +234,12 @@ class SitePolicy(Section):
             problems.append(
                 f"rank {mechanism.adapter.rank} exceeds the largest of {self.largest_rank}"
             )
+        rounds = mechanism.training.rounds
+        if self.largest_rounds is not None and rounds > self.largest_rounds:
+            problems.append(f"{rounds} rounds exceed the largest number of {self.largest_rounds}")
         missing = sorted(set(self.required_scrubbing) - set(mechanism.data.scrub))
         if missing:
             problems.append(f"the run does not scrub {', '.join(missing)}")
-        return problems
-
-    def _privacy_problems(self, mechanism: Mechanism) -> list[str]:
-        privacy = mechanism.privacy
-        if isinstance(privacy, NoPrivacy):
-            if self.allow_no_privacy:
-                return []
-            return ["mode none gives no privacy guarantee, and it is not allowed here"]
-        problems = []
-        if privacy.clip > self.largest_clip:
-            problems.append(f"clip {privacy.clip} exceeds the largest of {self.largest_clip}")
-        if privacy.sampling_rate > self.largest_sampling_rate:
-            problems.append(
-                f"sampling rate {privacy.sampling_rate} exceeds the largest of "
-                f"{self.largest_sampling_rate}"
-            )
-        problems += [
-            f"the run's guarantee is per {privacy.unit.value}, and that of data set "
-            f"`{entry.name}` is per {entry.unit.value}"
-            for entry in self.datasets
-            if entry.dataset == mechanism.data.dataset and privacy.unit is not entry.unit
-        ]
-        problems += [
-            f"the run's delta of {privacy.delta} exceeds {entry.delta} of data set `{entry.name}`"
-            for entry in self.datasets
-            if entry.dataset == mechanism.data.dataset and privacy.delta > entry.delta
-        ]
         return problems
 
 

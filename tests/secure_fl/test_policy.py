@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from round_simulator import (
-    RECORD_PRIVACY,
     WEIGHTS,
     mechanism_of,
     policy_of,
@@ -334,9 +333,3 @@ def test_no_combination_of_limits_lets_mode_none_through_unasked() -> None:
         policy = policy_of(allow_no_privacy=False, smallest_cohort=cohort, allowed_methods=methods)
         with pytest.raises(BudgetError, match="mode none"):
             policy.check(mechanism_of())
-
-
-def test_a_unit_that_nothing_hides_cannot_be_asked_for() -> None:
-    for unit in ("patient", "user"):
-        with pytest.raises(ValueError, match=f"per {unit} would be claimed falsely"):
-            mechanism_of(privacy=RECORD_PRIVACY | {"unit": unit}, training__batch_size=None)
