@@ -24,6 +24,7 @@ from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokeni
 from transformers.utils import logging as transformers_logging
 
 from crypto.errors import ConfigError
+from domains.heads import HEAD_NAMES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -41,9 +42,6 @@ Small, so that every record starts near the loss ln(classes) and noised steps ne
 unlearn a random opinion; not zero, since then no gradient would pass the head in the first step
 and the adapter behind it would not move.
 """
-
-_HEAD_NAMES: Final = ("classifier", "score")
-"""What stock transformers call the head of a token classifier (encoders, decoders)."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -268,7 +266,7 @@ def sentence_logits(model: nn.Module, batch: MicroBatch) -> Tensor:
 
 def head_name(model: nn.Module) -> str | None:
     """Return the name of a stock token classifier's linear head, or None if it has none."""
-    for name in _HEAD_NAMES:
+    for name in HEAD_NAMES:
         if isinstance(getattr(model, name, None), nn.Linear):
             return name
     return None
@@ -281,11 +279,11 @@ def head_of(model: nn.Module) -> nn.Module:
         ConfigError: there is none, or more than one.
     """
     found: list[nn.Module] = [
-        module for path, module in model.named_modules() if path.split(".")[-1] in _HEAD_NAMES
+        module for path, module in model.named_modules() if path.split(".")[-1] in HEAD_NAMES
     ]
     if len(found) != 1:
         raise ConfigError(
-            f"{type(model).__name__} has {len(found)} heads called {' or '.join(_HEAD_NAMES)}, not "
+            f"{type(model).__name__} has {len(found)} heads called {' or '.join(HEAD_NAMES)}, not "
             "one: use a base model whose token classifier has one."
         )
     return found[0]
@@ -296,7 +294,7 @@ def _head(model: nn.Module, resolved: ResolvedModel) -> tuple[str, nn.Linear]:
     if name is None:
         raise ConfigError(
             f"{type(model).__name__}, which {resolved.folder} loads as, has no linear head called "
-            f"{' or '.join(_HEAD_NAMES)}: a sentence's mean would not be exact. "
+            f"{' or '.join(HEAD_NAMES)}: a sentence's mean would not be exact. "
             "Use a base model whose token classifier has one."
         )
     return name, cast("nn.Linear", getattr(model, name))

@@ -21,11 +21,11 @@ import base64
 import json
 import shutil
 import tomllib
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal, Self
 
 import numpy as np
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from crypto.digests import canonical_json, digest_file
 from crypto.errors import ConfigError, IntegrityError
@@ -55,26 +55,33 @@ class RoundMetrics(Line):
     """One finished round: scores on the common evaluation set, and what the plan had spent.
 
     `epsilon` is None in mode none; `round` counts from 1; `attempts` is more than 1 for a round
-    that was begun again.
+    that was begun again. The scores are all None after a round that was not scored.
     """
 
     schema_: Literal["secure-fl.round-metrics.v1"] = Field(alias="schema")
     round: int
     attempts: int
     survivors: tuple[str, ...]
-    accuracy: float
-    macro_f1: float
-    weighted_f1: float
+    accuracy: float | None
+    macro_f1: float | None
+    weighted_f1: float | None
     epsilon: float | None
     seconds: float
+
+    @model_validator(mode="after")
+    def _scored_or_not(self) -> Self:
+        if len({score is None for score in (self.accuracy, self.macro_f1, self.weighted_f1)}) > 1:
+            raise ValueError("a round has all of its scores or none")
+        return self
 
 
 class Progress(Line):
     """Where an unfinished run stands.
 
     `attempt` is the last one that was begun, `tries` how many of them began with the next round;
-    `rounds_done` rounds are finished; their parameters are in `progress/round-N.f32`, of which
-    the SHA-256 is here. `left_out` are sites that broke the protocol, by what they sent.
+    `rounds_done` rounds are finished; their parameters are in `progress/round-N.f32`, and what the
+    coordinator remembers beside them in `progress/round-N.kept`: the SHA-256 of both are here.
+    `left_out` are sites that broke the protocol, by what they sent.
     """
 
     schema_: Literal["secure-fl.progress.v1"] = Field(alias="schema")
@@ -84,6 +91,7 @@ class Progress(Line):
     tries: int
     rounds_done: int
     parameters_sha256: str | None
+    kept_sha256: str | None
     before: RoundMetrics | None
     extracts: dict[str, str]
     budget_carried: bool
@@ -160,14 +168,20 @@ class RunFolder:
                 "Restore it from a copy, or start a new run."
             ) from error
 
-    def write_progress(self, progress: Progress, parameters: NDArray[np.float32] | None) -> None:
-        """Keep where the run stands, and the shared parameters with it, shape (d,)."""
+    def write_progress(
+        self, progress: Progress, parameters: NDArray[np.float32] | None, kept: bytes = b""
+    ) -> None:
+        """Keep where the run stands, and the shared parameters with it, shape (d,).
+
+        `kept` is what the coordinator remembers beside them.
+        """
         if parameters is not None:
             raw = parameters.astype("<f4", copy=False).tobytes()
+            self._write(f"progress/round-{progress.rounds_done}.kept", kept)
             self._write(f"progress/round-{progress.rounds_done}.f32", raw)
         self._write("progress/progress.json", progress.model_dump_json(by_alias=True).encode())
-        for old in (self.path / "progress").glob("round-*.f32"):
-            if old.name != f"round-{progress.rounds_done}.f32":
+        for old in (self.path / "progress").glob("round-*.*"):
+            if old.stem != f"round-{progress.rounds_done}":
                 old.unlink(missing_ok=True)
 
     def progress(self) -> Progress:
@@ -206,13 +220,27 @@ class RunFolder:
         """
         if progress.parameters_sha256 is None:
             return None
-        path = self.path / "progress" / f"round-{progress.rounds_done}.f32"
-        if not path.exists() or digest_file(path).hex() != progress.parameters_sha256:
+        raw = self._of_last_round(progress, "f32", progress.parameters_sha256)
+        return np.frombuffer(raw, "<f4").astype(np.float32)
+
+    def kept(self, progress: Progress) -> bytes | None:
+        """Return what the coordinator remembers after the last finished round, if there is one.
+
+        Raises:
+            IntegrityError: it is missing or was changed.
+        """
+        if progress.kept_sha256 is None:
+            return None
+        return self._of_last_round(progress, "kept", progress.kept_sha256)
+
+    def _of_last_round(self, progress: Progress, suffix: str, digest: str) -> bytes:
+        path = self.path / "progress" / f"round-{progress.rounds_done}.{suffix}"
+        if not path.exists() or digest_file(path).hex() != digest:
             raise IntegrityError(
                 f"{path} is missing or was changed: going on would train from parameters that "
                 "nobody computed. Restore it from a copy, or start a new run."
             )
-        return np.frombuffer(path.read_bytes(), "<f4").astype(np.float32)
+        return path.read_bytes()
 
     # -- logs ------------------------------------------------------------------------------------
 

@@ -55,6 +55,7 @@ def tiny_config(  # noqa: PLR0913 - what the tests vary, each by its name
     dataset: str = DATASET,
     workers: int = 2,
     training: dict[str, Any] | None = None,
+    adapter: dict[str, Any] | None = None,
 ) -> RunConfig:
     """Return a run of a few seconds."""
     trained = {"rounds": rounds, "local_steps": 2, "learning_rate": 0.02, **(training or {})}
@@ -76,7 +77,12 @@ def tiny_config(  # noqa: PLR0913 - what the tests vary, each by its name
                     "weights_sha256": model.weights_sha256,
                     "max_length": tiny_model.LONGEST,
                 },
-                "adapter": {"rank": 2, "alpha": 4, "target_modules": ["query", "value"]},
+                "adapter": {
+                    "rank": 2,
+                    "alpha": 4,
+                    "target_modules": ["query", "value"],
+                    **(adapter or {}),
+                },
                 "training": trained,
                 "privacy": privacy,
             },
@@ -105,7 +111,7 @@ def write_policy(
         "schema": "secure-fl.site-policy.v1",
         "smallest_cohort": 2,
         "smallest_threshold": 2,
-        "allowed_methods": ["fedit", "ffa-lora"],
+        "allowed_methods": ["fedit", "ffa-lora", "bitfit", "linear-head"],
         "allowed_protections": ["masked", "homomorphic", "plain"],
         "allow_no_privacy": True,
         "allowed_base_models": [model.weights_sha256],

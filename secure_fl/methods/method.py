@@ -7,17 +7,22 @@ weight, 1/n, since a weight by record count would publish the count.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from crypto.errors import ConfigError
+from domains.heads import HEAD_NAMES
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from secure_fl.views import View
+
+
+_HEAD = re.compile(rf"\.({'|'.join(HEAD_NAMES)})\.modules_to_save\.")
 
 
 @dataclass(frozen=True)
@@ -75,6 +80,10 @@ class Method(Protocol):
     def reason(self) -> str:
         """Why the rule is right under that view, in a sentence for the report."""
 
+    @property
+    def tunes_biases(self) -> bool:
+        """Whether biases of the base model are tuned, and saved with the adapter."""
+
     def trains(self, parameter: str) -> bool:
         """Return whether the PEFT model's `parameter` is trained and shared by every site."""
 
@@ -84,12 +93,22 @@ class Method(Protocol):
 
 def is_head(parameter: str) -> bool:
     """Return whether `parameter` belongs to the classifier that PEFT trains in full."""
-    return ".modules_to_save." in parameter
+    return _HEAD.search(parameter) is not None
 
 
 def is_factor(parameter: str, factor: str) -> bool:
     """Return whether `parameter` is the low-rank factor `factor`, "A" or "B"."""
     return f".lora_{factor}." in parameter
+
+
+def is_adapted_bias(parameter: str) -> bool:
+    """Return whether `parameter` is the bias of a linear layer that an adapter is on."""
+    return parameter.endswith(".base_layer.bias")
+
+
+def is_norm(parameter: str) -> bool:
+    """Return whether `parameter` is of a normalisation that PEFT trains in full."""
+    return ".modules_to_save." in parameter and not is_head(parameter)
 
 
 def add_mean(shared: NDArray[np.float32], seen: SeenUpdates) -> NDArray[np.float32]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from crypto.errors import ConfigError
+from secure_fl.methods.bitfit import BitFit
 from secure_fl.methods.fedit import FedIT
 from secure_fl.methods.fedit_median import FedITMedian
 from secure_fl.methods.ffa_lora import FFALoRA
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
     from secure_fl.methods.method import Method
     from secure_fl.views import Protection
 
-METHODS: tuple[Method, ...] = (FedIT(), FFALoRA(), LinearHead(), FedITMedian())
+METHODS: tuple[Method, ...] = (FedIT(), FFALoRA(), BitFit(), LinearHead(), FedITMedian())
 
 
 def find_method(name: str, protection: Protection) -> Method:

@@ -39,7 +39,7 @@ class AdaptedModel:
     def __init__(
         self, base: PreTrainedModel, adapter: AdapterSection, method: Method, seed: int
     ) -> None:
-        self.model = _adapt(base, adapter)
+        self.model = _adapt(base, adapter, biases=method.tunes_biases)
         self._draw_factors(seed)
         trained = []
         for name, parameter in self.model.named_parameters():
@@ -119,21 +119,24 @@ def _flattened(parameters: Sequence[nn.Parameter]) -> NDArray[np.float32]:
     return np.concatenate([np.empty(0), *parts]).astype(np.float32)
 
 
-def _adapt(base: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
+def _adapt(base: PreTrainedModel, adapter: AdapterSection, *, biases: bool) -> PeftModel:
     head = head_name(base)
     if head is None:
         raise ConfigError(
             "The base model has no linear head that an adapter could train beside it: use one "
             "that stock transformers loads as a token classifier."
         )
+    norms = _norms(base, adapter) if biases else {}
     config = LoraConfig(
         task_type=TaskType.TOKEN_CLS,
         r=adapter.rank,
         lora_alpha=adapter.alpha,
         lora_dropout=0.0,
-        target_modules=list(adapter.target_modules),
+        target_modules=[name for name in adapter.target_modules if name not in norms.values()],
         layers_to_transform=None if adapter.layers is None else list(adapter.layers),
-        modules_to_save=[head],
+        modules_to_save=[head, *norms],
+        # "lora_only" loses them: PEFT looks for the biases under names that they no longer have.
+        bias="all" if biases else "none",
     )
     try:
         with warnings.catch_warnings():
@@ -143,12 +146,40 @@ def _adapt(base: PreTrainedModel, adapter: AdapterSection) -> PeftModel:
             )
             model: PeftModel = get_peft_model(base, config)
     except ValueError as error:
-        where = "" if adapter.layers is None else f" in layers {list(adapter.layers)}"
-        raise ConfigError(
-            f"No layer of this model is called {', '.join(adapter.target_modules)}{where}: there "
-            "is nothing to adapt. Name suffixes of its linear layers in "
-            "`mechanism.adapter.target_modules`, and layers that it has in "
-            "`mechanism.adapter.layers`."
-        ) from error
+        raise _nothing_to_adapt(adapter.target_modules, adapter) from error
+    adapted = {path for path, module in model.named_modules() if hasattr(module, "lora_A")}
+    for layer in adapter.layers or ():
+        if not any(_layer_of(path) == layer for path in (*adapted, *norms)):
+            raise _nothing_to_adapt(adapter.target_modules, adapter)
     model.eval()
     return model
+
+
+def _norms(base: nn.Module, adapter: AdapterSection) -> dict[str, str]:
+    """Return the normalisations that the adapter names, by path, and by which of its names.
+
+    PEFT trains them as it trains the head, in full.
+    """
+    found = {}
+    for path, module in base.named_modules():
+        name = path.rsplit(".", 1)[-1]
+        if not type(module).__name__.endswith("Norm") or name not in adapter.target_modules:
+            continue
+        if adapter.layers is None or _layer_of(path) in adapter.layers:
+            found[path] = name
+    return found
+
+
+def _layer_of(path: str) -> int | None:
+    """Return which of the model's layers the module at `path` is in, counted from 0."""
+    numbers = [int(part) for part in path.split(".") if part.isdecimal()]
+    return numbers[0] if numbers else None
+
+
+def _nothing_to_adapt(names: Sequence[str], adapter: AdapterSection) -> ConfigError:
+    where = "" if adapter.layers is None else f" in each of the layers {list(adapter.layers)}"
+    return ConfigError(
+        f"No layer of this model is called {', '.join(names)}{where}: there is nothing to adapt. "
+        "Name suffixes of its linear layers in `mechanism.adapter.target_modules`, and layers that "
+        "it has in `mechanism.adapter.layers`."
+    )

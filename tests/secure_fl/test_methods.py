@@ -26,7 +26,12 @@ PARAMETERS = {
     "base_model.model.classifier.modules_to_save.default.weight": "head",
     "base_model.model.classifier.modules_to_save.default.bias": "head",
     "base_model.model.bert.encoder.layer.0.attention.self.query.base_layer.weight": "base",
+    "base_model.model.bert.encoder.layer.0.attention.self.query.base_layer.bias": "bias",
+    "base_model.model.bert.encoder.layer.0.attention.self.key.bias": "base",
+    "base_model.model.bert.layer.0.output.LayerNorm.modules_to_save.default.weight": "norm",
+    "base_model.model.bert.layer.0.output.LayerNorm.original_module.weight": "base",
     "base_model.model.classifier.original_module.weight": "base",
+    "base_model.model.classifier.original_module.bias": "base",
 }
 MEANS = [method for method in METHODS if method.needs is View.SUM]
 
@@ -53,6 +58,7 @@ def test_names_are_unique_and_every_method_says_why() -> None:
         ("fedit", {"A", "B", "head"}),
         ("fedit-median", {"A", "B", "head"}),
         ("ffa-lora", {"B", "head"}),
+        ("bitfit", {"bias", "norm", "head"}),
         ("linear-head", {"head"}),
     ],
 )
@@ -138,7 +144,7 @@ def test_a_method_that_needs_more_than_is_revealed_is_refused_in_words() -> None
     assert "has to read every single update" in said
     assert "`masked` reveals only their sum" in said
     assert "silently compute something else" in said
-    assert "fedit, ffa-lora, linear-head" in said
+    assert "fedit, ffa-lora, bitfit, linear-head" in said
     assert "the coordinator reads every update" in said
 
 
