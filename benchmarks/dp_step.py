@@ -15,8 +15,9 @@ error instead of its numbers; so it does where Opacus raises. Opacus' modes are 
     peak bytes                 what the step holds at most, see `benchmarks.dp_step_memory`
     peak to nonprivate         the same over that of the step without privacy
 
-A ratio is the median over rounds of the ratio within a round; min and max are over rounds. Time is
-process time of `--threads` threads (on a GPU wall time, of synchronised steps).
+A ratio is the median over rounds of the ratio within a round; min and max are over rounds. Opacus
+takes part in every third round: its ratios need fewer. Time is process time of `--threads` threads
+(on a GPU wall time, of synchronised steps).
 
 With `--full` also larger and other adapters. With `--device cuda` one cell: a Llama of 1.1 billion
 bfloat16 parameters at length 512; where no GPU is at hand it says so and has no numbers.
@@ -57,7 +58,8 @@ if TYPE_CHECKING:
 
 NONPRIVATE: Final = "nonprivate"
 OURS: Final = "ours"
-_ROUNDS: Final = 9
+_ROUNDS: Final = 15
+_OPACUS_EVERY: Final = 3
 _BATCHES: Final = (16, 32)
 _TRIAL_BATCH: Final = 4
 _TOLERANCE: Final = 1e-3
@@ -77,7 +79,7 @@ class DpStepCell(Cell):
         length: tokens of each.
         trainable: parameters.
         device: where, and in which dtype.
-        rounds: how many.
+        rounds: how many, of the DP step and the ordinary one.
         seconds: of the DP step, median.
         ratio_to_nonprivate: the DP step's time over the ordinary step's, median over rounds.
         min: of that ratio.
@@ -141,19 +143,19 @@ class Measured:
     """What was measured of one workload, by way.
 
     Attributes:
-        seconds: per step, one number per round.
+        seconds: of a step, by the number of the round.
         peaks: bytes.
         errors: why a way has no numbers.
     """
 
-    seconds: dict[str, list[float]] = field(default_factory=dict)
+    seconds: dict[str, dict[int, float]] = field(default_factory=dict)
     peaks: dict[str, int] = field(default_factory=dict)
     errors: dict[str, str] = field(default_factory=dict)
 
     def ratios(self, one: str, other: str) -> list[float]:
-        """Return the time of `one` over that of `other`, by round."""
-        pairs = zip(self.seconds[one], self.seconds[other], strict=True)
-        return [ours / theirs for ours, theirs in pairs]
+        """Return the time of `one` over that of `other`, in each round that had both."""
+        ones, others = self.seconds[one], self.seconds[other]
+        return [ones[number] / others[number] for number in sorted(ones.keys() & others.keys())]
 
     def ratio(self, one: str, other: str) -> float | None:
         """Return the median over rounds, None if one of them was not measured."""
@@ -203,14 +205,14 @@ def compare(workload: Workload, rounds: int, note: Callable[[str], None]) -> DpS
         if (reason := trial(workload, way)) is not None:
             measured.errors[way] = reason
     ways = [way for way in (NONPRIVATE, OURS, *OPACUS_MODES) if way not in measured.errors]
-    measured.seconds = {way: [] for way in ways}
+    measured.seconds = {way: {} for way in ways}
     bench = Bench(workload)
-    for number in range(-1, rounds):
+    for way in ways:  # the first steps allocate memory and choose kernels
+        _seconds(bench, way)
+    for number in range(rounds):
         gc.collect()
         for way in _in_turn(ways, number):
-            seconds = _seconds(bench, way)
-            if number >= 0:  # in the first round memory is allocated and kernels are chosen
-                measured.seconds[way].append(seconds)
+            measured.seconds[way][number] = _seconds(bench, way)
         note(f"{workload.name}: round {number + 1} of {rounds}")
     with shown_noise(bench):
         for way in ways:
@@ -221,10 +223,13 @@ def compare(workload: Workload, rounds: int, note: Callable[[str], None]) -> DpS
 
 
 def _in_turn(ways: list[str], number: int) -> list[str]:
-    """Return `ways` with another leader in each round, every second time backwards."""
-    first = number // 2 % len(ways)
-    turned = ways[first:] + ways[:first]
-    return turned[::-1] if number % 2 else turned
+    """Return those of `ways` that take part in a round, led by turns and in both directions."""
+    with_opacus = number % _OPACUS_EVERY == 0
+    present = [way for way in ways if with_opacus or way not in OPACUS_MODES]
+    turn = number // _OPACUS_EVERY if with_opacus else number
+    first = turn // 2 % len(present)
+    turned = present[first:] + present[:first]
+    return turned[::-1] if turn % 2 else turned
 
 
 def _seconds(bench: Bench, way: str) -> float:
@@ -248,7 +253,7 @@ def _cell(workload: Workload, trainable: int, rounds: int, measured: Measured) -
         _empty(workload),
         trainable=trainable,
         rounds=rounds,
-        seconds=median(measured.seconds[OURS]) if ratios else None,
+        seconds=median(measured.seconds[OURS].values()) if ratios else None,
         ratio_to_nonprivate=measured.ratio(OURS, NONPRIVATE),
         min=min(ratios, default=None),
         max=max(ratios, default=None),

@@ -200,11 +200,16 @@ def test_where_opacus_raises_the_first_line_stands_instead_of_a_number() -> None
 
 def test_ratios_are_medians_over_rounds_of_the_ratio_within_one() -> None:
     measured = Measured(
-        {"nonprivate": [1.0, 10.0, 4.0], "ours": [1.1, 10.0, 8.0]},
+        {
+            "nonprivate": {0: 1.0, 1: 10.0, 2: 4.0},
+            "ours": {0: 1.1, 1: 10.0, 2: 8.0},
+            "ew": {1: 4.0},
+        },
         {"nonprivate": 200, "ours": 210},
         {"hooks": "broken"},
     )
     assert measured.ratio("ours", "nonprivate") == pytest.approx(1.1)  # of medians it were 2
+    assert measured.ratio("ours", "ew") == pytest.approx(2.5)
     assert measured.ratio("ours", "hooks") is None
     assert measured.ratio("hooks", "nonprivate") is None
     assert measured.peak_ratio("ours") == pytest.approx(1.05)
@@ -215,12 +220,14 @@ def test_ratios_are_medians_over_rounds_of_the_ratio_within_one() -> None:
     assert cell.error == "Opacus hooks: broken"
 
 
-def test_every_way_leads_in_turn_and_none_is_left_out() -> None:
-    ways = ["a", "b", "c"]
-    rounds = [dp_step._in_turn(ways, number) for number in range(-1, 6)]
-    assert all(sorted(order) == ways for order in rounds)
+def test_every_way_leads_in_turn_and_opacus_comes_every_third_time() -> None:
+    ways = ["nonprivate", "ours", *OPACUS_MODES]
+    rounds = [dp_step._in_turn(ways, number) for number in range(60)]
+    for number, order in enumerate(rounds):
+        assert sorted(order) == sorted(ways if number % 3 == 0 else ways[:2])
     assert {order[0] for order in rounds} == set(ways)
-    assert {order.index("a") < order.index("b") for order in rounds} == {True, False}
+    first = sum(order.index("ours") < order.index("nonprivate") for order in rounds)
+    assert 20 <= first <= 40
 
 
 def test_the_peak_counts_what_is_held_at_once() -> None:
