@@ -32,6 +32,9 @@ class Workbench(Protocol):
             ConfigError: the site cannot do what the mechanism asks (base model, PII providers).
         """
 
+    def record_digests(self) -> frozenset[bytes]:
+        """Return what each record is known by (`ledger_fingerprints.record_digest`)."""
+
     def coverage(self) -> Coverage:
         """Return which PII entities were looked for, after `prepare`."""
 

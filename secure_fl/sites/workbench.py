@@ -11,6 +11,7 @@ from domains.base_models import PRESETS, BaseModelRef, ResolvedModel, resolve
 from domains.classification import SentenceClassification
 from domains.records import Record, content_digest
 from privacy.events import Unit
+from privacy.ledger_fingerprints import record_digest
 from privacy.noise import require_system_noise
 from privacy.scrubbing import Coverage, Scrubber, ScrubProfile, ScrubTally
 from privacy.streams import fresh_stream
@@ -115,6 +116,10 @@ class SiteWorkbench:
         if self._mechanism != mechanism:
             self._build(mechanism)
         return self.records.version()
+
+    def record_digests(self) -> frozenset[bytes]:
+        """Return what each record is known by, as it came: a replaced name changes nothing."""
+        return frozenset(record_digest(record.text) for record in self.records.records)
 
     def coverage(self) -> Coverage:
         """Return which PII entities were looked for, after `prepare`."""

@@ -185,6 +185,9 @@ class FakeWorkbench:
             raise self.prepare_fails_with
         return hashlib.sha256(self.site.encode()).digest()
 
+    def record_digests(self) -> frozenset[bytes]:
+        return frozenset({hashlib.sha256(self.site.encode()).digest()})
+
     def coverage(self) -> Coverage:
         return Coverage(looked_for=("IBAN_CODE",), not_looked_for=("PERSON",))
 
