@@ -37,11 +37,12 @@ class OpenUnits:
                 "at least."
             )
         self._most_open = most_open
-        self._open: dict[int, dict[str, Tensor]] = {}  # the one that came last is the last
+        self._owners: list[int] = []  # of the open rows; the one that came last is the last
+        self._rows: dict[str, Tensor] = {}  # (owners, *shape) by parameter
         self._closed: set[int] = set()
 
     def __len__(self) -> int:
-        return len(self._open)
+        return len(self._owners)
 
     def owners_of(self, owners: Tensor, losses: Tensor) -> list[int]:
         """Return the owner of each of `losses` (B,), if all of them may get a row.
@@ -74,31 +75,35 @@ class OpenUnits:
             owners: whose they are, B.
             usable: which rows are not taken as zero, B.
         """
-        units = list(dict.fromkeys(reversed(owners)))[::-1]  # by their last row
-        place = {owner: n for n, owner in enumerate(units)}
+        recent = list(dict.fromkeys(reversed(owners)))[::-1]  # by their last row
+        held = [owner for owner in self._owners if owner not in set(recent)] + recent
+        place = {owner: n for n, owner in enumerate(held)}
         places = [place[owner] if fine else -1 for owner, fine in zip(owners, usable, strict=True)]
-        for owner in units:
-            self._open[owner] = self._open.pop(owner, {})
+        moved = [place[owner] for owner in self._owners]
+        summed = {}
         for name, own in rows.items():
-            where = torch.tensor(places, device=own.device)
-            for owner, row in zip(units, own.grouped(where, len(units)), strict=True):
-                held = self._open[owner]
-                held[name] = held[name] + row if name in held else row.clone()
-        return self._close(len(self._open) - self._most_open)
+            where = torch.tensor(places, device=own.device, dtype=torch.int64)
+            summed[name] = own.grouped(where, len(held))
+        for name, old in self._rows.items():
+            if name not in summed:
+                summed[name] = old.new_zeros((len(held), *old.shape[1:]))
+            where = torch.tensor(moved, device=old.device, dtype=torch.int64)
+            summed[name].index_add_(0, where, old)
+        self._owners, self._rows = held, summed
+        return self._close(max(len(held) - self._most_open, 0))
 
     def close(self) -> dict[str, Rows]:
         """Close all units; return their rows, (U, *shape) by parameter. Forget who was closed."""
-        rows = self._close(len(self._open))
+        rows = self._close(len(self._owners))
         self._closed.clear()
         return rows
 
     def _close(self, count: int) -> dict[str, Rows]:
         """Close the `count` units that are open for longest; return their rows."""
-        owners = list(self._open)[: max(count, 0)]
-        held = [self._open.pop(owner) for owner in owners]
-        self._closed.update(owners)
-        like = {name: row for own in held for name, row in own.items()}
-        return {
-            name: DenseRows(torch.stack([own.get(name, torch.zeros_like(row)) for own in held]))
-            for name, row in like.items()
-        }
+        if not count:
+            return {}
+        self._closed.update(self._owners[:count])
+        closed: dict[str, Rows] = {n: DenseRows(row[:count]) for n, row in self._rows.items()}
+        self._owners = self._owners[count:]
+        self._rows = {n: row[count:].clone() for n, row in self._rows.items()}  # frees the rest
+        return closed
