@@ -6,7 +6,17 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
-from audits.fact_types import Count, Delta, Epsilon, Facts, Hex256, Line, Moment, unreadable
+from audits.fact_types import (
+    Count,
+    Delta,
+    Epsilon,
+    Facts,
+    Hex256,
+    Line,
+    Moment,
+    Positive,
+    unreadable,
+)
 from audits.facts import (
     RunFacts,
     ScrubbingFacts,
@@ -31,12 +41,15 @@ class PiiCount(Facts):
 
 
 class LedgerEntryFacts(Facts):
-    """One entry of the site's ledger, oldest first. `event` says in words what was charged."""
+    """One entry of the site's ledger, oldest first. `event` says in words what was charged.
+
+    `run` is None for an officer's act, such as declaring a data set.
+    """
 
     number: Count
     recorded: Moment
     kind: Line
-    run: Line
+    run: Line | None
     event: Line
     digest: Hex256
 
@@ -45,6 +58,8 @@ class BudgetFacts(Facts):
     """The policy's ceiling for the site's named data set, and what all runs were charged.
 
     `spent_epsilon` is None when a run without any guarantee was charged, so that no bound is left.
+    `renyi_order` is that of the filter that adds up runs which were chosen one after another; None
+    where all runs were planned together.
     """
 
     unit: Unit
@@ -52,6 +67,7 @@ class BudgetFacts(Facts):
     delta: Delta
     ceiling_epsilon: Epsilon
     spent_epsilon: Epsilon | None
+    renyi_order: Positive | None = None
 
 
 class SiteFacts(Facts):

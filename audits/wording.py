@@ -170,9 +170,9 @@ def how_noised(privacy: GuaranteedFacts) -> tuple[str, ...]:
         case RecordPrivacyFacts():
             return (_of_own_noise(privacy),)
         case DistributedPrivacyFacts():
-            return (_of_shared_steps(privacy), *_of_shared_noise(privacy))
+            return (_of_shared_steps(privacy), _of_shared_noise(privacy))
         case SitePrivacyFacts():
-            return (_of_whole_sites(privacy), *_of_shared_noise(privacy))
+            return (_of_whole_sites(privacy), _of_shared_noise(privacy))
         case _:
             raise ValueError(f"there are no words for mode {privacy.mode}")
 
@@ -214,20 +214,17 @@ def _by_chance(unit: Unit, rate: float) -> str:
     return f"every {unit.value}{whole} took part by chance, with probability {plain(rate)}"
 
 
-def _of_shared_noise(privacy: SharedNoiseFacts) -> tuple[str, str]:
+def _of_shared_noise(privacy: SharedNoiseFacts) -> str:
     sigma = significant(privacy.noise_multiplier)
-    noise = (
-        "The noise is discrete Gaussian. What the honest sites in a sum add has together a "
-        f"standard deviation of at least {sigma} times the most by which one {privacy.unit.value} "
-        "can move the sum: that length, and what rounding to the grid of the sums can add to it. "
-        "Every participant knows its own noise, so against it only the noise of the others counts. "
-        "Who may be missing, or may tell what it drew, is paid for in advance: each site adds more."
+    return (
+        "The noise is discrete Gaussian, drawn and added as whole numbers, without any rounding. "
+        "What the honest sites in a sum add has together a standard deviation of at least "
+        f"{sigma} times the most by which one {privacy.unit.value} can move the sum: that length, "
+        "with an allowance for the grid of the sums and for the rounded numbers of clipping and "
+        "summing. Every participant knows its own noise, so against it only the noise of the "
+        "others counts. Who may be missing, or may tell what it drew, is paid for in advance: each "
+        "site adds more."
     )
-    exact = (
-        "The noise is drawn and added as whole numbers, without any rounding. The clipping and "
-        "summing before it uses floating-point numbers, whose last digits the bound does not count."
-    )
-    return noise, exact
 
 
 def _worst_guess(epsilon: float, delta: float) -> str:

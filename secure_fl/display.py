@@ -154,8 +154,8 @@ class LiveDisplay:
             self._in_exchange = False
         row = _row(
             str(result.round),
-            decimal(result.scores.accuracy, places=3),
-            decimal(result.scores.macro_f1, places=3),
+            _score(None if result.scores is None else result.scores.accuracy),
+            _score(None if result.scores is None else result.scores.macro_f1),
             "none" if result.epsilon is None else bound(result.epsilon),
             f"{len(result.survivors)}/{sites}",
             duration(result.seconds),
@@ -217,8 +217,8 @@ def _gauges(run: RunBegan, results: tuple[RoundScored, ...]) -> Table:
             _bar(spent, run.target_epsilon),
             f"{bound(spent)} of {bound(run.target_epsilon)} spent",
         )
-    if results:
-        scores = [result.scores.accuracy for result in results]
+    scores = [result.scores.accuracy for result in results if result.scores is not None]
+    if scores:
         table.add_row(
             _label("accuracy"),
             Text(_sparkline(scores, run.majority_accuracy), style=_ACCENT),
@@ -260,6 +260,11 @@ def _bar(done: float, total: float) -> ProgressBar:
         complete_style=_ACCENT,
         finished_style=_ACCENT,
     )
+
+
+def _score(value: float | None) -> str:
+    """Return a score, or a dash after a round that was not scored."""
+    return "\u2013" if value is None else decimal(value, places=3)
 
 
 def _label(name: str) -> Text:

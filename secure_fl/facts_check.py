@@ -12,16 +12,16 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING, TypeAlias
 
-from audits.facts import Outcome, RecordPrivacyFacts
+from audits.facts import GuaranteedFacts, Outcome
 from crypto.digests import sha256
 from crypto.errors import IntegrityError
-from secure_fl.config import RecordPrivacy
+from secure_fl.config import Guaranteed
 from secure_fl.guarantee import claimed_epsilon
+from secure_fl.privacy_reporting import privacy_facts
 from secure_fl.reporting import (
     federation_facts,
     implied_warnings,
     method_facts,
-    privacy_facts,
     protection_facts,
     round_facts,
     scrubbing_facts,
@@ -137,7 +137,7 @@ class FactsCheck:
             raise IntegrityError(
                 f"facts.json states privacy mode {stated.mode}, and the run had mode {shown.mode}."
             )
-        if isinstance(stated, RecordPrivacyFacts) and isinstance(shown, RecordPrivacyFacts):
+        if isinstance(stated, GuaranteedFacts) and isinstance(shown, GuaranteedFacts):
             if not _same(stated.epsilon, shown.epsilon):
                 raise IntegrityError(
                     f"facts.json claims epsilon {stated.epsilon:.6g}, and the configuration "
@@ -159,8 +159,13 @@ class FactsCheck:
                 f"facts.json states {facts.run.resumes} resumes, and the transcript shows "
                 f"{self._checked.sessions - 1}."
             )
-        private = isinstance(self._mechanism.privacy, RecordPrivacy)
+        private = isinstance(self._mechanism.privacy, Guaranteed)
         for row in metrics:
+            if (row.accuracy is not None) is not self._is_scored(row.round):
+                raise IntegrityError(
+                    f"metrics.jsonl: round {row.round} was scored, or was not, otherwise than the "
+                    "configuration says."
+                )
             if row.survivors != self._checked.survivors[row.round - 1]:
                 raise IntegrityError(
                     f"metrics.jsonl names other survivors of round {row.round} than the transcript."
@@ -175,6 +180,11 @@ class FactsCheck:
                 raise IntegrityError(
                     f"metrics.jsonl: the epsilon after round {row.round} does not follow."
                 )
+
+    def _is_scored(self, round_: int) -> bool:
+        """Whether the configuration has the parameters scored after `round_`, counted from 1."""
+        every = self._config.runtime.evaluate_every
+        return round_ % every == 0 or round_ == self._mechanism.training.rounds
 
 
 def _plain(value: Shown) -> object:

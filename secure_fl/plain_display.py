@@ -7,7 +7,7 @@ import shlex
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Protocol
 
-from audits.facts import RecordPrivacyFacts
+from audits.facts import GuaranteedFacts, SharedNoiseFacts
 from audits.numerals import GAP, bound, decimal, duration, thousands
 from secure_fl.observing import RunObserver
 
@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Self, TextIO
 
+    from audits.facts import Privacy
     from secure_fl.observing import RoundScored, RunBegan, RunEnded
     from secure_fl.rounds.steps import Phase
 
@@ -79,10 +80,14 @@ class PlainDisplay:
     def scored(self, result: RoundScored) -> None:
         """Write a round's result."""
         epsilon = "" if result.epsilon is None else f", epsilon {bound(result.epsilon)} spent"
+        scores = "not scored"
+        if result.scores is not None:
+            scores = (
+                f"accuracy {decimal(result.scores.accuracy, places=3)}, "
+                f"macro-F1 {decimal(result.scores.macro_f1, places=3)}"
+            )
         self._line(
-            f"Round {result.round} of {self._rounds}: "
-            f"accuracy {decimal(result.scores.accuracy, places=3)}, "
-            f"macro-F1 {decimal(result.scores.macro_f1, places=3)}{epsilon}, "
+            f"Round {result.round} of {self._rounds}: {scores}{epsilon}, "
             f"{counted(len(result.survivors), 'site')} in the sum, {duration(result.seconds)}."
         )
 
@@ -142,7 +147,7 @@ class JsonDisplay:
     def ended(self, run: RunEnded) -> None:
         """Write the result, and how to check it."""
         privacy = run.facts.privacy
-        guarantee = privacy if isinstance(privacy, RecordPrivacyFacts) else None
+        guarantee = privacy if isinstance(privacy, GuaranteedFacts) else None
         self._event(
             "ended",
             folder=str(run.folder),
@@ -210,17 +215,25 @@ def result_rows(run: RunEnded) -> tuple[tuple[str, str], ...]:
     compared = f"majority class {decimal(utility.majority_accuracy, places=3)}"
     if utility.before is not None:
         compared += f", {decimal(utility.before.accuracy, places=3)} before the first round"
-    if isinstance(privacy, RecordPrivacyFacts):
-        spent = f"{bound(privacy.highest_charge)} at delta {exponent(privacy.delta)}"
-        claimed = f"{spent} per {privacy.unit.value}, claimed for every site"
-    else:
-        claimed = "none: NO PRIVACY GUARANTEE"
+    accuracy = "not measured" if run.last.accuracy is None else decimal(run.last.accuracy, places=3)
     return (
-        ("accuracy", f"{decimal(run.last.accuracy, places=3)} ({compared})"),
-        ("epsilon", claimed),
+        ("accuracy", f"{accuracy} ({compared})"),
+        ("epsilon", _claimed(privacy)),
         ("report", str(run.folder / "report.html")),
         ("adapter", str(run.folder / "adapter")),
     )
+
+
+def _claimed(privacy: Privacy) -> str:
+    if not isinstance(privacy, GuaranteedFacts):
+        return "none: NO PRIVACY GUARANTEE"
+    spent = (
+        f"{bound(privacy.highest_charge)} at delta {exponent(privacy.delta)} per "
+        f"{privacy.unit.value}, claimed for every site"
+    )
+    if isinstance(privacy, SharedNoiseFacts):
+        return f"{spent} with {privacy.honest} or more honest in every sum"
+    return spent
 
 
 def run_warnings(run: RunEnded) -> tuple[str, ...]:

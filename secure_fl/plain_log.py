@@ -32,7 +32,10 @@ class LogObserver:
 
     def scored(self, result: RoundScored) -> None:
         """Log a round's scores."""
-        _LOG.info("round %s: accuracy %.4f", result.round, result.scores.accuracy)
+        if result.scores is None:
+            _LOG.info("round %s: not scored", result.round)
+        else:
+            _LOG.info("round %s: accuracy %.4f", result.round, result.scores.accuracy)
 
     def ended(self, run: RunEnded) -> None:
         """Log the end."""

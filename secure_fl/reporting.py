@@ -16,19 +16,15 @@ from typing import TYPE_CHECKING
 from audits.facts import (
     Adversary,
     BaseModelFacts,
-    CrossCheck,
     DataFacts,
     DigestFacts,
     FederationFacts,
     HomomorphicSumFacts,
-    LedgerHead,
     MaskedSumFacts,
     MethodFacts,
-    NoPrivacyFacts,
     Outcome,
     PartyFacts,
     PlainSumFacts,
-    RecordPrivacyFacts,
     ReportFacts,
     ReportWarning,
     RoundFacts,
@@ -36,7 +32,6 @@ from audits.facts import (
     ScoreFacts,
     ScrubbingFacts,
     Setting,
-    SiteCharge,
     SoftwareVersion,
     Source,
     UtilityFacts,
@@ -44,12 +39,9 @@ from audits.facts import (
 )
 from crypto.digests import sha256
 from crypto.errors import IntegrityError
-from privacy import accounting
-from privacy.ledger_entries import ExtractEntry, charged_events
-from privacy.opacus_prv import prv_epsilon
-from secure_fl.config import RecordPrivacy
-from secure_fl.guarantee import planned_event, round_event
+from privacy.ledger_entries import ExtractEntry
 from secure_fl.methods import find_method
+from secure_fl.privacy_reporting import privacy_facts
 from secure_fl.transcript_check import read_transcript
 from secure_fl.views import Protection
 
@@ -60,7 +52,6 @@ if TYPE_CHECKING:
     from crypto.roster import Roster
     from domains.base_models import ResolvedModel
     from domains.records import Dataset
-    from privacy.events import Event
     from secure_fl.config import Mechanism, RunConfig
     from secure_fl.runfolder import RoundMetrics
     from secure_fl.runner import RunResult
@@ -71,7 +62,14 @@ _SHOWN_LIBRARIES = (
     "presidio-analyzer", "numpy",
 )  # fmt: skip
 
-ACCOUNTANT = "dp-accounting PLD, pessimistic"
+_SENT = {
+    "record": "how the site's clipped, noised steps moved the shared parameters",
+    "record-distributed": "the sum of its sample's clipped gradients, and its share of the noise",
+    "site": "how its steps moved the shared parameters, clipped as a whole, and its share of the "
+    "noise",
+    "none": "how the site's steps moved the shared parameters",
+}
+"""By mode, what a site's update is."""
 
 
 @dataclass(frozen=True)
@@ -179,11 +177,7 @@ def method_facts(mechanism: Mechanism, shared_parameters: int) -> MethodFacts:
         name=method.name,
         reference=method.reference,
         tuned=method.tuned.format(rank=mechanism.adapter.rank),
-        sent=(
-            "how the site's clipped, noised steps moved the shared parameters"
-            if isinstance(mechanism.privacy, RecordPrivacy)
-            else "how the site's steps moved the shared parameters"
-        ),
+        sent=_SENT[mechanism.privacy.mode],
         shared_parameters=shared_parameters,
         view_needed=View(method.needs.name.lower()),
     )
@@ -219,52 +213,6 @@ def protection_facts(mechanism: Mechanism) -> MaskedSumFacts | HomomorphicSumFac
             return PlainSumFacts()
 
 
-def privacy_facts(
-    mechanism: Mechanism,
-    checked: CheckedTranscript,
-    extracts: Mapping[str, Sequence[ExtractEntry]],
-) -> RecordPrivacyFacts | NoPrivacyFacts:
-    """Return what was promised, and what each site that joined was charged for it.
-
-    Raises:
-        IntegrityError: the mechanism has no sigma.
-    """
-    privacy = mechanism.privacy
-    if not isinstance(privacy, RecordPrivacy):
-        return NoPrivacyFacts(
-            sites=tuple(
-                LedgerHead(site=site, ledger_head=checked.heads[site].hex())
-                for site in sorted(checked.joined)
-            )
-        )
-    if privacy.sigma is None:
-        raise IntegrityError("A private run ended without a sigma: its report cannot be written.")
-    plan = (planned_event(mechanism),)
-    return RecordPrivacyFacts(
-        unit=privacy.unit,
-        relation=privacy.relation,
-        target_epsilon=privacy.epsilon,
-        epsilon=accounting.epsilon(plan, privacy.delta),
-        delta=privacy.delta,
-        noise_multiplier=privacy.sigma,
-        clip=privacy.clip,
-        sampling_rate=privacy.sampling_rate,
-        steps=mechanism.training.rounds * mechanism.training.local_steps,
-        accountant=ACCOUNTANT,
-        cross_checks=(
-            CrossCheck(
-                accountant="dp-accounting RDP",
-                epsilon=accounting.rdp_epsilon(plan, privacy.delta),
-            ),
-            CrossCheck(accountant="Opacus PRV", epsilon=prv_epsilon(plan, privacy.delta)),
-        ),
-        sites=tuple(
-            _charge(site, _events_of(site, mechanism, checked, extracts), privacy.delta, checked)
-            for site in sorted(checked.joined)
-        ),
-    )
-
-
 def scrubbing_facts(checked: CheckedTranscript) -> tuple[ScrubbingFacts, ...]:
     """Return what each site that joined looked for in its records."""
     return tuple(
@@ -289,46 +237,6 @@ def round_facts(metrics: Sequence[RoundMetrics]) -> tuple[RoundFacts, ...]:
             seconds=row.seconds,
         )
         for row in metrics
-    )
-
-
-@dataclass(frozen=True)
-class _Events:
-    """What one site's records went through: set aside, drawn, and charged in all."""
-
-    reserved: tuple[Event, ...]
-    drawn: tuple[Event, ...]
-    charged: tuple[Event, ...]
-
-
-def _events_of(
-    site: str,
-    mechanism: Mechanism,
-    checked: CheckedTranscript,
-    extracts: Mapping[str, Sequence[ExtractEntry]],
-) -> _Events:
-    """Return a site's events from its extract, or else from the statements that it signed."""
-    if site in checked.extracts:
-        entries = extracts[site]
-        return _Events(
-            reserved=tuple(entry.event for entry in entries if entry.draw is None),
-            drawn=tuple(entry.event for entry in entries if entry.draw is not None),
-            charged=charged_events(entries),
-        )
-    uploads = checked.uploads.get(site, set())
-    repeated = len(uploads) - len({round_ for round_, _ in uploads})
-    plan, each = planned_event(mechanism), round_event(mechanism)
-    return _Events((plan,), (each,) * len(uploads), (plan, *(each,) * repeated))
-
-
-def _charge(site: str, events: _Events, delta: float, checked: CheckedTranscript) -> SiteCharge:
-    return SiteCharge(
-        site=site,
-        reserved_epsilon=accounting.epsilon(events.reserved, delta),
-        drawn_epsilon=accounting.epsilon(events.drawn, delta),
-        charged_epsilon=accounting.epsilon(events.charged, delta),
-        extra_draws=len(events.charged) - len(events.reserved),
-        ledger_head=checked.heads[site].hex(),
     )
 
 
@@ -376,5 +284,7 @@ def _software() -> tuple[SoftwareVersion, ...]:
     return (SoftwareVersion(name="Python", version=platform.python_version()), *libraries)
 
 
-def _scores(row: RoundMetrics) -> ScoreFacts:
+def _scores(row: RoundMetrics) -> ScoreFacts | None:
+    if row.accuracy is None or row.macro_f1 is None or row.weighted_f1 is None:
+        return None
     return ScoreFacts(accuracy=row.accuracy, macro_f1=row.macro_f1, weighted_f1=row.weighted_f1)

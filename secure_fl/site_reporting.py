@@ -7,7 +7,7 @@ from collections import Counter
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from audits.facts import RecordPrivacyFacts
+from audits.facts import GuaranteedFacts
 from audits.report import render_site_report
 from audits.site_facts import (
     BudgetFacts,
@@ -18,12 +18,15 @@ from audits.site_facts import (
 )
 from crypto.digests import sha256
 from crypto.errors import IntegrityError
-from privacy.events import SubsampledGaussian
+from privacy.events import DistributedGaussian, SubsampledGaussian
+from privacy.ledger_acts import Declaration, Restoration
+from privacy.ledger_terms import Adaptive
 from secure_fl.storage import write_atomically
 
 if TYPE_CHECKING:
     from audits.facts import ReportFacts, SiteCharge
     from privacy.events import Event
+    from privacy.ledger_acts import Line
     from secure_fl.config import Mechanism
     from secure_fl.site_home import SiteHome
     from secure_fl.sites.workbench import SiteWorkbench
@@ -77,6 +80,9 @@ def _facts(
             delta=budget.delta,
             ceiling_epsilon=home.policy.ceiling(name),
             spent_epsilon=spent if math.isfinite(spent) else None,
+            renyi_order=(
+                budget.composition.order if isinstance(budget.composition, Adaptive) else None
+            ),
         ),
         ledger=_entries(home),
         ledger_head=home.ledger.head().hex(),
@@ -85,7 +91,7 @@ def _facts(
 
 
 def _charge(site: str, facts: ReportFacts) -> SiteCharge | None:
-    if not isinstance(facts.privacy, RecordPrivacyFacts):
+    if not isinstance(facts.privacy, GuaranteedFacts):
         return None
     return next(charge for charge in facts.privacy.sites if charge.site == site)
 
@@ -96,12 +102,34 @@ def _entries(home: SiteHome) -> tuple[LedgerEntryFacts, ...]:
             number=entry.sequence,
             recorded=datetime.fromisoformat(entry.time),
             kind=entry.kind.value,
-            run=entry.run,
-            event=_said(entry.event),
+            run=None if isinstance(entry, Declaration | Restoration) else entry.run,
+            event=_charged(entry),
             digest=sha256(entry.body()).hex(),
         )
-        for entry in home.ledger.entries()
+        for entry in home.ledger.history()
     )
+
+
+def _charged(line: Line) -> str:
+    """Return what a line of the ledger charges, or what an officer declared with it."""
+    match line:
+        case Declaration():
+            terms = line.terms
+            others = ", ".join(line.shares_people_with) or "no other name"
+            return (
+                f"{line.dataset}: epsilon is per {terms.unit.value}, {terms.relation.value}, at "
+                f"delta {terms.delta:g}; it shares people with {others}"
+            )
+        case Restoration():
+            charged = "; ".join(
+                f"{lost.dataset}: {', '.join(map(_said, lost.events))}" for lost in line.charges
+            )
+            return (
+                "a backup took the ledger's place; charged for what was lost: "
+                f"{charged or 'nothing'}"
+            )
+        case _:
+            return _said(line.event)
 
 
 def _said(event: Event) -> str:
@@ -109,5 +137,10 @@ def _said(event: Event) -> str:
         return (
             f"{event.steps} steps of DP-SGD, sigma {event.noise_multiplier:.4g}, sampling rate "
             f"{event.sampling_rate:.4g}"
+        )
+    if isinstance(event, DistributedGaussian):
+        return (
+            f"{event.steps} sums with shared noise, sigma {event.noise_multiplier:.4g}, sampling "
+            f"rate {event.sampling_rate:.4g}"
         )
     return "training without noise: no bound holds"

@@ -15,6 +15,7 @@ from crypto.masked_sum import Adversary, Confirmation, RoundBinding, SiteKeys
 from crypto.merkle import MerkleLog
 from crypto.signatures import Signed, schema_of
 from privacy.events import to_json as event_to_json
+from secure_fl.config import SharedNoisePrivacy
 from secure_fl.guarantee import planned_event, round_event
 from secure_fl.rounds.journal import HEADED
 from secure_fl.rounds.messages import (
@@ -71,6 +72,7 @@ class CheckedTranscript:
         uploads: per site, the (round, attempt) pairs in which it sent an update.
         heads: the head of its ledger that each site signed last.
         survivors: per round, from 0, the sites in the sum that counts.
+        cohorts: per round, how many sites that sum's header named: among them noise was shared.
         parameters: under homomorphic sums, per round, the digest of the parameters that the sites
             came to.
         openings: per round, how often it was begun.
@@ -82,6 +84,7 @@ class CheckedTranscript:
     uploads: dict[str, set[tuple[int, int]]] = field(default_factory=lambda: defaultdict(set))
     heads: dict[str, bytes] = field(default_factory=dict)
     survivors: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    cohorts: dict[int, int] = field(default_factory=dict)
     parameters: dict[int, bytes] = field(default_factory=dict)
     openings: Counter[int] = field(default_factory=Counter)
     sessions: int = 0
@@ -212,6 +215,7 @@ class _Reader:
         for opened in self._open.values():
             if opened.close is not None and self._is_complete(opened):
                 self.checked.survivors[opened.header.round] = opened.close.survivors
+                self.checked.cohorts[opened.header.round] = len(opened.header.cohort)
                 agreed = opened.agreed()
                 if agreed is not None:
                     self.checked.parameters[opened.header.round] = agreed
@@ -226,12 +230,18 @@ class _Reader:
         close, needed = opened.close, self._mechanism.needed_survivors()
         return (
             close is not None
-            and len(close.survivors) >= needed
+            and len(close.survivors) >= max(needed, self._noised(len(opened.header.cohort)))
             and set(close.survivors) <= opened.uploaded
             and len(opened.released & set(close.survivors)) >= needed
             and self._is_confirmed(opened, needed)
             and (not self._homomorphic or opened.agreed() is not None)
         )
+
+    def _noised(self, cohort: int) -> int:
+        """Return how many survivors of a cohort the claimed noise needs, where it is shared."""
+        if not isinstance(self._mechanism.privacy, SharedNoisePrivacy):
+            return 0
+        return cohort - self._mechanism.paid_drop_outs(cohort)
 
     def _is_confirmed(self, opened: _Open, needed: int) -> bool:
         """Whether, against a malicious coordinator, enough survivors confirmed one list."""

@@ -466,8 +466,7 @@ def test_the_mechanism_is_told_as_it_was() -> None:
     assert "every record took part by chance, with probability 0.1" in own
     for text in (steps, whole):
         assert "normally distributed" not in text
-        assert "The noise is discrete Gaussian." in text
-        assert "drawn and added as whole numbers" in text
+        assert "The noise is discrete Gaussian, drawn and added as whole numbers" in text
         assert "approximation, not a bound" in text
     assert "every patient, with all records at a site together, took part by chance" in steps
     assert "Whoever has records at k sites spends at each of them" in steps

@@ -11,12 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from pydantic import ValidationError
 from rich.console import Console
 
 from domains.scores import ClassificationScores
 from secure_fl.display import LiveDisplay, choose_display
 from secure_fl.observing import RoundScored, RunBegan, RunEnded
 from secure_fl.plain_display import JsonDisplay, PlainDisplay
+from secure_fl.plain_log import LogObserver
 from secure_fl.rounds.steps import Phase
 from secure_fl.runfolder import RoundMetrics
 
@@ -24,6 +26,7 @@ sys.path.append(str(Path(__file__).parents[1] / "audits"))
 import report_samples
 
 if TYPE_CHECKING:
+    from audits.facts import DistributedPrivacyFacts, SitePrivacyFacts
     from secure_fl.plain_display import Display
 
 SITES = ("site-1", "site-2", "site-3", "site-4")
@@ -47,11 +50,18 @@ def began(*, private: bool = True, sites: tuple[str, ...] = SITES, done: int = 0
     )
 
 
-def scored(round_: int, *, private: bool = True, survivors: tuple[str, ...] = SITES) -> RoundScored:
+def scored(
+    round_: int,
+    *,
+    private: bool = True,
+    survivors: tuple[str, ...] = SITES,
+    measured: bool = True,
+) -> RoundScored:
     scores = ClassificationScores(
         n=600, accuracy=0.7123, macro_f1=0.61, weighted_f1=0.7, majority_accuracy=0.455
     )
-    return RoundScored(round_, survivors, scores, 5.601 if private else None, 9.44)
+    epsilon = 5.601 if private else None
+    return RoundScored(round_, survivors, scores if measured else None, epsilon, 9.44)
 
 
 def ended(*, private: bool = True) -> RunEnded:
@@ -259,3 +269,85 @@ def test_a_dumb_terminal_gets_plain_lines(monkeypatch: pytest.MonkeyPatch) -> No
     stream = io.StringIO()
     console = Console(file=stream, force_terminal=True)
     assert type(choose_display(stream, console, as_json=False)) is PlainDisplay
+
+
+# -- rounds that were not scored, and noise that sites share ---------------------------------------
+
+
+def test_a_round_without_scores_is_said_to_be_so_in_a_line() -> None:
+    stream = io.StringIO()
+    display = PlainDisplay(stream)
+    display.began(began())
+    display.scored(scored(1, measured=False))
+    assert (
+        "Round 1 of 2: not scored, epsilon 5.61 spent, 4 sites in the sum, 9.4 s."
+        in stream.getvalue()
+    )
+
+
+def test_a_round_without_scores_is_null_in_json() -> None:
+    stream = io.StringIO()
+    JsonDisplay(stream).scored(scored(1, measured=False))
+    event = json.loads(stream.getvalue())
+    assert event["scores"] is None
+    assert event["round"] == 1
+    assert event["epsilon"] == 5.601
+
+
+def test_a_round_without_scores_has_dashes_and_the_curve_skips_it() -> None:
+    console, stream = terminal()
+    display = LiveDisplay(console)
+    with display:
+        display.began(began())
+        display.scored(scored(1, measured=False))
+        with console.capture() as capture:
+            console.print(display._now())
+        assert "majority class" not in capture.get()
+        assert re.search(r"rounds .* 1 of 2", capture.get())
+        display.scored(scored(2))
+        display.scored(scored(3, measured=False))
+        with console.capture() as capture:
+            console.print(display._now())
+    assert "0.712, majority class 0.455" in capture.get().replace("\u00a0", " ")
+    assert re.search(r"1\s+\u2013\s+\u2013\s+5\.61\s+4/4", shown(stream))
+
+
+def test_a_log_says_that_a_round_was_not_scored(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO"):
+        LogObserver().scored(scored(1, measured=False))
+        LogObserver().scored(scored(2))
+    assert [record.getMessage() for record in caplog.records] == [
+        "round 1: not scored",
+        "round 2: accuracy 0.7123",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("privacy", "unit"),
+    [
+        (report_samples.distributed_privacy(), "patient"),
+        (report_samples.site_privacy(), "site"),
+    ],
+)
+def test_a_claim_that_counts_on_honest_sites_says_how_many(
+    privacy: DistributedPrivacyFacts | SitePrivacyFacts, unit: str
+) -> None:
+    facts = report_samples.report(privacy=privacy)
+    stream = io.StringIO()
+    PlainDisplay(stream).ended(RunEnded(Path("r"), Path("t"), facts, ended().last))
+    claim = f"8.00 at delta 1e-5 per {unit}, claimed for every site with 2 or more honest in every"
+    assert claim in stream.getvalue()
+    stream = io.StringIO()
+    JsonDisplay(stream).ended(RunEnded(Path("r"), Path("t"), facts, ended().last))
+    event = json.loads(stream.getvalue())
+    assert event["epsilon"] == privacy.highest_charge
+    assert "honest-sites-needed" in event["warnings"]
+
+
+@pytest.mark.parametrize("name", ["accuracy", "macro_f1", "weighted_f1"])
+def test_metrics_hold_all_scores_or_none(name: str) -> None:
+    row = json.loads(ended().last.model_dump_json(by_alias=True))
+    none = row | {"accuracy": None, "macro_f1": None, "weighted_f1": None}
+    assert RoundMetrics.model_validate(none).accuracy is None
+    with pytest.raises(ValidationError, match="all of its scores or none"):
+        RoundMetrics.model_validate(row | {name: None})
