@@ -37,12 +37,12 @@ import numpy as np
 import torch
 
 from benchmarks.cells import Cell, write_cells
-from crypto.errors import ConfigError, SecureFLError
+from crypto.errors import ConfigError, IntegrityError, SecureFLError
 from domains import baselines
 from domains.classification import SentenceClassification
 from domains.finance import phrasebank
 from domains.records import Dataset
-from secure_fl.config import RecordPrivacy, load_config
+from secure_fl.config import Guaranteed, load_config
 from secure_fl.embedded import EmbeddedPlaces, start_run
 from secure_fl.failures import ExitCode, Failure
 from secure_fl.launch import POLICY_NAME, Overrides
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from secure_fl.config import RunConfig
     from secure_fl.observing import RoundScored, RunBegan, RunEnded
     from secure_fl.rounds.steps import Phase
+    from secure_fl.runfolder import RoundMetrics
 
 EXAMPLES: Final = Path(__file__).resolve().parents[1] / "examples"
 MAJORITY: Final = "majority"
@@ -281,7 +282,7 @@ def _tuned(study: Study, row: str, seed: int) -> Score:
         run = start_run(
             config, Path(folder) / "run", places, _Watcher(f"{row}, seed {seed}", study.note)
         )
-        last = run.metrics()[-1]
+        last = _final(run.metrics()[-1])
     privacy = config.mechanism.privacy
     return Score(
         n=len(dataset.evaluation),
@@ -289,8 +290,23 @@ def _tuned(study: Study, row: str, seed: int) -> Score:
         macro_f1=last.macro_f1,
         weighted_f1=last.weighted_f1,
         epsilon=last.epsilon,
-        delta=privacy.delta if isinstance(privacy, RecordPrivacy) else None,
+        delta=privacy.delta if isinstance(privacy, Guaranteed) else None,
     )
+
+
+@dataclass(frozen=True)
+class _Final:
+    accuracy: float
+    macro_f1: float
+    weighted_f1: float
+    epsilon: float | None
+
+
+def _final(row: RoundMetrics) -> _Final:
+    """Return the scores of the last round, which every run measures."""
+    if row.accuracy is None or row.macro_f1 is None or row.weighted_f1 is None:
+        raise IntegrityError("The run's last round was not scored: nothing can be compared.")
+    return _Final(row.accuracy, row.macro_f1, row.weighted_f1, row.epsilon)
 
 
 class _Watcher:
@@ -315,9 +331,10 @@ class _Watcher:
         """Say nothing."""
 
     def scored(self, result: RoundScored) -> None:
-        """Note the round's accuracy."""
-        accuracy = f"accuracy {result.scores.accuracy:.4f}"
-        self._note(f"{self._run}: round {result.round} of {self._rounds}, {accuracy}")
+        """Note the accuracy, where it was measured."""
+        if result.scores is not None:
+            accuracy = f"accuracy {result.scores.accuracy:.4f}"
+            self._note(f"{self._run}: round {result.round} of {self._rounds}, {accuracy}")
 
     def ended(self, run: RunEnded) -> None:
         """Say nothing."""
