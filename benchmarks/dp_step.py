@@ -51,8 +51,10 @@ from crypto.errors import ConfigError, SecureFLError
 from secure_fl.failures import Failure
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from contextlib import AbstractContextManager
+
+    from torch import Tensor
 
     from benchmarks.dp_step_variants import Way
 
@@ -175,15 +177,21 @@ def attach(bench: Bench, way: str) -> AbstractContextManager[Way]:
     return bench.ours() if way == OURS else bench.opacus(way)
 
 
-def trial(workload: Workload, way: str) -> str | None:
+def right_sum(workload: Workload) -> dict[str, Tensor]:
+    """Return the clipped sum of a small batch, one example at a time and by autograd alone."""
+    with Bench(replace(workload, batch=_TRIAL_BATCH)).nonprivate() as loop:
+        return loop.clipped_sum()
+
+
+def trial(workload: Workload, way: str, right: Mapping[str, Tensor]) -> str | None:
     """Return why `way` cannot be measured on `workload`: it fails, or its clipped sum is wrong.
 
-    The sum is compared on a small batch with that of one example at a time, by autograd alone.
+    Args:
+        workload: what is to be measured.
+        way: the name of a way.
+        right: what `right_sum` gave.
     """
-    small = replace(workload, batch=_TRIAL_BATCH)
-    with Bench(small).nonprivate() as loop:
-        right = loop.clipped_sum()
-    bench = Bench(small)  # a failure may damage the model
+    bench = Bench(replace(workload, batch=_TRIAL_BATCH))  # a failure may damage the model
     try:
         with attach(bench, way) as tried:
             found = tried.clipped_sum()
@@ -200,9 +208,9 @@ def trial(workload: Workload, way: str) -> str | None:
 
 def compare(workload: Workload, rounds: int, note: Callable[[str], None]) -> DpStepCell:
     """Return the cell of `workload`."""
-    measured = Measured()
+    measured, right = Measured(), right_sum(workload)
     for way in (OURS, *OPACUS_MODES):
-        if (reason := trial(workload, way)) is not None:
+        if (reason := trial(workload, way, right)) is not None:
             measured.errors[way] = reason
     ways = [way for way in (NONPRIVATE, OURS, *OPACUS_MODES) if way not in measured.errors]
     measured.seconds = {way: {} for way in ways}
@@ -326,7 +334,7 @@ def rows_of(cell: DpStepCell) -> tuple[StepRow, ...]:
 def workloads(*, device: str, full: bool, tiny: bool) -> tuple[Workload, ...]:
     """Return what is measured: both models and batches with LoRA; with `full`, other adapters."""
     if device == "cuda":
-        shape = (8, 512)
+        shape = (16, 512)
         return (Workload(LLAMA_1B, LORA, *shape, device=device, dtype=torch.bfloat16),)
     if tiny:
         return tuple(Workload(model, LORA, _TRIAL_BATCH, 8) for model in TINY)

@@ -207,7 +207,7 @@ class Workload:
     def model(self) -> nn.Module:
         """Return a new PEFT model in training mode; always the same weights."""
         torch.manual_seed(_SEED)
-        with warnings.catch_warnings():
+        with torch.device(self.device), warnings.catch_warnings():
             # PEFT 0.21 asks transformers 5 for a property under its old name.
             warnings.filterwarnings("ignore", message=".*is_gradient_checkpointing.*")
             config = PEFT_TYPES[self.peft](self.architecture)
@@ -234,7 +234,7 @@ class Workload:
         A causal model's is the mean over the example's own next tokens, so that no example's loss
         depends on another's length. The ids are given by position: Opacus' `ew` needs it.
         """
-        logits: Tensor = model(batch.ids, attention_mask=batch.mask).logits
+        logits: Tensor = model(batch.ids, attention_mask=batch.mask).logits.float()
         if self.architecture.task == TaskType.SEQ_CLS:
             return cross_entropy(logits, batch.labels, reduction="none")
         own = logits[:, -self.length : -1]  # a prompt's virtual tokens stand before them

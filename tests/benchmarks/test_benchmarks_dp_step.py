@@ -12,7 +12,7 @@ import torch
 
 from benchmarks import dp_step
 from benchmarks.cells import write_cells
-from benchmarks.dp_step import DpStepCell, Measured, rows_of, trial, workloads
+from benchmarks.dp_step import DpStepCell, Measured, right_sum, rows_of, trial, workloads
 from benchmarks.dp_step_memory import ShownNoise, peak_bytes, shown_noise
 from benchmarks.dp_step_models import LLAMA_1B, LORA, PEFT_TYPES, TINY, Workload
 from benchmarks.dp_step_variants import CLIP, OPACUS_MODES, Bench
@@ -137,7 +137,7 @@ def test_every_example_is_clipped_and_has_its_own_loss(workload: Workload) -> No
 def test_every_way_reaches_the_sum_of_a_loop_and_leaves_no_trace(
     workload: Workload, way: str
 ) -> None:
-    assert trial(workload, way) is None
+    assert trial(workload, way, right_sum(workload)) is None
     bench = Bench(workload)
     hooks, attributes = count_hooks(bench), count_attributes(bench)
     before = [parameter.detach().clone() for parameter in bench.trainable.values()]
@@ -148,6 +148,14 @@ def test_every_way_reaches_the_sum_of_a_loop_and_leaves_no_trace(
     for parameter, old in zip(bench.trainable.values(), before, strict=True):
         assert parameter.grad is None
         assert not torch.equal(parameter, old)
+
+
+def test_16_bit_weights_are_compared_as_coarsely_as_they_are() -> None:
+    workload = replace(LLAMA, dtype=torch.bfloat16)
+    right = right_sum(workload)
+    assert trial(workload, "ours", right) is None
+    doubled = {name: 2 * part for name, part in right.items()}
+    assert str(trial(workload, "ours", doubled)).startswith("its clipped sum is wrong")
 
 
 def count_hooks(bench: Bench) -> int:
@@ -194,7 +202,8 @@ def test_a_way_that_does_not_clip_has_an_error_instead_of_numbers(
 
 
 def test_where_opacus_raises_the_first_line_stands_instead_of_a_number() -> None:
-    reason = trial(replace(BERT, peft="DoRA r=8"), "ghost")
+    workload = replace(BERT, peft="DoRA r=8")
+    reason = trial(workload, "ghost", right_sum(workload))
     assert reason == "NotImplementedError: Parameter tying is not supported with Ghost Clipping"
 
 
