@@ -20,7 +20,7 @@ def exp_bounds(x: Fraction, bits: int) -> tuple[int, int]:
         x: the exponent, at least 0.
         bits: the resolution.
     """
-    halvings = max(0, (2 * x.numerator // x.denominator).bit_length())
+    halvings = (2 * x.numerator // x.denominator).bit_length()
     # A squaring doubles the relative error: it takes one bit.
     width = bits + halvings + _GUARD_BITS
     scaled, divisor = x.numerator << width, x.denominator << halvings

@@ -73,8 +73,7 @@ class NoisedGrid:
         if self.size < 1:
             raise ConfigError(f"A vector of {self.size} values has no sum: check the adapter.")
         require_local_sigma(self.local_deviation)
-        # One clipped row has to fit, with what rounding adds to it.
-        SumRange(self.bits, self.shares.cohort, self._row_steps, self.sum_deviation, self.size)
+        self._range_of_rows()
 
     @cached_property
     def step(self) -> float:
@@ -108,9 +107,8 @@ class NoisedGrid:
 
         A site's sum is as long as its sample is large, so it has no bound of its own.
         """
-        room = SumRange(self.bits, self.shares.cohort, 1, self.sum_deviation, self.size)
         half = int(2 ** (self.bits - 1)) - 1
-        return (half - math.ceil(room.noise_reach)) // self.shares.cohort
+        return (half - math.ceil(self._range_of_rows().noise_reach)) // self.shares.cohort
 
     def noise(self, entropy: Entropy = system_entropy) -> SystemDiscreteNoise:
         """Return one site's share of the noise, for `MaskingSite.mask`."""
@@ -167,6 +165,7 @@ class NoisedGrid:
             )
         return decoded
 
-    @property
-    def _row_steps(self) -> int:
-        return math.ceil(self.clip / self.step) + 1
+    def _range_of_rows(self) -> SumRange:
+        """Return the range in which every site has room for one clipped row, rounded outwards."""
+        largest = math.ceil(self.clip / self.step) + 1
+        return SumRange(self.bits, self.shares.cohort, largest, self.sum_deviation, self.size)

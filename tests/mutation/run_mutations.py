@@ -67,8 +67,6 @@ GUARDS = {
         "privacy/test_privacy_accounting_calibration",
         "privacy/test_privacy_accounting",
     ),
-    "privacy/discrete_gaussian.py": ("privacy/test_privacy_discrete_gaussian",),
-    "privacy/exact_exponential.py": ("privacy/test_privacy_discrete_gaussian",),
     "privacy/renyi.py": ("privacy/test_privacy_renyi",),
     "privacy/opacus_prv.py": (
         "privacy/test_privacy_accounting_calibration",

@@ -149,6 +149,15 @@ def test_the_range_is_all_that_the_ring_leaves(bits: Literal[24, 32], shares: No
     assert grid.largest > grid.clip / grid.step
 
 
+def test_not_one_step_of_the_ring_is_left_unused() -> None:
+    unused = set()
+    for size in range(1, 60):
+        grid = NoisedGrid(1.0, size, 2.0, FOUR, bits=24)
+        reach = 2.0 * math.sqrt(grid.local_variance * 2.0 * math.log(2.0 * size * 2.0**40))
+        unused.add(2**23 - 1 - math.ceil(reach) - 4 * grid.largest)
+    assert unused == {0, 1, 2, 3}
+
+
 def test_the_noise_is_what_the_multiplier_says_of_the_smallest_honest_sum() -> None:
     for shares in (FOUR, NoiseShares(2, 0, 1), NoiseShares(30, 9, 4)):
         grid = NoisedGrid(0.5, 777, 1.25, shares)
