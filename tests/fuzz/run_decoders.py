@@ -273,10 +273,19 @@ _PROGRESS: dict[str, Any] = {
     "tries": 0,
     "rounds_done": 1,
     "parameters_sha256": None,
+    "kept_sha256": None,
     "before": _METRICS,
     "extracts": {"site-1": "W10="},
     "budget_carried": True,
 }
+_REPORTS = [
+    facts.to_json()
+    for facts in (
+        report_samples.report(),
+        report_samples.report(privacy=report_samples.distributed_privacy(), every=3),
+        report_samples.report(privacy=report_samples.site_privacy()),
+    )
+]
 _CHECKPOINT = {
     "schema": "secure-fl.signed-checkpoint.v1",
     "label": "secure-fl.checkpoint.v1",
@@ -448,7 +457,7 @@ RUN_DECODERS = (
         "report-facts",
         lambda data: _ignore(ReportFacts.from_json(data)),
         DISK,
-        st.just(report_samples.report().to_json()),
+        st.sampled_from(_REPORTS),
         Form.JSON,
     ),
     Decoder(
