@@ -1,4 +1,4 @@
-"""The command line: `secure-fl run`, `verify`, `init` and `doctor`.
+"""The command line: `secure-fl run`, `verify`, `init`, `doctor`, and the groups beside it.
 
 What a command needs is imported inside it, so that `--help` answers at once. `main` is the one
 place that catches everything: it turns any failure into a sentence and an exit code.
@@ -19,6 +19,7 @@ import click
 import typer
 
 from crypto.errors import SecureFLError
+from secure_fl import cli_ledger, cli_policy
 from secure_fl.attempt import Attempt, StopRequestedError
 from secure_fl.failures import ExitCode, Failure
 
@@ -259,6 +260,10 @@ def doctor(
     findings = examine(config, state)
     healthy = write_findings(findings, sys.stdout, as_json=as_json)
     raise typer.Exit(ExitCode.OK if healthy else ExitCode.CONFIG)
+
+
+app.add_typer(cli_ledger.app, name="ledger")
+app.add_typer(cli_policy.app, name="policy")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

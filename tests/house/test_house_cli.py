@@ -6,8 +6,12 @@ import json
 import resource
 import subprocess
 import sys
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 HEAVY = [
     *("dp_accounting", "flwr", "matplotlib", "opacus", "peft", "presidio_analyzer", "scipy"),
@@ -44,13 +48,19 @@ def test_the_check_itself_sees_a_heavy_library() -> None:
 def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
     printed, loaded = run(HELP, "--help")
     assert loaded == []
-    for command in ("run", "verify", "init", "doctor"):
+    for command in ("run", "verify", "init", "doctor", "ledger", "policy"):
         assert f" {command} " in printed, printed
 
 
-@pytest.mark.parametrize("command", ["run", "verify", "init", "doctor"])
+@pytest.mark.parametrize(
+    "command",
+    [
+        *("run", "verify", "init", "doctor", "ledger", "policy", "policy check"),
+        *(f"ledger {verb}" for verb in ("show", "verify", "export", "backup", "restore")),
+    ],
+)
 def test_the_help_of_each_command_loads_nothing_heavy_either(command: str) -> None:
-    printed, loaded = run(HELP, command, "--help")
+    printed, loaded = run(HELP, *command.split(), "--help")
     assert "Usage" in printed
     assert loaded == []
 
@@ -65,6 +75,35 @@ def test_help_takes_less_than_a_second_of_processor_time() -> None:
     assert min(seconds) < 1, seconds
 
 
-@pytest.mark.parametrize("module", ["privacy.ledger", "secure_fl.policy", "secure_fl.config"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *("privacy.ledger", "privacy.ledger_backup", "secure_fl.policy", "secure_fl.config"),
+        *("secure_fl.policy_check", "secure_fl.ledger_account", "secure_fl.ledger_transfer"),
+    ],
+)
 def test_the_ledger_and_the_policy_check_load_nothing_heavy(module: str) -> None:
     assert run(f"import sys, {module}")[1] == []
+
+
+def test_a_ledger_is_verified_without_any_accountant(tmp_path: Path) -> None:
+    """Only where an epsilon is shown is dp_accounting imported, and nothing else that is heavy."""
+    site = tmp_path / "site"
+    code = (
+        "import sys, datetime, math, pathlib\n"
+        "from privacy.events import NoGuarantee, Relation, SubsampledGaussian, Unit\n"
+        "from privacy.ledger import Budget, Ledger\n"
+        "place = pathlib.Path(sys.argv[1]) / 'ledger.sqlite'\n"
+        "now = lambda: datetime.datetime.now(datetime.UTC)\n"
+        "budget = Budget(math.inf, 1e-5, Unit.RECORD, Relation.ADD_REMOVE)\n"
+        "with Ledger.open(place, clock=now) as ledger:\n"
+        "    event = SubsampledGaussian(20.0, 1.0, 1)\n"
+        "    ledger.reserve('ward', bytes(32), 'run-1', event, budget)\n"
+    )
+    assert run(code, str(site))[1] == []
+    assert run(HELP, "ledger", "verify", "--site", str(site)) == ("", [])
+    copy = str(tmp_path / "copy.sqlite")
+    assert run(HELP, "ledger", "backup", copy, "--site", str(site))[1] == []
+    printed, loaded = run(HELP, "ledger", "show", "--site", str(site))
+    assert "ward" in printed
+    assert set(loaded) <= {"dp_accounting", "scipy"}
