@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import math
+import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from pydantic import ValidationError
 from round_simulator import RECORD_PRIVACY, mechanism_of, policy_of, private_mechanism
 
+import secure_fl
 from crypto.errors import BudgetError, ConfigError
 from privacy.accounting import epsilon
 from privacy.events import Relation, Unit
 from privacy.ledger import Adaptive, Planned
 from secure_fl.guarantee import planned_event
+from secure_fl.policy import SitePolicy, load_policy
+from secure_fl.policy_datasets import DatasetBudget
 
 if TYPE_CHECKING:
     from secure_fl.config import Mechanism
 
+TEMPLATE = Path(secure_fl.__file__).parent / "templates" / "policy.toml"
 DATASET: dict[str, Any] = {
     "name": "records",
     "dataset": "finance.generated",
@@ -261,3 +267,28 @@ def test_a_data_set_that_cannot_be_meant(change: dict[str, Any], said: str) -> N
     with pytest.raises(ValidationError) as refusal:
         policy_of(datasets=[DATASET | change, OTHER])
     assert said in str(refusal.value)
+
+
+# -- the file that `secure-fl init` writes --------------------------------------------------------
+
+
+def test_the_template_names_every_key_of_a_policy() -> None:
+    text = TEMPLATE.read_text("utf-8")
+    for kind in (SitePolicy, DatasetBudget):
+        for name, field in kind.model_fields.items():
+            key = field.alias or name
+            assert re.search(rf"^(# )?(\[\[)?{key}\b", text, re.MULTILINE) or key == "relation", key
+
+
+def test_what_the_template_only_mentions_can_be_said(tmp_path: Path) -> None:
+    text = re.sub(r"^# (\w+ = )", r"\1", TEMPLATE.read_text("utf-8"), flags=re.MULTILINE)
+    text = text.replace('composition = "planned"', 'composition = "adaptive"')
+    other = '[[datasets]]\nname = "archive-2024"\ndataset = "old"\nepsilon = 1.0\ndelta = 1e-5\n'
+    other += 'unit = "record"\ncomposition = "adaptive"\nrenyi_order = 8.0\n'
+    path = tmp_path / "policy.toml"
+    path.write_text(f"{text}\n{other}", "utf-8")
+    policy = load_policy(path)
+    assert policy.smallest_noise_multiplier == 0.5
+    assert policy.datasets[0].epsilon_per_year == 4.0
+    assert policy.datasets[0].how() == Adaptive(8.0)
+    assert policy.ceiling("invented-sentences") == 1.0
