@@ -221,7 +221,9 @@ def compare(workload: Workload, rounds: int, note: Callable[[str], None]) -> DpS
         gc.collect()
         for way in _in_turn(ways, number):
             measured.seconds[way][number] = _seconds(bench, way)
-        note(f"{workload.name}: round {number + 1} of {rounds}")
+        reached = measured.ratio(OURS, NONPRIVATE)
+        told = "" if reached is None else f": {reached:.4f}"
+        note(f"{workload.name}: round {number + 1} of {rounds}{told}")
     with shown_noise(bench):
         for way in ways:
             with attach(bench, way) as attached:

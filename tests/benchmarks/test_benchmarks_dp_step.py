@@ -56,7 +56,7 @@ def test_tiny_mode_fills_every_field_of_both_models(capsys: pytest.CaptureFixtur
         assert 0 < cell["min"] <= cell["ratio_to_nonprivate"] <= cell["max"]
         assert cell["peak_bytes"] > 4 * 4 * cell["trainable"]
         assert 0.5 < cell["peak_to_nonprivate"] < 2
-    assert "round 2 of 2" in captured.err
+    assert "round 2 of 2: " in captured.err
 
 
 def test_a_table_has_a_line_for_each_way() -> None:
