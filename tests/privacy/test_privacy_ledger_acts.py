@@ -15,10 +15,13 @@ from crypto.errors import ConfigError, IntegrityError
 from privacy.events import NoGuarantee, Relation, SubsampledGaussian, Unit
 from privacy.ledger_accounts import Accounts, Charge
 from privacy.ledger_acts import Declaration, LostCharge, Restoration, parse_line
+from privacy.ledger_backup import AcceptedLoss, Restored
 from privacy.ledger_entries import Draw, Entry, EntrySchema, Kind
 from privacy.ledger_fields import chained
-from privacy.ledger_fingerprints import Printed
-from privacy.ledger_terms import Adaptive, Planned, Terms
+from privacy.ledger_fingerprints import Fingerprints, Printed
+from privacy.ledger_proposals import Proposal
+from privacy.ledger_spending import Total
+from privacy.ledger_terms import Adaptive, Budget, Planned, Terms
 
 TIME = "2026-03-01T00:00:00Z"
 TERMS = Terms(Unit.RECORD, Relation.ADD_REMOVE, 1e-5)
@@ -81,11 +84,27 @@ def test_every_line_comes_back_from_its_bytes(line: Declaration | Restoration | 
     assert json.loads(line.body())["kind"] == line.kind.value
 
 
-@pytest.mark.parametrize("line", [DECLARED, RESTORED, RESERVED, LostCharge("a", ()), TERMS])
-def test_a_line_does_not_change(line: object) -> None:
-    field = next(iter(vars(line)))
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(DECLARED, RESTORED, RESERVED, LostCharge("a", ()), TERMS, Draw(0, 0), Adaptive(8.0)),
+        Budget(1.0, 1e-5, Unit.RECORD, Relation.ADD_REMOVE),
+        Charge(TIME, "ward", "run-1", STEP),
+        Total(1.0, TERMS, Planned(), is_declared=True),
+        Printed(1, 1, bytes(32), bytes(32)),
+        Fingerprints(bytes(32), frozenset()),
+        Proposal(),
+        AcceptedLoss((), {}),
+        Restored(bytes(32), None, ()),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_what_was_said_does_not_change(value: object) -> None:
+    field = next(iter(vars(value)))
     with pytest.raises(FrozenInstanceError):
-        setattr(line, field, None)
+        setattr(value, field, None)
+    with pytest.raises((AttributeError, TypeError)):
+        Planned().kind = "adaptive"  # type: ignore[attr-defined] # what must not be possible
 
 
 def test_a_declaration_is_written_as_it_is_here() -> None:
