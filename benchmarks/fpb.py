@@ -282,7 +282,7 @@ def _tuned(study: Study, row: str, seed: int) -> Score:
         run = start_run(
             config, Path(folder) / "run", places, _Watcher(f"{row}, seed {seed}", study.note)
         )
-        last = _final(run.metrics()[-1])
+        last = final_scores(run.metrics()[-1])
     privacy = config.mechanism.privacy
     return Score(
         n=len(dataset.evaluation),
@@ -295,34 +295,34 @@ def _tuned(study: Study, row: str, seed: int) -> Score:
 
 
 @dataclass(frozen=True)
-class _Final:
+class FinalScores:
+    """The scores of a run's last round, and the epsilon it claims."""
+
     accuracy: float
     macro_f1: float
     weighted_f1: float
     epsilon: float | None
 
 
-def _final(row: RoundMetrics) -> _Final:
-    """Return the scores of the last round, which every run measures."""
+def final_scores(row: RoundMetrics) -> FinalScores:
+    """Return the scores of the last round, which every run measures.
+
+    Raises:
+        IntegrityError: it was not scored.
+    """
     if row.accuracy is None or row.macro_f1 is None or row.weighted_f1 is None:
         raise IntegrityError("The run's last round was not scored: nothing can be compared.")
-    return _Final(row.accuracy, row.macro_f1, row.weighted_f1, row.epsilon)
+    return FinalScores(row.accuracy, row.macro_f1, row.weighted_f1, row.epsilon)
 
 
-class _Watcher:
-    """Notes each finished round of a run, and nothing else."""
-
-    def __init__(self, run: str, note: Callable[[str], None]) -> None:
-        self._run = run
-        self._note = note
-        self._rounds = 0
+class Quiet:
+    """Watches a run and says nothing."""
 
     def preparing(self, what: str) -> None:
         """Say nothing."""
 
     def began(self, run: RunBegan) -> None:
-        """Remember how many rounds there are."""
-        self._rounds = run.rounds
+        """Say nothing."""
 
     def exchanging(self, phase: Phase, round_: int, sites: int) -> None:
         """Say nothing."""
@@ -331,13 +331,29 @@ class _Watcher:
         """Say nothing."""
 
     def scored(self, result: RoundScored) -> None:
+        """Say nothing."""
+
+    def ended(self, run: RunEnded) -> None:
+        """Say nothing."""
+
+
+class _Watcher(Quiet):
+    """Notes each finished round of a run that was scored, and nothing else."""
+
+    def __init__(self, run: str, note: Callable[[str], None]) -> None:
+        self._run = run
+        self._note = note
+        self._rounds = 0
+
+    def began(self, run: RunBegan) -> None:
+        """Remember how many rounds there are."""
+        self._rounds = run.rounds
+
+    def scored(self, result: RoundScored) -> None:
         """Note the accuracy, where it was measured."""
         if result.scores is not None:
             accuracy = f"accuracy {result.scores.accuracy:.4f}"
             self._note(f"{self._run}: round {result.round} of {self._rounds}, {accuracy}")
-
-    def ended(self, run: RunEnded) -> None:
-        """Say nothing."""
 
 
 _NO_DATA: Final = (

@@ -228,11 +228,27 @@ class Mechanism(Section):
                 f"`mechanism.privacy.drop_outs` is {self.privacy.drop_outs}, and the sum cannot be "
                 f"opened after more than {spare}: shares of the noise would be paid for in vain"
             )
-        if self.sites - self.paid_drop_outs(self.sites) <= self.privacy.colluders:
+        self._check_colluders(self.privacy.colluders)
+
+    def _check_colluders(self, colluders: int) -> None:
+        # The smallest cohort is the threshold's, of which none may drop out.
+        fewest = min(
+            cohort - self.paid_drop_outs(cohort)
+            for cohort in range(self.needed_survivors(), self.sites + 1)
+        )
+        if fewest <= colluders:
             raise ValueError(
-                f"of {self.sites} sites {self.paid_drop_outs(self.sites)} may drop out and "
-                f"{self.privacy.colluders} collude, which leaves nobody whose noise counts: lower "
-                "`mechanism.privacy.colluders` or `drop_outs`"
+                f"a sum of {fewest} sites may be opened, and {colluders} collude, which leaves "
+                "nobody whose noise counts: lower `mechanism.privacy.colluders`, or raise "
+                "`mechanism.threshold`"
+            )
+        # Two lists of survivors that a quorum each confirms have 2 t - n sites in common.
+        common = 2 * self.needed_survivors() - self.sites
+        if self.adversary is Adversary.MALICIOUS and common <= colluders:
+            raise ValueError(
+                f"{colluders} colluding sites of {self.sites} can confirm two lists of survivors "
+                f"at a threshold of {self.needed_survivors()}, and with them two sums with too "
+                "little noise: lower `mechanism.privacy.colluders`, or raise `mechanism.threshold`"
             )
 
     def _check_cohort(self) -> None:

@@ -111,7 +111,7 @@ def write_policy(
         "schema": "secure-fl.site-policy.v1",
         "smallest_cohort": 2,
         "smallest_threshold": 2,
-        "allowed_methods": ["fedit", "ffa-lora", "bitfit", "linear-head"],
+        "allowed_methods": ["fedit", "ffa-lora", "bitfit", "norm-tuning", "linear-head"],
         "allowed_protections": ["masked", "homomorphic", "plain"],
         "allow_no_privacy": True,
         "allowed_base_models": [model.weights_sha256],

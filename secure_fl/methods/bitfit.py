@@ -30,6 +30,7 @@ class BitFit:
         "The rule is the mean of biases, normalisations and head, each a sum divided by the public "
         "number of survivors."
     )
+    tunes_norms: bool = True
     tunes_biases: bool = True
 
     def trains(self, parameter: str) -> bool:

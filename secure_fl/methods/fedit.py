@@ -30,6 +30,7 @@ class FedIT:
         "number of survivors; the product of the means differs from the mean of the products "
         "by a cross-term that FedIT accepts."
     )
+    tunes_norms: bool = False
     tunes_biases: bool = False
 
     def trains(self, parameter: str) -> bool:

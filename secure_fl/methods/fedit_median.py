@@ -31,6 +31,7 @@ class FedITMedian:
         "A median cannot be computed from a sum: the coordinator reads every site's update in "
         "clear, and only differential privacy stands between it and the records."
     )
+    tunes_norms: bool = False
     tunes_biases: bool = False
 
     def trains(self, parameter: str) -> bool:

@@ -29,6 +29,7 @@ class FFALoRA:
         "A is the same at every site, so the mean of B times A is the mean of the products: "
         "the average under a sum is exact."
     )
+    tunes_norms: bool = False
     tunes_biases: bool = False
 
     def trains(self, parameter: str) -> bool:

@@ -25,6 +25,7 @@ class LinearHead:
     reference: str = "linear probing of frozen features"
     tuned: str = "the classifier alone, on frozen features"
     reason: str = "The rule is the mean of one linear layer on frozen features."
+    tunes_norms: bool = False
     tunes_biases: bool = False
 
     def trains(self, parameter: str) -> bool:

@@ -81,6 +81,10 @@ class Method(Protocol):
         """Why the rule is right under that view, in a sentence for the report."""
 
     @property
+    def tunes_norms(self) -> bool:
+        """Whether the normalisations that the adapter names are tuned, and saved with it."""
+
+    @property
     def tunes_biases(self) -> bool:
         """Whether biases of the base model are tuned, and saved with the adapter."""
 

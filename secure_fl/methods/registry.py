@@ -10,12 +10,20 @@ from secure_fl.methods.fedit import FedIT
 from secure_fl.methods.fedit_median import FedITMedian
 from secure_fl.methods.ffa_lora import FFALoRA
 from secure_fl.methods.linear_head import LinearHead
+from secure_fl.methods.norm_tuning import NormTuning
 
 if TYPE_CHECKING:
     from secure_fl.methods.method import Method
     from secure_fl.views import Protection
 
-METHODS: tuple[Method, ...] = (FedIT(), FFALoRA(), BitFit(), LinearHead(), FedITMedian())
+METHODS: tuple[Method, ...] = (
+    FedIT(),
+    FFALoRA(),
+    BitFit(),
+    NormTuning(),
+    LinearHead(),
+    FedITMedian(),
+)
 
 
 def find_method(name: str, protection: Protection) -> Method:

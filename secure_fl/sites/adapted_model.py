@@ -39,7 +39,7 @@ class AdaptedModel:
     def __init__(
         self, base: PreTrainedModel, adapter: AdapterSection, method: Method, seed: int
     ) -> None:
-        self.model = _adapt(base, adapter, biases=method.tunes_biases)
+        self.model = _adapt(base, adapter, method)
         self._draw_factors(seed)
         trained = []
         for name, parameter in self.model.named_parameters():
@@ -119,14 +119,14 @@ def _flattened(parameters: Sequence[nn.Parameter]) -> NDArray[np.float32]:
     return np.concatenate([np.empty(0), *parts]).astype(np.float32)
 
 
-def _adapt(base: PreTrainedModel, adapter: AdapterSection, *, biases: bool) -> PeftModel:
+def _adapt(base: PreTrainedModel, adapter: AdapterSection, method: Method) -> PeftModel:
     head = head_name(base)
     if head is None:
         raise ConfigError(
             "The base model has no linear head that an adapter could train beside it: use one "
             "that stock transformers loads as a token classifier."
         )
-    norms = _norms(base, adapter) if biases else {}
+    norms = _norms(base, adapter) if method.tunes_norms else {}
     config = LoraConfig(
         task_type=TaskType.TOKEN_CLS,
         r=adapter.rank,
@@ -136,7 +136,7 @@ def _adapt(base: PreTrainedModel, adapter: AdapterSection, *, biases: bool) -> P
         layers_to_transform=None if adapter.layers is None else list(adapter.layers),
         modules_to_save=[head, *norms],
         # "lora_only" loses them: PEFT looks for the biases under names that they no longer have.
-        bias="all" if biases else "none",
+        bias="all" if method.tunes_biases else "none",
     )
     try:
         with warnings.catch_warnings():

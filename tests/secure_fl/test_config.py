@@ -233,14 +233,29 @@ def shared(mode: str, **changes: Any) -> Mechanism:  # noqa: ANN401 - values of 
         ({"protection": "homomorphic"}, "to one colluding site: use masked sums"),
         ({"encoding__clip_range": 4.0}, "`mechanism.encoding.clip_range` has no meaning in mode"),
         ({"drop_outs": 2}, "cannot be opened after more than 1"),
-        ({"colluders": 3}, "which leaves nobody whose noise counts"),
-        ({"sites": 2, "colluders": 2}, "of 2 sites 0 may drop out and 2 collude, which leaves"),
+        ({"colluders": 3}, "a sum of 3 sites may be opened, and 3 collude, which leaves nobody"),
+        ({"sites": 2, "colluders": 2}, "a sum of 2 sites may be opened, and 2 collude"),
     ],
     ids=str,
 )
 def test_what_cannot_share_noise(mode: str, changes: dict[str, Any], said: str) -> None:
     with pytest.raises(ValidationError, match=re.escape(said)):
         shared(mode, **changes)
+
+
+@pytest.mark.parametrize(
+    ("threshold", "colluders", "allowed"), [(3, 1, True), (3, 2, False), (4, 2, True)]
+)
+def test_colluders_who_could_confirm_two_lists_are_refused_against_a_malicious_coordinator(
+    threshold: int, colluders: int, *, allowed: bool
+) -> None:
+    changes: dict[str, Any] = {"threshold": threshold, "colluders": colluders}
+    assert shared("site", **changes)
+    if allowed:
+        assert shared("site", adversary="malicious", **changes)
+        return
+    with pytest.raises(ValidationError, match="can confirm two lists of survivors"):
+        shared("site", adversary="malicious", **changes)
 
 
 def test_a_round_of_shared_record_noise_is_one_step() -> None:

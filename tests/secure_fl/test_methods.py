@@ -59,6 +59,7 @@ def test_names_are_unique_and_every_method_says_why() -> None:
         ("fedit-median", {"A", "B", "head"}),
         ("ffa-lora", {"B", "head"}),
         ("bitfit", {"bias", "norm", "head"}),
+        ("norm-tuning", {"norm", "head"}),
         ("linear-head", {"head"}),
     ],
 )
@@ -144,7 +145,7 @@ def test_a_method_that_needs_more_than_is_revealed_is_refused_in_words() -> None
     assert "has to read every single update" in said
     assert "`masked` reveals only their sum" in said
     assert "silently compute something else" in said
-    assert "fedit, ffa-lora, bitfit, linear-head" in said
+    assert "fedit, ffa-lora, bitfit, norm-tuning, linear-head" in said
     assert "the coordinator reads every update" in said
 
 

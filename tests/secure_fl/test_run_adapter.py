@@ -61,7 +61,7 @@ print(json.dumps({"chosen": chosen, "logits": shown}))
 """
 
 
-@pytest.fixture(scope="module", params=["fedit", "bitfit"])
+@pytest.fixture(scope="module", params=["fedit", "bitfit", "norm-tuning"])
 def finished(
     request: pytest.FixtureRequest, tiny: TinyModel, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Setting, RunConfig, RunFolder, Watcher]:
@@ -69,7 +69,7 @@ def finished(
     # Enough training that the answers differ from one sentence to the next.
     training = {"local_steps": 15, "learning_rate": 0.1}
     adapter = {"layers": [1]}
-    if request.param == "bitfit":
+    if request.param != "fedit":
         adapter["target_modules"] = ["query", "value", "dense", "LayerNorm"]
     config = tiny_config(tiny, method=request.param, training=training, adapter=adapter)
     watcher = Watcher()
@@ -132,9 +132,14 @@ def load_saved(parameters: dict[str, Parameter], adapter: Path) -> None:
     for name, parameter in parameters.items():
         stored = name.replace(".default", "").replace(".modules_to_save", "")
         parameter.data.copy_(saved.pop(stored))
-    # Of a layer whose bias is tuned PEFT writes the untrained factors too, and every bias.
+    # PEFT writes untrained factors too, and every bias where one is tuned.
     biases = any(name.endswith(".base_layer.bias") for name in parameters)
-    rest = {name for name in saved if not (biases and (".lora_" in name or ".bias" in name))}
+    factors = any(".lora_" in name for name in parameters)
+    rest = {
+        name
+        for name in saved
+        if not (biases and ".bias" in name) and not (not factors and ".lora_" in name)
+    }
     assert not rest, "the file holds nothing that the run did not share"
 
 
