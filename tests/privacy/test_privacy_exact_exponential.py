@@ -35,4 +35,5 @@ def test_exponentials_are_enclosed_narrowly(x: Fraction, bits: int) -> None:
 def test_exponentials_of_nothing_and_of_very_much() -> None:
     assert exp_bounds(Fraction(0), 64) == (2**64, 2**64)
     assert exp_bounds(Fraction(10**4), 64) == (0, 1)
+    assert exp_bounds(Fraction(10**9), 64) == (0, 1)
     assert exp_bounds(Fraction(1, 10**40), 64) == (2**64 - 1, 2**64 + 1)
