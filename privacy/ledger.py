@@ -277,9 +277,8 @@ class Ledger(LedgerReading):
                 proposal, head = propose(), self._accounts.head
                 for line in proposal.lines:
                     head = chained(head, line.body())
-                    is_last = line is proposal.lines[-1]
-                    prints = self._prints(proposal, line) if is_last else []
-                    self._file.append(Row(line.sequence, line.body(), head), prints)
+                    row = Row(line.sequence, line.body(), head)
+                    self._file.append(row, self._prints(proposal, line))
             # What was written is read back, verified and only then believed.
             self._catch_up()
             return self._accounts.head

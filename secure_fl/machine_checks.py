@@ -172,16 +172,16 @@ def _ledgers(folder: Path, now: datetime) -> Iterator[Finding]:
 def _spending(ledger: Ledger, path: Path) -> Iterator[str]:
     policy = load_policy(path.with_name("policy.toml"))
     for entry in policy.datasets:
-        if not ledger.entries(dataset=entry.name):
+        if not ledger.charges(entry.name):
             continue
-        spent = ledger.spent(entry.name, entry.delta)
+        spent, ceiling = ledger.spent(entry.name, entry.delta), policy.ceiling(entry.name)
         if math.isinf(spent):
             yield (
                 f"`{entry.name}` was used without any guarantee, so no private run can use it "
                 "any more"
             )
         else:
-            yield f"`{entry.name}` has spent epsilon {bound(spent)} of {bound(entry.epsilon)}"
+            yield f"`{entry.name}` has spent epsilon {bound(spent)} of {bound(ceiling)}"
 
 
 def _sites(names: list[str]) -> str:

@@ -182,6 +182,23 @@ def open_site_home(folder: Path) -> SiteHome:
         key=key,
         roster=roster,
         policy=load_policy(folder / "policy.toml"),
-        ledger=Ledger.open(folder / LEDGER, clock=now),
+        ledger=_ledger(folder),
         log=SiteLog(folder / "site.log"),
     )
+
+
+def _ledger(folder: Path) -> Ledger:
+    """Open the site's ledger; an empty one is only made for a site that never took part in a run.
+
+    Raises:
+        IntegrityError: it is missing where runs left their state, or does not verify.
+        ConfigError: the place cannot hold a ledger.
+    """
+    path = folder / LEDGER
+    if not path.exists() and any((folder / "runs").glob("*.state")):
+        raise IntegrityError(
+            f"There is no ledger at {path}, and the site has taken part in runs: an empty one "
+            "would forget what they spent, so the site answers nothing. Restore the newest backup: "
+            f"secure-fl ledger restore FILE --site {folder}"
+        )
+    return Ledger.open(path, clock=now)

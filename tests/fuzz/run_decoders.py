@@ -40,8 +40,9 @@ from crypto.sealing import seal
 from crypto.signatures import sign_message
 from privacy.events import NoGuarantee, Relation, SubsampledGaussian, Unit, from_json, to_json
 from privacy.fixed_point import Grid
+from privacy.ledger_acts import Declaration, LostCharge, Restoration, parse_line
 from privacy.ledger_entries import Draw, Entry, ExtractEntry
-from privacy.ledger_terms import Terms
+from privacy.ledger_terms import Adaptive, Planned, Terms
 from privacy.update import Update
 from secure_fl import deployment
 from secure_fl.config import load_config, parse_mechanism
@@ -88,6 +89,22 @@ _ENTRIES = st.builds(
     terms=_TERMS,
     draw=_DRAWS,
 )
+_ACTS = st.builds(
+    Declaration,
+    sequence=st.integers(1, 99),
+    time=st.just(_TIME),
+    dataset=st.just("records"),
+    terms=_TERMS,
+    composition=st.sampled_from([Planned(), Adaptive(8.0)]),
+    shares_people_with=st.sampled_from([(), ("others",)]),
+) | st.builds(
+    Restoration,
+    sequence=st.integers(1, 99),
+    time=st.just(_TIME),
+    lost_head=st.none() | st.binary(min_size=32, max_size=32),
+    charges=st.tuples(st.builds(LostCharge, st.just("records"), st.tuples(_EVENTS))),
+)
+_LINES = _ENTRIES | _ACTS
 _EXTRACT_ENTRIES = st.builds(
     ExtractEntry,
     time=st.just(_TIME),
@@ -113,8 +130,8 @@ def _parsed(data: bytes) -> object:
         raise ConfigError("no JSON") from error
 
 
-def _read_entry(data: bytes) -> None:
-    assert Entry.parse(data).body() == data
+def _read_line(data: bytes) -> None:
+    assert parse_line(data).body() == data
 
 
 def _read_extract(data: bytes) -> None:
@@ -351,7 +368,7 @@ PEER, DISK, PERSON = (PeerError,), (IntegrityError,), (ConfigError,)
 
 RUN_DECODERS = (
     Decoder("event", _read_event, PERSON, _EVENTS.map(to_json).map(canonical_json), Form.JSON),
-    Decoder("ledger-entry", _read_entry, DISK, _ENTRIES.map(Entry.body), Form.JSON),
+    Decoder("ledger-entry", _read_line, DISK, _LINES.map(lambda line: line.body()), Form.JSON),
     Decoder(
         "ledger-extract",
         _read_extract,

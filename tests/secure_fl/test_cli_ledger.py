@@ -15,6 +15,7 @@ from cli_workplace import Outcome
 
 import secure_fl
 from crypto.digests import canonical_json
+from crypto.errors import IntegrityError
 from crypto.keyfiles import write_secret
 from crypto.secrets import SecretBytes, system_entropy
 from crypto.signatures import SigningKey
@@ -23,6 +24,7 @@ from privacy.events import NoGuarantee, Relation, SubsampledGaussian, Unit
 from privacy.events import to_json as event_json
 from privacy.ledger import Budget, ExtractEntry, Ledger, charged_events
 from privacy.ledger_fingerprints import Fingerprints, record_digest
+from secure_fl import site_home
 from secure_fl.cli import main
 from secure_fl.rounds.charging import extract_json
 from secure_fl.sites.store import FileSiteStore
@@ -360,3 +362,18 @@ def test_a_group_without_a_command_says_what_there_is(call: Callable[..., Outcom
         assert outcome.code == 0
         assert verb in outcome.out
         assert outcome.err == ""
+
+
+def test_a_site_that_lost_its_ledger_begins_no_empty_one(site: Path) -> None:
+    """Whoever starts it by mistake, before a backup is restored, would spend everything again."""
+    (site / "runs").mkdir()
+    assert site_home._ledger(site).close() is None
+    (site / "runs" / "00ff.state").write_bytes(b"sealed")
+    site_home._ledger(site).close()
+    (site / "ledger.sqlite").unlink()
+    with pytest.raises(IntegrityError, match="has taken part in runs"):
+        site_home._ledger(site)
+    assert not (site / "ledger.sqlite").exists()
+    (site / "runs" / "00ff.state").unlink()
+    site_home._ledger(site).close()
+    assert (site / "ledger.sqlite").exists()
