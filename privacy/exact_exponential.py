@@ -39,4 +39,4 @@ def exp_bounds(x: Fraction, bits: int) -> tuple[int, int]:
     for _ in range(halvings):
         low, high = low * low >> width, -(-high * high >> width)
     spare = width - bits
-    return max(low, 0) >> spare, -(-high >> spare)
+    return low >> spare, -(-high >> spare)
