@@ -11,7 +11,7 @@ Nothing here prints text or token ids, which are the text in another alphabet.
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
@@ -27,7 +27,8 @@ from crypto.errors import ConfigError
 from domains.heads import HEAD_NAMES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
@@ -223,17 +224,24 @@ class SentenceClassification:
         return functional.cross_entropy(logits, batch.labels.to(logits.device), reduction="none")
 
     def predict(
-        self, model: nn.Module, encoded: EncodedRecords, micro_batch: int = 64
+        self,
+        model: nn.Module,
+        encoded: EncodedRecords,
+        micro_batch: int = 64,
+        *,
+        within: Callable[[MicroBatch], AbstractContextManager[None]] | None = None,
     ) -> NDArray[np.int64]:
         """Return the most probable label of each record, shape (n,), in the order of `encoded`.
 
-        Runs in evaluation and inference mode; each module's own mode is restored.
+        Runs in evaluation and inference mode; each module's own mode is restored. `within` gives
+        the block in which a micro-batch is run.
         """
         predictions = np.empty(len(encoded), dtype=np.int64)
         everything = np.arange(len(encoded), dtype=np.int64)
         with evaluating(model), torch.inference_mode():
             for batch in self.micro_batches(encoded, everything, micro_batch):
-                chosen = sentence_logits(model, batch).argmax(dim=-1)
+                with nullcontext() if within is None else within(batch):
+                    chosen = sentence_logits(model, batch).argmax(dim=-1)
                 predictions[batch.indices] = chosen.cpu().numpy()
         return predictions
 

@@ -324,6 +324,9 @@ class Runtime(Section):
     """Arithmetic threads of one site."""
     workers: Count = 2
     """Sites that work at the same time in an embedded run."""
+    cache_layers: bool = False
+    """Whether what frozen layers below the first tuned one make of each record is kept in memory: 4
+    bytes for each token and hidden feature."""
     evaluate_every: Count = 1
     """The common evaluation set is scored after every so many rounds, and after the last."""
     base_model: str | None = None

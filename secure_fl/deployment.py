@@ -131,7 +131,9 @@ def coordinate(transport: Transport, folder: Path) -> None:
         config=run.config(),
         roster=roster,
         key=SigningKey.from_seed(read_secret(folder / "identity.key")),
-        evaluator=Evaluator(task, adapted, task.encode(dataset.evaluation)),
+        evaluator=Evaluator(
+            task, adapted, task.encode(dataset.evaluation), config.runtime.cache_layers
+        ),
         folder=run,
         transport=transport,
         observer=LogObserver(),

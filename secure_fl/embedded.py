@@ -177,7 +177,12 @@ class _Embedded:
         """Run what is left of the rounds, and finish the folder."""
         mechanism = self._config.mechanism
         task, adapted = build_task(mechanism, self._dataset.labels, self._config.runtime)
-        evaluator = Evaluator(task, adapted, task.encode(self._dataset.evaluation))
+        evaluator = Evaluator(
+            task,
+            adapted,
+            task.encode(self._dataset.evaluation),
+            self._config.runtime.cache_layers,
+        )
         parts = CoordinatorParts(
             config=self._config,
             roster=self._consortium.roster,

@@ -58,10 +58,17 @@ class Evaluator:
     task: SentenceClassification
     adapted: AdaptedModel
     encoded: EncodedRecords
+    cache_layers: bool = False
 
     @cached_property
     def _records(self) -> RecordLosses:
-        return RecordLosses(self.task, self.adapted, self.encoded, _EVALUATION_BATCH)
+        return RecordLosses(
+            self.task,
+            self.adapted,
+            self.encoded,
+            _EVALUATION_BATCH,
+            cache_layers=self.cache_layers,
+        )
 
     def score(self, parameters: NDArray[np.float32]) -> ClassificationScores:
         """Return the scores of the shared `parameters`, shape (d,)."""

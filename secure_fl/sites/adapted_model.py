@@ -83,6 +83,14 @@ class AdaptedModel:
         return _flattened([p for name, p in self.parameters.items() if not is_head(name)])
 
     @property
+    def frozen_layers(self) -> int:
+        """How many of the model's layers, from the first on, nothing is trained in or before."""
+        tuned = [_layer_of(name) for name in self.parameters if not is_head(name)]
+        known = [layer for layer in tuned if layer is not None]
+        # What is tuned outside of a layer may come before the first.
+        return min(known) if known and len(known) == len(tuned) else 0
+
+    @property
     def trains_head_only(self) -> bool:
         """Whether the method shares nothing but the classifier."""
         return all(is_head(name) for name in self.parameters)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, final
 
 import numpy as np
 
+from domains.frozen_layers import FrozenLayers
 from domains.head_states import HeadStates
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from domains.classification import EncodedRecords, SentenceClassification
+    from domains.classification import EncodedRecords, MicroBatch, SentenceClassification
     from secure_fl.sites.adapted_model import AdaptedModel
 
 _HEAD_BATCH = 4096
@@ -31,11 +34,16 @@ class RecordLosses:
         adapted: AdaptedModel,
         encoded: EncodedRecords,
         micro_batch: int,
+        *,
+        cache_layers: bool = False,
     ) -> None:
         self._task = task
         self._adapted = adapted
         self._encoded = encoded
         self.micro_batch = micro_batch
+        self._frozen: FrozenLayers | None = None
+        if cache_layers and adapted.frozen_layers:
+            self._frozen = FrozenLayers.of(task, adapted.model, encoded, adapted.frozen_layers)
         self._states: tuple[NDArray[np.float32], HeadStates] | None = None
         """The parameters before the head, and what they give."""
 
@@ -65,13 +73,21 @@ class RecordLosses:
         for start in range(0, indices.size, cut):
             part = indices[start : start + cut]
             for batch in self._task.micro_batches(self._encoded, part, self.micro_batch):
-                yield batch.indices, self._task.losses(model, batch)
+                with self._below(batch):
+                    losses = self._task.losses(model, batch)
+                yield batch.indices, losses
 
     def predict(self, *, head_only: bool) -> NDArray[np.int64]:
         """Return the most probable label of each record, shape (n,)."""
         if head_only:
             return self._frozen_states().predict(self._adapted.model)
-        return self._task.predict(self._adapted.model, self._encoded)
+        return self._task.predict(self._adapted.model, self._encoded, within=self._below)
+
+    def _below(self, batch: MicroBatch) -> AbstractContextManager[None]:
+        """Return the block in which layers that are frozen are not computed again."""
+        if self._frozen is None:
+            return nullcontext()
+        return self._frozen.instead(self._adapted.model, batch)
 
     def _frozen_states(self) -> HeadStates:
         """Return what the head is handed, computed anew if anything before it changed."""

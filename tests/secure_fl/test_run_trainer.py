@@ -11,6 +11,7 @@ import torch
 from tiny_run import NONE, RECORD, small_dataset, tiny_config
 
 from crypto.errors import ConfigError, IntegrityError
+from domains.frozen_layers import layers_of
 from privacy.events import Unit
 from privacy.noise import InjectedNoise, SystemNoise
 from privacy.streams import fresh_stream
@@ -348,3 +349,38 @@ def test_states_computed_once_give_what_a_forward_pass_gives(tiny: TinyModel) ->
     assert losses(head_only=True) == pytest.approx(losses(head_only=False), rel=1e-5)
     both = [parts.records.predict(head_only=only) for only in (True, False)]
     assert np.array_equal(*both)
+
+
+def test_layers_computed_once_give_what_a_forward_pass_gives(tiny: TinyModel) -> None:
+    """Losses, gradients and predictions, whatever the micro-batch pads; nothing is left changed."""
+    config = tiny_config(
+        tiny, DISTRIBUTED | {"clip": 1.0}, training=ONE_STEP, adapter={"layers": [1]}
+    )
+    parts = parts_of(config, records=23)
+    assert parts.adapted.frozen_layers == 1
+    encoded = parts.task.encode(small_dataset().train[:23])
+    kept = RecordLosses(parts.task, parts.adapted, encoded, 5, cache_layers=True)
+    ran: list[int] = []
+    lowest = layers_of(parts.adapted.model)[0]
+    handle = lowest.attention.register_forward_hook(lambda *_: ran.append(1))
+    given = update_of(config, 0, replace(parts, records=kept)).astype(np.float64)
+    # The check that examples stay apart is on sentences of its own, which are in no cache.
+    checked = len(ran)
+    LocalTrainer(parts, config.mechanism)
+    assert len(ran) == 2 * checked > 0
+    chosen = kept.predict(head_only=False)
+    assert len(ran) == 2 * checked
+    handle.remove()
+
+    whole = update_of(config, 0, parts).astype(np.float64)
+    assert np.linalg.norm(given - whole) <= 1e-5 * np.linalg.norm(whole)
+    assert np.array_equal(chosen, parts.records.predict(head_only=False))
+
+
+def test_nothing_is_kept_where_a_first_layer_or_an_embedding_is_tuned(tiny: TinyModel) -> None:
+    for adapter in ({"layers": [0]}, {"layers": [0, 1]}, {}):
+        assert parts_of(tiny_config(tiny, adapter=adapter)).adapted.frozen_layers == 0
+    norms = tiny_config(
+        tiny, method="norm-tuning", adapter={"target_modules": ["query", "LayerNorm"]}
+    )
+    assert parts_of(norms).adapted.frozen_layers == 0

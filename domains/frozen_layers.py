@@ -1,0 +1,118 @@
+"""What a model's frozen lower layers make of each record, computed once.
+
+Where only upper layers are tuned, the hidden states that the first of them is handed never change.
+They are kept per record, without padding, and put in the place of the layers below: a step then
+costs the upper layers alone, and its numbers are the same but for the rounding of padded sums.
+"""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Self
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from crypto.errors import ConfigError
+from domains.classification import evaluating, sentence_logits
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from domains.classification import EncodedRecords, MicroBatch, SentenceClassification
+
+
+@dataclass(frozen=True, eq=False)
+class FrozenLayers:
+    """The hidden states below the first tuned layer, (length_i, hidden) per record; not shown.
+
+    Attributes:
+        count: how many layers are frozen, from the first on.
+        states: one float32 tensor per record.
+    """
+
+    count: int
+    states: tuple[Tensor, ...] = field(repr=False)
+
+    @classmethod
+    def of(
+        cls,
+        task: SentenceClassification,
+        model: nn.Module,
+        encoded: EncodedRecords,
+        count: int,
+        micro_batch: int = 64,
+    ) -> Self:
+        """Return what the first `count` layers of `model`, in evaluation mode, make of `encoded`.
+
+        Raises:
+            ConfigError: the model has no such layers, or they hand on something else than one
+                tensor of hidden states.
+        """
+        seen: list[Tensor] = []
+
+        def keep(_: nn.Module, __: object, output: object) -> None:
+            if not isinstance(output, Tensor):
+                raise ConfigError(
+                    f"A layer of {type(model).__name__} hands on a {type(output).__name__}, whose "
+                    "states cannot be computed beforehand: set `runtime.cache_layers` to false."
+                )
+            seen.append(output)
+
+        handle = layers_of(model)[count - 1].register_forward_hook(keep)
+        states: list[Tensor] = [torch.empty(0)] * len(encoded)
+        everything = np.arange(len(encoded), dtype=np.int64)
+        try:
+            with evaluating(model), torch.no_grad():
+                for batch in task.micro_batches(encoded, everything, micro_batch):
+                    seen.clear()
+                    sentence_logits(model, batch)
+                    for index, row in zip(batch.indices, seen[0], strict=True):
+                        length = encoded.token_ids[int(index)].size
+                        states[int(index)] = row[:length].clone()
+        finally:
+            handle.remove()
+        return cls(count, tuple(states))
+
+    @contextmanager
+    def instead(self, model: nn.Module, batch: MicroBatch) -> Iterator[None]:
+        """Within the block, let a forward pass over `batch` begin at the first tuned layer."""
+        rows = [self.states[int(index)] for index in batch.indices]
+        padded = torch.zeros((*batch.input_ids.shape, rows[0].shape[-1]), dtype=rows[0].dtype)
+        for place, row in enumerate(rows):
+            padded[place, : len(row)] = row
+        below = layers_of(model)[: self.count]
+        for layer in below:
+            layer.forward = _handing_on
+        below[-1].forward = lambda *_, **__: padded
+        try:
+            yield
+        finally:
+            for layer in below:
+                del layer.forward
+
+
+def layers_of(model: nn.Module) -> nn.ModuleList:
+    """Return the model's list of layers, one after another.
+
+    Raises:
+        ConfigError: it has none, or more than one.
+    """
+    count = getattr(getattr(model, "config", None), "num_hidden_layers", None)
+    found = [
+        module
+        for module in model.modules()
+        if isinstance(module, nn.ModuleList) and len(module) == count
+    ]
+    if len(found) != 1:
+        raise ConfigError(
+            f"{type(model).__name__} has {len(found)} lists of {count} layers, not one: what its "
+            "lower layers make of a record cannot be kept. Set `runtime.cache_layers` to false."
+        )
+    return found[0]
+
+
+def _handing_on(hidden: Tensor, *_: object, **__: object) -> Tensor:
+    return hidden
