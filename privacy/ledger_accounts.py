@@ -91,11 +91,12 @@ class Accounts:
             if account.declaration is not None
             for other in account.declaration.shares_people_with
         ]
-        found, before = {dataset}, 0
-        while len(found) > before:
-            before = len(found)
-            found |= {name for edge in edges if not found.isdisjoint(edge) for name in edge}
-        return frozenset(found)
+        found = frozenset({dataset})
+        while (
+            grown := found.union(*(edge for edge in edges if not found.isdisjoint(edge)))
+        ) != found:
+            found = grown
+        return found
 
     def charges(self, dataset: str) -> tuple[Charge, ...]:
         """Return every charge that counts against `dataset`, over all runs and versions.

@@ -94,14 +94,20 @@ def _account(ledger: Ledger, policy: SitePolicy | None, name: str) -> DatasetAcc
 
 
 def _undeclared(ledger: Ledger, policy: SitePolicy | None, name: str) -> DatasetAccount:
-    charged = bool(ledger.charges(name))
+    entries = () if policy is None else policy.datasets
+    delta = next((entry.delta for entry in entries if entry.name == name), None)
+    if delta is not None:
+        spent = ledger.spent(name, delta)
+    else:
+        # Nothing says what epsilon would mean here: no number could be claimed.
+        spent = math.inf if ledger.charges(name) else 0.0
     return DatasetAccount(
         name=name,
         terms=None,
         composition=Planned(),
         people=tuple(sorted(ledger.people(name) - {name})),
         ceiling=_ceiling(policy, name),
-        spent=math.inf if charged else 0.0,
+        spent=spent,
         years=(),
         runs=(),
     )

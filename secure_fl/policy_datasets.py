@@ -136,10 +136,10 @@ def _terms(entry: DatasetBudget) -> tuple[object, ...]:
 
 def _people(entry: DatasetBudget, datasets: tuple[DatasetBudget, ...]) -> frozenset[str]:
     """Return the entry's name and those that share people with it, directly or through others."""
-    found, before = {entry.name}, 0
-    while len(found) > before:
-        before = len(found)
-        for other in datasets:
-            if other.name in found or not found.isdisjoint(other.shares_people_with):
-                found |= {other.name, *other.shares_people_with}
-    return frozenset(found)
+    groups = [{other.name, *other.shares_people_with} for other in datasets]
+    found = frozenset({entry.name})
+    while (
+        grown := found.union(*(group for group in groups if not found.isdisjoint(group)))
+    ) != found:
+        found = grown
+    return found

@@ -16,7 +16,13 @@ from hypothesis import strategies as st
 from crypto.errors import BudgetError, ConfigError, IntegrityError
 from crypto.secrets import SecretBytes
 from privacy.accounting import epsilon
-from privacy.events import NoGuarantee, Relation, SubsampledGaussian, Unit
+from privacy.events import (
+    DistributedGaussian,
+    NoGuarantee,
+    Relation,
+    SubsampledGaussian,
+    Unit,
+)
 from privacy.ledger import Adaptive, Budget, Ledger
 from privacy.ledger_accounts import Accounts
 from privacy.ledger_acts import Declaration
@@ -294,6 +300,39 @@ def test_a_year_has_a_ceiling_of_its_own(path: Path) -> None:
         assert ledger.total("a", year=2026).epsilon == epsilon([steps(30)], DELTA)
         assert ledger.total("a").epsilon == epsilon([steps(60)], DELTA)
         assert [charge.year for charge in ledger.charges("a")] == [2026, 2027]
+
+
+SHARED = DistributedGaussian(4.0, 0.1, 8, size=100, local_sigma=64.0, contributors=4)
+
+
+@pytest.mark.parametrize("composition", [Planned(), Adaptive(8)])
+def test_noise_that_sites_share_is_reserved_drawn_and_composed(
+    ledger: Ledger, composition: Adaptive | Planned
+) -> None:
+    budget = replace(OPEN, composition=composition)
+    ledger.reserve("a", VERSION, "run-1", SHARED, budget)
+    one = replace(SHARED, steps=1)
+    for round_ in range(8):
+        ledger.draw("a", "run-1", round_, 0, one, budget)
+    with pytest.raises(BudgetError, match="reserved 8"):
+        ledger.draw("a", "run-1", 8, 0, one, budget)
+    for other in (replace(one, contributors=5), replace(one, noise_multiplier=3.0), steps(1)):
+        with pytest.raises(ConfigError, match="another noise multiplier"):
+            ledger.draw("a", "run-1", 0, 1, other, budget)
+    alone = ledger.total("a").epsilon
+    ledger.draw("a", "run-1", 0, 1, one, budget)
+    assert alone < ledger.total("a").epsilon < math.inf
+    if composition == Planned():
+        assert alone == epsilon([SHARED], DELTA)
+
+
+def test_a_site_has_its_own_unit_and_relation(ledger: Ledger) -> None:
+    of_sites = replace(OPEN, unit=Unit.SITE, relation=Relation.ZERO_OUT)
+    whole = replace(SHARED, sampling_rate=1.0)
+    ledger.reserve("a", VERSION, "run-1", whole, of_sites)
+    assert ledger.spent("a", DELTA) == epsilon([whole], DELTA, relation=Relation.ZERO_OUT)
+    with pytest.raises(ConfigError, match="first charged per site under zero-out"):
+        ledger.reserve("a", VERSION, "run-2", SHARED, OPEN)
 
 
 # -- records that come back -----------------------------------------------------------------------

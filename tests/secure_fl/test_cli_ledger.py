@@ -303,6 +303,38 @@ def test_an_officer_states_what_was_lost(
     assert [run["run"] for run in account["runs"]] == ["run-1", "run-2"]
 
 
+@pytest.mark.parametrize(("what", "spent"), [("infinity", None), ("none", 0.0)])
+def test_a_name_that_was_never_used_can_have_been_lost_too(
+    call: Callable[..., Outcome], site: Path, older: Path, what: str, spent: float | None
+) -> None:
+    policy = site / "policy.toml"
+    policy.write_text(policy.read_text().replace(f'"{NAME}"', '"renamed"'))
+    words = ("--charge", f"renamed={what}", "--charge", f"{NAME}=none")
+    outcome = call("ledger", "restore", older, "--site", site, "--accept-loss", *words)
+    assert outcome.code == 0, outcome.err
+    accounts = json.loads(call("ledger", "show", "--site", site, "--json").out)["datasets"]
+    assert accounts[0]["spent"] == epsilon([steps(75)], 1e-5)
+    assert (accounts[1]["name"], accounts[1]["spent"]) == ("renamed", spent)
+    assert (accounts[1]["unit"], accounts[1]["ceiling"]) == (None, 10.0)
+    shown = call("ledger", "show", "--site", site).out
+    assert "charged for a backup that was restored, and never declared" in shown
+
+
+def test_what_was_stated_of_a_name_that_was_never_used(
+    call: Callable[..., Outcome], site: Path, older: Path
+) -> None:
+    policy, events = site / "policy.toml", older.with_name("events.json")
+    text = policy.read_text()
+    policy.write_text(text.replace(f'"{NAME}"', '"renamed"'))
+    events.write_text(json.dumps([event_json(steps(2))]))
+    words = ("--accept-loss", "--charge", f"renamed={events}", "--charge", f"{NAME}=none")
+    assert call("ledger", "restore", older, "--site", site, *words).code == 0
+    show = ("ledger", "show", "--site", site, "--json")
+    assert json.loads(call(*show).out)["datasets"][1]["spent"] == epsilon([steps(2)], 1e-5)
+    policy.write_text(text)  # without its delta, no number can be claimed
+    assert json.loads(call(*show).out)["datasets"][1]["no_guarantee"] is True
+
+
 @pytest.mark.parametrize(
     ("words", "code", "said"),
     [
