@@ -273,18 +273,18 @@ def _attach_ia3(layer: Layer, listener: Listener) -> tuple[RemovableHandle, ...]
         return not module.merged and not module.disable_adapters
 
     def keep_input(_: nn.Module, inputs: tuple[Any, ...]) -> None:
-        seen[:] = [_first(layer, inputs)]
+        seen[:] = [_first(layer, inputs)] if is_multiplied() else []
 
     def tap_input(_: nn.Module, inputs: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        if not is_multiplied():
+        if not seen:
             return None
         return (_tapped(inputs[0], listener, layer, report, seen.pop()), *inputs[1:])
 
     def keep_output(_: nn.Module, __: tuple[Any, ...], output: Tensor) -> None:
-        seen[:] = [output]
+        seen[:] = [output] if is_multiplied() else []
 
     def tap_output(_: nn.Module, __: tuple[Any, ...], output: Tensor) -> Tensor | None:
-        return _tapped(output, listener, layer, report, seen.pop()) if is_multiplied() else None
+        return _tapped(output, listener, layer, report, seen.pop()) if seen else None
 
     if getattr(layer.module, "is_feedforward", False):
         return (

@@ -145,8 +145,12 @@ def test_rules_are_values() -> None:
     assert FlatClip(1.0) == FlatClip(1.0)
     assert AutomaticClip(1.0) == AutomaticClip(1.0, 0.01)
     assert len({FlatClip(1.0), PerLayerClip(1.0), AutomaticClip(1.0)}) == 3
+    rules = (FlatClip(1.0), PerLayerClip(1.0), AutomaticClip(1.0), ClipGroup((), 1.0))
+    for rule in rules:
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            rule.clip = 2.0  # type: ignore[misc]
     with pytest.raises(dataclasses.FrozenInstanceError):
-        FlatClip(1.0).clip = 2.0  # type: ignore[misc]
+        GroupedClip(()).parts = ()  # type: ignore[misc]
 
 
 def test_an_automatic_clip_leaves_a_zero_gradient_zero() -> None:

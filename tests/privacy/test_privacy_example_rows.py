@@ -78,9 +78,9 @@ def near(one: Tensor, other: Tensor) -> bool:
 def agree(rows: Rows, right: Tensor) -> bool:
     """Whether `rows` do all that rows written out do."""
     usable = torch.tensor([True, True, False, True])
-    places = torch.tensor([1, -1, 2, 1])
+    places = torch.tensor([0, -1, 2, 0])
     unit = torch.zeros(3, HEIGHT, WIDTH, dtype=torch.float64)
-    unit[1], unit[2] = right[0] + right[3], right[2]
+    unit[0], unit[2] = right[0] + right[3], right[2]
     return (
         near(rows.dense(), right)
         and near(rows.norms(), right.flatten(1).norm(dim=1))
