@@ -92,11 +92,11 @@ def restore(
     _require_closed(backup)
     try:
         place.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        folder = Path(tempfile.mkdtemp(prefix=".restoring-", dir=place.parent))
+        folder = tempfile.TemporaryDirectory(prefix=".restoring-", dir=place.parent)
     except OSError as error:
         raise _refused(place, error) from error
-    try:
-        copy = folder / "ledger.sqlite"
+    with folder as name:
+        copy = Path(name) / "ledger.sqlite"
         _copy(backup, copy)
         if place.exists():
             require_alone(place)
@@ -110,8 +110,6 @@ def restore(
                 ledger.restored(lost[0] if lost else None, charges)
             restored = ledger.head()
         return Restored(restored, _exchange(copy, place, head), charges)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
 
 
 def _charges(
