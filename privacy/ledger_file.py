@@ -126,6 +126,21 @@ class LedgerFile:
                     self._connection.execute("ROLLBACK")
                 raise
 
+    @contextlib.contextmanager
+    def at_one_instant(self) -> Iterator[None]:
+        """Let everything that is read within be of one instant, whoever writes meanwhile.
+
+        Raises:
+            IntegrityError: the file is damaged.
+        """
+        with self._errors():
+            self._connection.execute("BEGIN DEFERRED")
+            try:
+                yield
+            finally:
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+
     def append(self, row: Row, prints: Iterable[Print] = ()) -> None:
         """Add one entry with its fingerprints, within `exclusive`; durable when that ends."""
         with self._errors():

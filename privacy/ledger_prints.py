@@ -45,6 +45,9 @@ def _are_those_of(line: Line, stored: list[Print]) -> bool:
     # Under another name than the entry's, a record would come back unseen.
     if any(each.dataset != line.dataset for each in stored):
         return False
+    # SQLite holds any type in any column.
+    if not all(isinstance(each.fingerprint, bytes) for each in stored):
+        return False
     found = len(stored), digest_of(each.fingerprint for each in stored)
     return found == (line.printed.added, line.printed.digest)
 

@@ -211,9 +211,11 @@ class LedgerReading:
         """
         with self._lock:
             self._file.verify()
-            rows, accounts = self._file.rows_from(1), Accounts()
+            with self._file.at_one_instant():
+                rows, prints = self._file.rows_from(1), list(self._file.prints())
+            accounts = Accounts()
             lines = list(self._replayed(accounts, rows))
-            require_prints(self._file.path, lines, self._file.prints())
+            require_prints(self._file.path, lines, prints)
             if known_head not in {None, GENESIS, *(row.head for row in rows)}:
                 raise IntegrityError(self._unknown_head(known_head or GENESIS, lines))
             self._accounts = accounts

@@ -27,6 +27,7 @@ from privacy.ledger import Adaptive, Budget, Ledger
 from privacy.ledger_accounts import Accounts
 from privacy.ledger_acts import Declaration
 from privacy.ledger_fields import GENESIS, chained
+from privacy.ledger_file import LedgerFile
 from privacy.ledger_fingerprints import (
     Fingerprints,
     Printed,
@@ -432,6 +433,8 @@ TAMPERING: dict[str, str] = {
     "removed": "DELETE FROM fingerprints WHERE sequence = 2",
     "all removed": "DELETE FROM fingerprints",
     "changed": "UPDATE fingerprints SET fingerprint = x'00' WHERE sequence = 2",
+    "no bytes": "UPDATE fingerprints SET fingerprint = 'x' WHERE sequence = 2",
+    "of nowhere": "UPDATE fingerprints SET sequence = 'x' WHERE sequence = 2",
     "renamed": "UPDATE fingerprints SET dataset = 'b' WHERE sequence = 2",
     "moved": "UPDATE fingerprints SET sequence = 3 WHERE sequence = 2",
     "added": "INSERT INTO fingerprints VALUES (x'00', 'a', 2)",
@@ -446,10 +449,29 @@ def test_fingerprints_that_were_tampered_with_are_found(path: Path, what: str) -
         ledger.reserve("a", VERSION, "run-1", steps(1), OPEN, records=prints("one"))
         ledger.draw("a", "run-1", 0, 0, steps(1), OPEN)
         tampered(path, TAMPERING[what])
-        with pytest.raises(IntegrityError, match=r"fingerprints of entry \d+ of the ledger"):
+        with pytest.raises(IntegrityError, match=r"fingerprints of entry \w+ of the ledger"):
             ledger.verify()
     with pytest.raises(IntegrityError, match="come back unseen"):
         Ledger.open(path, clock=clock)
+
+
+def test_what_others_write_while_it_is_verified_is_no_damage(
+    ledger: Ledger, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Entries and fingerprints are read of one instant, or the newest ones would seem added."""
+    ledger.reserve("a", VERSION, "run-1", steps(1), OPEN, records=prints("one"))
+    read = LedgerFile.prints
+    with Ledger.open(path, clock=clock) as other:
+
+        def meanwhile(file: LedgerFile) -> object:
+            monkeypatch.undo()
+            other.reserve("a", VERSION, "run-2", steps(1), OPEN, records=prints("two"))
+            return read(file)
+
+        monkeypatch.setattr(LedgerFile, "prints", meanwhile)
+        ledger.verify()
+        assert ledger.head() == other.head()
+    ledger.verify()
 
 
 @pytest.mark.parametrize(
