@@ -35,6 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 EQUIVALENT = Path(__file__).with_name("equivalent.toml")
 COPIED = ("audits", "crypto", "domains", "privacy", "secure_fl", "tests")
 PRELOADED = ("numpy", "torch", "scipy.stats", "cryptography", "msgspec", "hypothesis", "peft")
+MODELS = tuple(f"transformers.models.{m}.modeling_{m}" for m in ("bert", "gpt2", "llama", "qwen2"))
 MEMORY_BYTES = 12 << 30
 LOADED_EARLY = ("-W", "ignore::pytest.PytestAssertRewriteWarning")
 LEAST_SECONDS = 15.0
@@ -62,6 +63,25 @@ GUARDS = {
         "crypto/test_crypto_masked_sum_opening",
         "crypto/test_crypto_masked_sum",
         "crypto/test_crypto_masked_sum_settings",
+    ),
+    "privacy/clipping.py": (
+        "privacy/test_privacy_clipping_layers",
+        "privacy/test_privacy_clipping_rules",
+        "privacy/test_privacy_clipping_units",
+        "privacy/test_privacy_clipping",
+        "privacy/test_privacy_clipping_precision",
+    ),
+    "privacy/example_rows.py": (
+        "privacy/test_privacy_example_rows",
+        "privacy/test_privacy_clipping_layers",
+    ),
+    "privacy/example_*.py": (
+        "privacy/test_privacy_example_gradients",
+        "privacy/test_privacy_clipping_layers",
+        "privacy/test_privacy_clipping",
+        "privacy/test_privacy_clipping_checkpoint",
+        "privacy/test_privacy_clipping_precision",
+        "privacy/test_privacy_clipping_table",
     ),
     "privacy/accounting*.py": (
         "privacy/test_privacy_accounting_calibration",
@@ -241,6 +261,7 @@ def tried(options: argparse.Namespace, module: str) -> bool:
     """Try the mutants of one module, print what came of it, and return whether all is well."""
     tests, mutants = guards_of(module), chosen(options, module)
     preload(PRELOADED if not module.startswith("crypto/") else PRELOADED[3:6])
+    preload(MODELS if module.startswith(("privacy/clipping", "privacy/example_")) else ())
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:
         trees = [copied_tree(Path(folder)) for _ in range(options.jobs)]
         usual = seconds_without_a_fault(trees, tests, module)
