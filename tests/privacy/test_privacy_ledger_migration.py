@@ -5,11 +5,12 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+import os
 import sqlite3
 import stat
 import threading
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import pytest
 
@@ -20,9 +21,6 @@ from privacy.accounting import epsilon
 from privacy.events import Relation, SubsampledGaussian, Unit
 from privacy.ledger import Budget, Ledger, charged_events
 from privacy.ledger_file import LedgerFile
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 OPEN = Budget(math.inf, 1e-5, Unit.RECORD, Relation.ADD_REMOVE)
 
@@ -153,7 +151,7 @@ def test_its_terms_stay_fixed(path: Path) -> None:
 
 
 def copies(path: Path) -> list[Path]:
-    return [other for other in path.parent.iterdir() if other.name.startswith(f"{path.name}.v1-")]
+    return [other for other in path.parent.iterdir() if other.name.startswith(f"{path.name}.v")]
 
 
 def test_a_copy_as_it_was_is_left_beside_it(path: Path) -> None:
@@ -230,6 +228,25 @@ def test_two_that_open_it_at_once_change_it_once(
     assert len(set(heads)) == 1
     assert len(heads) == 2
     assert (version_of(path), len(copies(path))) == (2, 1)
+
+
+def test_one_of_this_version_is_opened_while_another_process_writes(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Only a file that has to change is held."""
+    Ledger.open(path, clock=clock).close()
+    monkeypatch.setattr(ledger_file, "BUSY_SECONDS", 0.05)
+    holder = sqlite3.connect(path, isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    Ledger.open(path, clock=clock).close()
+    holder.close()
+
+
+@pytest.mark.skipif(not Path("/dev/fd").is_dir(), reason="this system does not show open files")
+def test_no_file_stays_open(path: Path) -> None:
+    before = len(os.listdir("/dev/fd"))  # noqa: PTH208 - counts, and opens no more than this
+    Ledger.open(path, clock=clock).close()
+    assert len(os.listdir("/dev/fd")) == before  # noqa: PTH208 - as above
 
 
 @pytest.mark.parametrize("statement", ["DROP TRIGGER no_delete", "CREATE TABLE more (x)"])
