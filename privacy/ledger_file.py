@@ -241,11 +241,8 @@ class LedgerFile:
         if copy.exists():
             return
         # A connection that holds the right to write cannot be copied from; a second one can.
-        source = _connect(self.path)
-        try:
+        with contextlib.closing(_connect(self.path)) as source:
             _copy(source, copy)
-        finally:
-            source.close()
 
     def _require_whole(self) -> None:
         self._require_schema(self._version())
