@@ -8,8 +8,11 @@ Four sites hold equal shares of the training split. The rows:
     majority          always the commonest training label
     frozen            logistic regression on features of the untuned model; sees all records at once
     fedit             examples/finance-fpb.toml, without differential privacy
-    fedit-dp          examples/finance-fpb-dp.toml
-    linear-head-dp    examples/finance-fpb-dp-head.toml: the classifier alone, on frozen features
+    fedit-dp          examples/finance-fpb-dp-fedit.toml: noise at each site on all low-rank factors
+    head-dp           examples/finance-fpb-dp-head.toml: the classifier alone, on frozen features
+    norms-dp          examples/finance-fpb-dp.toml: the normalisations of all layers, too
+    head-shared       examples/finance-fpb-shared-head.toml: the same two, with noise that the
+    norms-shared      examples/finance-fpb-shared.toml       sites share under the secure sum
 
 Every tuned row is a whole run (masked sums, ledgers, transcript, signed folder) with a fresh state
 for each seed, and its scores are read from the run folder. A seed decides who holds what and the
@@ -35,6 +38,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 
 from benchmarks.cells import Cell, write_cells
 from crypto.errors import ConfigError, IntegrityError, SecureFLError
@@ -46,7 +50,9 @@ from secure_fl.config import Guaranteed, load_config
 from secure_fl.embedded import EmbeddedPlaces, start_run
 from secure_fl.failures import ExitCode, Failure
 from secure_fl.launch import POLICY_NAME, Overrides
-from secure_fl.sites.workbench import resolve_model
+from secure_fl.methods.method import is_head
+from secure_fl.runner import Evaluator
+from secure_fl.sites.workbench import build_task, resolve_model
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -54,15 +60,18 @@ if TYPE_CHECKING:
     from secure_fl.config import RunConfig
     from secure_fl.observing import RoundScored, RunBegan, RunEnded
     from secure_fl.rounds.steps import Phase
-    from secure_fl.runfolder import RoundMetrics
+    from secure_fl.runfolder import RoundMetrics, RunFolder
 
 EXAMPLES: Final = Path(__file__).resolve().parents[1] / "examples"
 MAJORITY: Final = "majority"
 FROZEN: Final = "frozen"
 TUNED: Final = {
     "fedit": "finance-fpb.toml",
-    "fedit-dp": "finance-fpb-dp.toml",
-    "linear-head-dp": "finance-fpb-dp-head.toml",
+    "fedit-dp": "finance-fpb-dp-fedit.toml",
+    "head-dp": "finance-fpb-dp-head.toml",
+    "norms-dp": "finance-fpb-dp.toml",
+    "head-shared": "finance-fpb-shared-head.toml",
+    "norms-shared": "finance-fpb-shared.toml",
 }
 """The tuned rows and the file in `examples/` that holds the settings of each."""
 ROWS: Final = (MAJORITY, FROZEN, *TUNED)
@@ -87,6 +96,7 @@ class UtilityCell(Cell):
         delta: as configured.
         accuracy: mean.
         accuracy_sd: sample standard deviation; None for one run.
+        without_adapter: accuracy of the same run's classifier with the adapter at its start; mean.
         macro_f1: mean.
         macro_f1_sd: likewise.
         weighted_f1: mean.
@@ -103,6 +113,7 @@ class UtilityCell(Cell):
     delta: float | None = None
     accuracy: float | None = None
     accuracy_sd: float | None = None
+    without_adapter: float | None = None
     macro_f1: float | None = None
     macro_f1_sd: float | None = None
     weighted_f1: float | None = None
@@ -121,6 +132,7 @@ class Score:
     weighted_f1: float
     epsilon: float | None = None
     delta: float | None = None
+    without_adapter: float | None = None
 
 
 @dataclass(frozen=True)
@@ -230,12 +242,18 @@ def _cell(
         delta=scores[0].delta,
         accuracy=mean(accuracy),
         accuracy_sd=_spread(accuracy),
+        without_adapter=_mean([score.without_adapter for score in scores]),
         macro_f1=mean(macro),
         macro_f1_sd=_spread(macro),
         weighted_f1=mean(weighted),
         weighted_f1_sd=_spread(weighted),
         seconds=seconds,
     )
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return mean(known) if known else None
 
 
 def _spread(values: Sequence[float]) -> float | None:
@@ -283,6 +301,7 @@ def _tuned(study: Study, row: str, seed: int) -> Score:
             config, Path(folder) / "run", places, _Watcher(f"{row}, seed {seed}", study.note)
         )
         last = final_scores(run.metrics()[-1])
+        zeroed = without_adapter(config, run, dataset)
     privacy = config.mechanism.privacy
     return Score(
         n=len(dataset.evaluation),
@@ -291,7 +310,25 @@ def _tuned(study: Study, row: str, seed: int) -> Score:
         weighted_f1=last.weighted_f1,
         epsilon=last.epsilon,
         delta=privacy.delta if isinstance(privacy, Guaranteed) else None,
+        without_adapter=zeroed,
     )
+
+
+def without_adapter(config: RunConfig, run: RunFolder, dataset: Dataset) -> float:
+    """Return the accuracy of a run's classifier on the model as it was before the run.
+
+    If the adapter did not matter, it would be the accuracy of the run.
+    """
+    task, adapted = build_task(config.mechanism, dataset.labels, config.runtime)
+    saved = load_file(run.path / "adapter" / "adapter_model.safetensors")
+    with torch.no_grad():
+        for name, parameter in adapted.parameters.items():
+            if is_head(name):
+                # PEFT's published naming leaves these two parts out.
+                stored = name.replace(".default", "").replace(".modules_to_save", "")
+                parameter.copy_(saved[stored])
+    evaluator = Evaluator(task, adapted, task.encode(dataset.evaluation))
+    return evaluator.score(adapted.flat()).accuracy
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,20 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import pytest
-from tiny_run import RECORD, small_dataset, tiny_config, write_config, write_policy
+from tiny_run import (
+    RECORD,
+    Setting,
+    small_dataset,
+    tiny_config,
+    write_config,
+    write_policy,
+)
 
 from benchmarks import fpb
 from benchmarks.fpb import Study, UtilityCell, held_out
 from domains.finance import phrasebank
 from secure_fl.config import load_config
+from secure_fl.embedded import start_run
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,7 +90,8 @@ def test_every_row_is_measured_or_says_why_not(study: Study) -> None:
     assert (cells["fedit"].epsilon, cells["fedit"].delta) == (None, None)
     assert 0 < cells["fedit-dp"].epsilon < 2
     assert cells["fedit-dp"].delta == 1e-5
-    missing = cells["linear-head-dp"]
+    assert cells["fedit"].without_adapter is not None
+    missing = cells["head-dp"]
     assert "finance-fpb-dp-head.toml" in missing.error
     assert (missing.n, missing.accuracy, missing.runs) == (None, None, 0)
     assert "fedit, seed 1: round 1 of 1" in "\n".join(notes)
@@ -109,6 +118,22 @@ def test_scores_are_read_from_a_run_with_a_state_of_its_own(
     assert not any(out.parent.exists() for _, out, _ in seen)
     assert cell.accuracy == pytest.approx(sum(final.accuracy for final in finals) / 2)
     assert cell.weighted_f1 == pytest.approx(sum(final.weighted_f1 for final in finals) / 2)
+
+
+def test_without_the_adapter_the_classifier_stands_alone(tiny: TinyModel, tmp_path: Path) -> None:
+    """A run that trains the classifier alone scores the same; one that trains more does not."""
+    dataset = small_dataset(60, 40)
+    scores: dict[str, tuple[float, float]] = {}
+    for method in ("linear-head", "fedit"):
+        training = {"local_steps": 30, "learning_rate": 0.1}
+        config = tiny_config(tiny, method=method, rounds=2, sites=2, training=training)
+        setting = Setting(tmp_path / method, tiny, dataset)
+        setting.folder.mkdir()
+        run = start_run(config, setting.out, setting.places(), fpb.Quiet())
+        final = fpb.final_scores(run.metrics()[-1])
+        scores[method] = final.accuracy, fpb.without_adapter(config, run, dataset)
+    assert scores["linear-head"][0] == scores["linear-head"][1]
+    assert scores["fedit"][0] != scores["fedit"][1]
 
 
 def test_means_and_spread() -> None:
