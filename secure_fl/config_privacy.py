@@ -78,6 +78,10 @@ class SampledSection(NoisedSection):
     row."""
     relation: AccountedRelation = Relation.ADD_REMOVE
     """Poisson sampling is accounted for under add/remove; no other relation is claimed."""
+    clipping: Literal["flat", "per-layer", "automatic"] = "flat"
+    """How a unit's gradient is made no longer than `clip`: as one row; each layer's part to an
+    equal share of it; or as one row that is also made no shorter, so that the clip's size only
+    scales the learning rate (Bu et al. 2022). The sensitivity is `clip` in all three."""
     sampling_rate: Rate
     divisor: Positive
     """What the noised sum is divided by: a constant of the run, never a count of the data."""

@@ -12,7 +12,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from itertools import count
-from typing import TYPE_CHECKING
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import torch
@@ -22,6 +23,7 @@ from crypto.errors import IntegrityError
 from domains.classification import EncodedRecords
 from domains.records import Record
 from privacy.clipping import PerExampleClipper
+from privacy.clipping_rules import AutomaticClip, FlatClip, PerLayerClip
 from privacy.dp_step import check_examples_do_not_mix, noised_mean
 from privacy.sampling import poisson_sample, shuffled_batches
 from privacy.update import Update, clipped_update
@@ -35,13 +37,14 @@ from secure_fl.config import (
 from secure_fl.methods.method import is_head
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from crypto.keystream import KeyStream
     from domains.classification import SentenceClassification
+    from privacy.clipping_rules import ClipRule
     from privacy.noise import NoiseSource
     from secure_fl.config import Mechanism
     from secure_fl.sites.adapted_model import AdaptedModel
@@ -55,6 +58,10 @@ _PROBES = (
     "Both parties agreed on a price, and the sale is expected to close soon.",
 )
 
+
+_RULES: Final[Mapping[str, Callable[[float], ClipRule]]] = MappingProxyType(
+    {"flat": FlatClip, "per-layer": PerLayerClip, "automatic": AutomaticClip}
+)
 
 _WRONG_ADAPTER = (
     "the adapter in memory is not the one that is trained. Nothing was sent. Start the site again; "
@@ -138,7 +145,7 @@ class LocalTrainer:
 
         It is raw: the guarantee begins with the noise that is added under the secure sum.
         """
-        clipper = self._clipper(privacy.clip)
+        clipper = self._clipper(privacy)
         try:
             summed = self._sampled_sum(clipper, privacy.sampling_rate)
         finally:
@@ -165,10 +172,12 @@ class LocalTrainer:
             clipper.accumulate(losses, owners=owners)
         return clipper.take()
 
-    def _clipper(self, clip: float) -> PerExampleClipper:
+    def _clipper(self, privacy: SampledPrivacy) -> PerExampleClipper:
         # Rows of one unit follow on each other, but for the order within a micro-batch.
         return PerExampleClipper(
-            self._parts.adapted.model, clip=clip, open_units=self._parts.records.micro_batch
+            self._parts.adapted.model,
+            clip=_RULES[privacy.clipping](privacy.clip),
+            open_units=self._parts.records.micro_batch,
         )
 
     def _private_steps(self, privacy: RecordPrivacy, round_: int) -> Expected:
@@ -177,7 +186,7 @@ class LocalTrainer:
             raise IntegrityError("A private round was started without a sigma: nothing was drawn.")
         optimizer = self._optimizer()
         expected = Expected()
-        clipper = self._clipper(privacy.clip)
+        clipper = self._clipper(privacy)
         try:
             for step in range(self._mechanism.training.local_steps):
                 self._set_rate(optimizer, round_, step)

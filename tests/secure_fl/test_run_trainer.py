@@ -286,6 +286,20 @@ def test_one_unit_more_moves_the_sum_by_the_clip_at_most(tiny: TinyModel) -> Non
     assert np.linalg.norm(moved) > 1.2 * clip
 
 
+@pytest.mark.parametrize("clipping", ["flat", "per-layer", "automatic"])
+def test_every_rule_bounds_what_one_record_adds(tiny: TinyModel, clipping: str) -> None:
+    clip = 0.01
+    config = tiny_config(tiny, DISTRIBUTED | {"clipping": clipping}, training=ONE_STEP)
+    with_it = update_of(config, 0, parts_of(config, records=8)).astype(np.float64)
+    without = update_of(config, 0, parts_of(config, records=7)).astype(np.float64)
+    moved = np.linalg.norm(with_it - without)
+    # Layers that the first step does not reach leave their shares unused.
+    assert 0.2 * clip < moved <= clip * (1 + 1e-4)
+    flat = tiny_config(tiny, DISTRIBUTED, training=ONE_STEP)
+    same = np.allclose(with_it, update_of(flat, 0, parts_of(flat, records=8)), rtol=0, atol=1e-7)
+    assert same is (clipping == "flat")
+
+
 def test_a_site_gives_its_change_clipped_as_a_whole(tiny: TinyModel) -> None:
     training = {"batch_size": 8, "optimizer": "sgd", "learning_rate": 0.1, "local_steps": 4}
     whole = update_of(tiny_config(tiny, NONE, training=training)).astype(np.float64)
