@@ -100,6 +100,7 @@ def test_what_init_writes_is_the_demonstrations_job(tmp_path: Path) -> None:
         (r"cipher_suite = ", []),
         (r"threshold = ", []),
         (r"cohort = ", [(r"^sites = 4 ", "sites = 200 ")]),
+        (r"clipping = ", []),
         (r"\[mechanism\.encoding\]", [(r"^# (bits|clip_range) = ", r"\1 = ")]),
     ],
 )
