@@ -319,4 +319,5 @@ def _policy(mechanism: Mechanism) -> bytes:
             ),
         ),
     )
-    return tomli_w.dumps(policy.model_dump(mode="json", by_alias=True)).encode()
+    table = policy.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return tomli_w.dumps(table).encode()

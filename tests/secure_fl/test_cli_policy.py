@@ -84,7 +84,8 @@ def test_an_allowed_run_says_what_it_would_cost(desk: Desk) -> None:
 
 def test_every_point_is_said_at_once(desk: Desk) -> None:
     for old, new in (
-        ("^largest_rank = .*?$", "largest_rank = 1\nlargest_rounds = 1"),
+        ("^largest_rank = .*?$", "largest_rank = 1"),
+        ("^largest_rounds = .*?$", "largest_rounds = 1"),
         ("^largest_clip = .*?$", "largest_clip = 0.001\nlargest_epsilon_per_run = 0.01"),
         ("^epsilon = 10.0", "epsilon = 0.02"),
     ):

@@ -29,6 +29,7 @@ from crypto.masked_sum import Release
 from crypto.merkle import EMPTY_ROOT
 from privacy.fixed_point import Grid
 from secure_fl.parameters import vector_to_bytes
+from secure_fl.rounds.grids import grid_of
 from secure_fl.rounds.messages import (
     CloseReply,
     CloseRequest,
@@ -206,7 +207,7 @@ def test_masks_do_not_cancel_over_different_parameters(make_consortium: Make) ->
 
     assert (opened != total).all()
     with pytest.raises(PeerError, match="honest sites cannot reach"):
-        run.coordinator._grid.decode_sum(opened, 4)
+        grid_of(run.consortium.mechanism).decode_sum(opened, 4)
 
 
 def test_masks_do_not_cancel_under_different_headers(make_consortium: Make) -> None:

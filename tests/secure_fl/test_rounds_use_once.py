@@ -403,7 +403,7 @@ def test_coordinates_beyond_the_range_are_clamped_and_noted(make_consortium: Mak
     for party in consortium.parties.values():
         ring = party.site.plaintexts[0].view(np.int32).astype(np.float64) * grid.step
         assert np.abs(ring).max() <= 0.5
-        assert "coordinates exceeded 0.5 and were clamped" in party.notes[-1]
+        assert "coordinates lay beyond the grid's range and were clamped" in party.notes[-1]
     run.exchange()
     assert len(run.opened) == 1
 
