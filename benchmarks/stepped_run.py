@@ -33,7 +33,9 @@ from secure_fl.rounds.coordinator import Coordinator
 from secure_fl.rounds.steps import Phase, Proposal
 from secure_fl.runfolder import RunFolder
 from secure_fl.sites.adapted_model import AdaptedModel
+from secure_fl.sites.losses import RecordLosses
 from secure_fl.sites.trainer import LocalTrainer, TrainingParts
+from secure_fl.sites.units import UnitRows
 from secure_fl.sites.workbench import resolve_model
 from secure_fl.transcript import Transcript
 from secure_fl.transport.in_process import InProcessTransport
@@ -133,8 +135,10 @@ class _Workbench:
             site=site,
             task=bench.task,
             adapted=bench.adapted,
-            encoded=bench.encoded[number],
-            micro_batch=bench.micro_batch,
+            records=RecordLosses(
+                bench.task, bench.adapted, bench.encoded[number], bench.micro_batch
+            ),
+            units=UnitRows.of(bench.shares[number], Unit.RECORD, None),
             noise=SystemNoise(),
             streams=fresh_stream,
         )
