@@ -355,6 +355,8 @@ def test_a_malformed_extract_is_refused(ledger: Ledger) -> None:
         None,
         {},
         {**good, "kind": "refund"},
+        {**good, "kind": "declare"},
+        {**good, "kind": "restored"},
         {**good, "schema": "secure-fl.ledger-extract-entry.v2"},
         {**good, "comment": ""},
         {**good, "round": 0, "attempt": 0},

@@ -113,13 +113,13 @@ def test_a_kill_at_any_instant_never_leaves_less_charged_than_released(tmp_path:
             begin(site)
             # A third dies wherever it is, the others after their first release, or in a later run.
             wait_for_lines(log, before + (0, 1, 12)[kill % 3])
-            time.sleep(delays.uniform(0.0, 0.1))
+            time.sleep(delays.uniform(0.0, 0.02))
             site.kill()
             site.wait()
             assert site.returncode == -signal.SIGKILL
             released = [line.split() for line in log.read_text().splitlines()]
             require_charged(path, released, kills=kill + 1)
-    assert len(released) > KILLS // 3 * 13
+    assert len(released) >= KILLS // 3 * 13
 
 
 def wait_for_lines(log: Path, count: int) -> None:
@@ -250,7 +250,7 @@ def test_two_processes_of_which_one_is_killed_do_not_either(tmp_path: Path) -> N
     for number in range(2):
         path = tmp_path / str(number) / "ledger.sqlite"
         dying, other = spenders(path, limit, 2)
-        time.sleep(delays.uniform(0.0, 0.1))
+        time.sleep(delays.uniform(0.0, 0.02))
         dying.kill()
         dying.communicate()
         _, errors = other.communicate(timeout=60)

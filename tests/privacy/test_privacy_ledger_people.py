@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from crypto.errors import BudgetError, ConfigError, IntegrityError
@@ -192,6 +192,7 @@ def test_two_components_are_joined_only_where_all_of_them_compare(ledger: Ledger
         ledger.declare("b", sharing("d"))
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.sampled_from("abcdef"), st.sampled_from("abcdef")), max_size=8))
 def test_who_shares_people_is_what_a_naive_search_finds(pairs: list[tuple[str, str]]) -> None:
     accounts, known = Accounts(), dict[str, set[str]]()
@@ -511,6 +512,7 @@ def test_another_text_is_another_record() -> None:
     assert record_digest("\ud800")  # half a character is no error
 
 
+@settings(deadline=None)
 @given(st.text(max_size=20))
 def test_normalising_twice_changes_nothing(text: str) -> None:
     for same in (text.upper().lower(), f" {text} ", "\n".join(text.split())):
