@@ -11,12 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from crypto.errors import ConfigError
-from domains.classification import evaluating, sentence_logits
+from domains.watching import watch_input
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -48,32 +47,18 @@ class FrozenLayers:
         """Return what the first `count` layers of `model`, in evaluation mode, make of `encoded`.
 
         Raises:
-            ConfigError: the model has no such layers, or they hand on something else than one
-                tensor of hidden states.
+            ConfigError: the model has no such layers, or hands them something else than one tensor
+                of hidden states.
         """
-        seen: list[Tensor] = []
-
-        def keep(_: nn.Module, __: object, output: object) -> None:
-            if not isinstance(output, Tensor):
-                raise ConfigError(
-                    f"A layer of {type(model).__name__} hands on a {type(output).__name__}, whose "
-                    "states cannot be computed beforehand: set `runtime.cache_layers` to false."
-                )
-            seen.append(output)
-
-        handle = layers_of(model)[count - 1].register_forward_hook(keep)
         states: list[Tensor] = [torch.empty(0)] * len(encoded)
-        everything = np.arange(len(encoded), dtype=np.int64)
-        try:
-            with evaluating(model), torch.no_grad():
-                for batch in task.micro_batches(encoded, everything, micro_batch):
-                    seen.clear()
-                    sentence_logits(model, batch)
-                    for index, row in zip(batch.indices, seen[0], strict=True):
-                        length = encoded.token_ids[int(index)].size
-                        states[int(index)] = row[:length].clone()
-        finally:
-            handle.remove()
+
+        def take(batch: MicroBatch, hidden: Tensor) -> None:
+            for index, row in zip(batch.indices, hidden, strict=True):
+                length = encoded.token_ids[int(index)].size
+                states[int(index)] = row[:length].clone()
+
+        # The first tuned layer reads what the last frozen one hands on.
+        watch_input(task, model, encoded, layers_of(model)[count], take, micro_batch)
         return cls(count, tuple(states))
 
     @contextmanager

@@ -10,18 +10,18 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Self
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from crypto.errors import ConfigError
-from domains.classification import evaluating, head_of, sentence_logits
+from domains.classification import head_of
+from domains.watching import watch_input
 
 if TYPE_CHECKING:
+    import numpy as np
     from numpy.typing import NDArray
 
-    from domains.classification import EncodedRecords, SentenceClassification
+    from domains.classification import EncodedRecords, MicroBatch, SentenceClassification
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,26 +46,18 @@ class HeadStates:
         """Return the states that `model`, in evaluation mode, hands to its head.
 
         Raises:
-            ConfigError: the model has no linear head.
+            ConfigError: the model has no linear head, or one that reads more than one tensor.
         """
-        head = head_of(model)
-        seen: list[Tensor] = []
-        handle = head.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
         rows: list[Tensor] = [torch.empty(0)] * len(encoded)
-        everything = np.arange(len(encoded), dtype=np.int64)
-        try:
-            with evaluating(model), torch.inference_mode():
-                for batch in task.micro_batches(encoded, everything, micro_batch):
-                    seen.clear()
-                    sentence_logits(model, batch)
-                    for place, row in zip(
-                        batch.indices, _means(seen, batch.attention_mask), strict=True
-                    ):
-                        rows[int(place)] = row
-        finally:
-            handle.remove()
-        # Cloned outside of inference mode, so that autograd may read them.
-        return cls(torch.stack(rows).clone(), torch.from_numpy(encoded.labels))
+
+        def take(batch: MicroBatch, tokens: Tensor) -> None:
+            weights = batch.attention_mask.to(tokens.dtype).unsqueeze(-1)
+            means = (tokens * weights).sum(dim=1) / weights.sum(dim=1)
+            for index, row in zip(batch.indices, means, strict=True):
+                rows[int(index)] = row
+
+        watch_input(task, model, encoded, head_of(model), take, micro_batch)
+        return cls(torch.stack(rows), torch.from_numpy(encoded.labels))
 
     def __len__(self) -> int:
         """How many records these are."""
@@ -82,14 +74,3 @@ class HeadStates:
         with torch.inference_mode():
             chosen: NDArray[np.int64] = head_of(model)(self.states).argmax(dim=-1).numpy()
         return chosen
-
-
-def _means(seen: list[Tensor], mask: Tensor) -> Tensor:
-    """Return the mean over the mask (B, T) of the one tensor (B, T, hidden) that was seen."""
-    if len(seen) != 1:
-        raise ConfigError(
-            f"The model's head ran {len(seen)} times in one forward pass, not once: what it is "
-            "handed cannot be computed beforehand. Use a base model with one linear head."
-        )
-    weights = mask.to(seen[0].dtype).unsqueeze(-1)
-    return (seen[0] * weights).sum(dim=1) / weights.sum(dim=1)

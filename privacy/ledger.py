@@ -80,7 +80,7 @@ class Ledger(LedgerReading):
         ledger = cls(LedgerFile.open(path), clock)
         try:
             ledger.verify()
-        except BaseException:
+        except BaseException:  # also a stop: no open file stays behind, and it is raised again
             ledger.close()
             raise
         return ledger

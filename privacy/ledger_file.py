@@ -66,7 +66,7 @@ class LedgerFile:
                 _prepare(self._connection)
                 self._migrate()
                 self._require_whole()
-            except BaseException:
+            except BaseException:  # also a stop: no open file stays behind, and it is raised again
                 self._connection.close()
                 raise
 
@@ -121,7 +121,7 @@ class LedgerFile:
                 self._require_in_place()
                 yield
                 self._connection.execute("COMMIT")
-            except BaseException:
+            except BaseException:  # also a stop: nothing half is kept, and it is raised again
                 if self._connection.in_transaction:
                     self._connection.execute("ROLLBACK")
                 raise

@@ -69,17 +69,3 @@ class NoiseShares:
     def largest_deviation(self, local_deviation: float) -> float:
         """Return the standard deviation of the noise of all n sites together."""
         return local_deviation * math.sqrt(self.cohort)
-
-    def require_quorum(self, threshold: int) -> None:
-        """Return if every drop-out that is paid for can happen: T <= n - threshold.
-
-        Raises:
-            ConfigError: fewer survivors than n - T give no sum anyway, so that the noise would be
-                larger than it has to be.
-        """
-        if self.smallest_survivors < threshold:
-            raise ConfigError(
-                f"Noise that pays for {self.drop_outs} drop-outs of {self.cohort} sites is larger "
-                f"than it has to be: below {threshold} survivors there is no sum. Pay for "
-                f"{max(0, self.cohort - threshold)}, or lower the threshold."
-            )

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from crypto.keystream import KeyStream
 from crypto.secrets import SecretBytes
-from privacy.discrete_gaussian import SystemDiscreteNoise
+from privacy.discrete_gaussian import require_system_discrete_noise
 from privacy.fixed_point import NEAREST, Rounding, Stochastic
 from secure_fl.config import NoPrivacy, SharedNoisePrivacy
 from secure_fl.rounds.grids import grid_of, noised_grid_of
@@ -42,7 +42,8 @@ def encoded_update(
     """Return the update `flat`, shape (d,), on the grid of a round of `cohort` sites.
 
     Raises:
-        ConfigError: the cohort is too small to share noise, or the noised sum could wrap.
+        ConfigError: the cohort is too small to share noise, the noised sum could wrap, or the noise
+            would not come from the operating system's generator.
     """
     # To nearest in mode none, so that a resumed run repeats itself to the bit.
     rounding: Rounding = NEAREST
@@ -50,7 +51,9 @@ def encoded_update(
         rounding = Stochastic(KeyStream(SecretBytes(entropy(32))))
     if isinstance(mechanism.privacy, SharedNoisePrivacy):
         grid = noised_grid_of(mechanism, cohort, flat.size)
+        noise = grid.noise(entropy)
+        require_system_discrete_noise(noise)
         vector, clamped = grid.encode_clamped(flat, rounding)
-        return Encoded(vector, SystemDiscreteNoise(grid.local_variance, entropy), clamped)
+        return Encoded(vector, noise, clamped)
     vector, clamped = grid_of(mechanism).encode_clamped(flat, rounding)
     return Encoded(vector, None, clamped)

@@ -52,14 +52,6 @@ def test_the_last_honest_site_bears_all_the_noise() -> None:
         NoiseShares(3, 2, 1)
 
 
-def test_drop_outs_that_cannot_happen_are_not_paid_for() -> None:
-    NoiseShares(4, 1, 1).require_quorum(3)
-    with pytest.raises(ConfigError, match="Pay for 0"):
-        NoiseShares(4, 1, 1).require_quorum(4)
-    with pytest.raises(ConfigError, match="Pay for 2"):
-        NoiseShares(10, 4, 2).require_quorum(8)
-
-
 def test_shares_do_not_change_after_they_were_checked() -> None:
     with pytest.raises(AttributeError):
         NoiseShares(4, 1, 1).drop_outs = 3  # type: ignore[misc]

@@ -10,10 +10,10 @@ import pytest
 from round_simulator import SPEC, mechanism_of, policy_of, update_of
 
 from crypto.errors import ConfigError, IntegrityError, PeerError
+from crypto.secrets import system_entropy
 from privacy.discrete_gaussian import SystemDiscreteNoise
 from privacy.events import DistributedGaussian, Relation, Unit
 from secure_fl.guarantee import planned_event, resolve_sigma
-from secure_fl.rounds import encoding
 from secure_fl.rounds.encoding import Encoded, encoded_update
 from secure_fl.rounds.grids import noise_shares_of, noised_grid_of
 from secure_fl.rounds.site_sums import _OpenPlain
@@ -59,16 +59,14 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> list[tuple[float, NDArray[np.int64
     """The standard deviation and the integers of every share of noise, as they are drawn."""
     shares: list[tuple[float, NDArray[np.int64]]] = []
 
-    class Tapped:
-        def __init__(self, *arguments: Any) -> None:  # noqa: ANN401 - the tapped class's own
-            self._source = SystemDiscreteNoise(*arguments)
+    draw = SystemDiscreteNoise.draw
 
-        def draw(self, count: int) -> NDArray[np.int64]:
-            values = self._source.draw(count)
-            shares.append((math.sqrt(self._source.variance), values.copy()))
-            return values
+    def tapped(source: SystemDiscreteNoise, count: int) -> NDArray[np.int64]:
+        values = draw(source, count)
+        shares.append((math.sqrt(source.variance), values.copy()))
+        return values
 
-    monkeypatch.setattr(encoding, "SystemDiscreteNoise", Tapped)
+    monkeypatch.setattr(SystemDiscreteNoise, "draw", tapped)
     return shares
 
 
@@ -171,13 +169,13 @@ def test_the_ledger_is_charged_for_shared_noise_before_any_is_drawn(
     ledgers = [party.parts.ledger for party in consortium.parties.values()]
     seen: list[int] = []
 
-    class Watching(SystemDiscreteNoise):  # type: ignore[misc] # final, and only watched
-        def draw(self, count: int) -> NDArray[np.int64]:
-            entries = [len(ledger.entries()) for ledger in ledgers]
-            seen.append(sum(entries))
-            return super().draw(count)
+    draw = SystemDiscreteNoise.draw
 
-    monkeypatch.setattr(encoding, "SystemDiscreteNoise", Watching)
+    def watched(source: SystemDiscreteNoise, count: int) -> NDArray[np.int64]:
+        seen.append(sum(len(ledger.entries()) for ledger in ledgers))
+        return draw(source, count)
+
+    monkeypatch.setattr(SystemDiscreteNoise, "draw", watched)
     before = sum(len(ledger.entries()) for ledger in ledgers)
     run = consortium.run().until(Phase.OPEN)
     reserved = sum(len(ledger.entries()) for ledger in ledgers)
@@ -209,11 +207,17 @@ def test_a_round_that_is_attempted_again_is_noised_again(
 def test_a_share_of_the_noise_never_leaves_without_masks() -> None:
     """Whoever wires a protection without a secure sum to this mode finds a closed door."""
     mechanism = distributed()
-    encoded = encoded_update(mechanism, np.zeros(SPEC.size, np.float32), 4, bytes)
+    zeros = np.zeros(SPEC.size, np.float32)
+    encoded = encoded_update(mechanism, zeros, 4, system_entropy)
     assert isinstance(encoded, Encoded)
     assert encoded.noise is not None
     with pytest.raises(IntegrityError, match="about to leave without masks"):
         _OpenPlain(32).protect(encoded)
+
+
+def test_a_share_whose_draws_can_be_repeated_is_refused() -> None:
+    with pytest.raises(ConfigError, match="can be repeated, and so subtracted"):
+        encoded_update(distributed(), np.zeros(SPEC.size, np.float32), 4, bytes)
 
 
 @pytest.mark.parametrize("protection", ["plain", "homomorphic"])
