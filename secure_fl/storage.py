@@ -29,7 +29,7 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         part.replace(path)
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
     except OSError as error:
         with contextlib.suppress(OSError):
             part.unlink()
@@ -51,7 +51,7 @@ def append_durably(path: Path, lines: bytes, *, mode: int = 0o600) -> None:
             stream.flush()
             os.fsync(stream.fileno())
         if new:
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
     except OSError as error:
         raise refused(path, error) from error
 
@@ -64,7 +64,7 @@ def rename_durably(old: Path, new: Path) -> None:
     """
     try:
         old.replace(new)
-        _sync_folder(new.parent)
+        sync_folder(new.parent)
     except OSError as error:
         raise refused(new, error) from error
 
@@ -83,7 +83,7 @@ def refused(path: Path, error: OSError) -> ConfigError:
     )
 
 
-def _sync_folder(folder: Path) -> None:
+def sync_folder(folder: Path) -> None:
     """Make a rename durable: the entry lives in the folder."""
     handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:

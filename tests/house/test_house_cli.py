@@ -48,14 +48,14 @@ def test_the_check_itself_sees_a_heavy_library() -> None:
 def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
     printed, loaded = run(HELP, "--help")
     assert loaded == []
-    for command in ("run", "verify", "init", "doctor", "ledger", "policy"):
+    for command in ("run", "verify", "init", "doctor", "ledger", "policy", "scrub"):
         assert f" {command} " in printed, printed
 
 
 @pytest.mark.parametrize(
     "command",
     [
-        *("run", "verify", "init", "doctor", "ledger", "policy", "policy check"),
+        *("run", "verify", "init", "doctor", "scrub", "ledger", "policy", "policy check"),
         *(f"ledger {verb}" for verb in ("show", "verify", "export", "backup", "restore")),
     ],
 )

@@ -1,0 +1,180 @@
+"""What `secure-fl scrub` does, from its options to its report."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from crypto.errors import BudgetError, ConfigError, SecureFLError
+from privacy.scrubbing import KNOWN_ENTITIES, ScrubProfile
+from secure_fl.scrubbing_files.crew import Crew
+from secure_fl.scrubbing_files.job import scrub_files
+from secure_fl.scrubbing_files.output import OutputFile
+from secure_fl.scrubbing_files.plan import FileTask, plan
+from secure_fl.scrubbing_files.recipe import ScrubberRecipe
+from secure_fl.scrubbing_files.report import ScrubReport, report_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from secure_fl.scrubbing_files.plan import Choices
+    from secure_fl.scrubbing_files.progress import Watcher
+
+BYTES_PER_WORKER: Final = 2**20
+"""Below this for each, a further worker costs more to start than it saves."""
+MOST_WORKERS: Final = 8
+"""Each holds about half a gigabyte; --workers asks for more."""
+DEADLINE_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which types of identifier to look for.
+
+    Attributes:
+        entities: these alone, and each of them has to be found by something; empty for every type
+            that anything loaded can find.
+        required: these have to be among them.
+        policy: a site's policy, whose required types have to be among them too.
+    """
+
+    entities: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
+    policy: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """A whole command line.
+
+    Attributes:
+        files: what to scrub.
+        choices: what of it, and how it is read.
+        wanted: what to look for.
+        out: where outputs go.
+        replace: whether outputs that exist may be replaced.
+        report: where the report goes as JSON.
+        workers: how many processes scrub; None to choose by size.
+        deadline_seconds: what a million characters may take.
+    """
+
+    files: tuple[Path, ...]
+    choices: Choices
+    wanted: Wanted
+    out: Path | None = None
+    replace: bool = False
+    report: Path | None = None
+    workers: int | None = None
+    deadline_seconds: float = DEADLINE_SECONDS
+
+
+def carry_out(order: Order, watch: Callable[[Sequence[FileTask]], Watcher]) -> ScrubReport:
+    """Scrub the files, write the report where one was asked for, and return it.
+
+    Args:
+        order: what to do.
+        watch: makes what shows how far it is.
+
+    Raises:
+        ConfigError: anything cannot be honoured, read, scrubbed or written; no message holds text
+            of a file. Files that were finished before stay.
+        BudgetError: the policy requires a type that was not asked for.
+    """
+    defect: str | None = None
+    try:
+        return _carried_out(order, watch)
+    except SecureFLError:
+        raise
+    except Exception as error:  # noqa: BLE001 - a message or a chained one may quote a record
+        defect = f"{type(error).__name__} at {_where(error)}"
+    raise RuntimeError(defect)
+
+
+def _carried_out(order: Order, watch: Callable[[Sequence[FileTask]], Watcher]) -> ScrubReport:
+    profile = profile_of(order.wanted)
+    tasks = plan(order.files, order.choices, order.out, replace=order.replace)
+    _refuse_report_path(order, tasks)
+    workers = order.workers or workers_for(tasks)
+    recipe = ScrubberRecipe(profile)
+    with (
+        watch(tasks) as watcher,
+        Crew(recipe, workers=workers, deadline_seconds=order.deadline_seconds) as crew,
+    ):
+        coverage = crew.coverage()
+        report = report_of(scrub_files(tasks, crew, watcher), coverage, profile.required)
+    if order.report is not None:
+        with OutputFile(order.report, replace=order.replace) as output:
+            output.write(report.as_json().encode())
+            output.commit()
+    return report
+
+
+def profile_of(wanted: Wanted) -> ScrubProfile:
+    """Return what to look for, and what has to be found by something.
+
+    Raises:
+        ConfigError: a name is no entity's, or the policy cannot be read.
+        BudgetError: the policy requires an entity that is not among those asked for.
+    """
+    required = set(wanted.required)
+    if wanted.policy is not None:
+        from secure_fl.policy import load_policy  # noqa: PLC0415 - most scrubbing has none
+
+        by_policy = set(load_policy(wanted.policy).required_scrubbing)
+        left_out = sorted(by_policy - set(wanted.entities)) if wanted.entities else []
+        if left_out:
+            raise BudgetError(
+                f"The policy requires that {', '.join(left_out)} be scrubbed, and --entities "
+                "leaves it out: nothing was scrubbed. Add it to --entities."
+            )
+        required |= by_policy
+    if wanted.entities:
+        return ScrubProfile(required=tuple(sorted(required | set(wanted.entities))))
+    return ScrubProfile(
+        required=tuple(sorted(required)),
+        optional=tuple(entity for entity in KNOWN_ENTITIES if entity not in required),
+    )
+
+
+def workers_for(tasks: Sequence[FileTask]) -> int:
+    """Return how many processes are worth their start: one for small files, else one per core."""
+    total_bytes = sum(task.size_bytes for task in tasks)
+    # A document that is a whole file is scrubbed by one process, however long it is.
+    pieces = sum(1 if task.format.whole else task.size_bytes for task in tasks)
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return max(1, min(cores or 1, MOST_WORKERS, total_bytes // BYTES_PER_WORKER, pieces))
+
+
+def _refuse_report_path(order: Order, tasks: Sequence[FileTask]) -> None:
+    report = order.report
+    if report is None:
+        return
+    if not report.parent.is_dir():
+        raise ConfigError(f"There is no folder {report.parent} to write the report into.")
+    for task in tasks:
+        source = report.exists() and report.samefile(task.source)
+        output = (report.parent.resolve(), report.name) == (
+            task.target.parent.resolve(),
+            task.target.name,
+        )
+        if source or output:
+            raise ConfigError(
+                f"The report would replace {report}, which is scrubbed or an output: choose "
+                "another name for it. Nothing was scrubbed."
+            )
+    if report.is_symlink() or (report.exists() and not report.is_file()):
+        raise ConfigError(f"{report} is a link or no file: choose another --report.")
+    if report.exists() and not order.replace:
+        raise ConfigError(
+            f"The report {report} exists: it stays as it is, and nothing was scrubbed. Choose "
+            "another --report, or --force."
+        )
+
+
+def _where(error: Exception) -> str:
+    """Return the place in the source where an error was raised, which holds no record."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "nowhere"

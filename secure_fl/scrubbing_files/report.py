@@ -1,0 +1,116 @@
+"""The report of a scrubbing: what was looked for, what could not be, and what was replaced.
+
+It holds counts and names of files and columns, and no text of a record. The counts are exact, so it
+stays with whoever has the files.
+"""
+
+from __future__ import annotations
+
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field
+
+from secure_fl import __version__
+from secure_fl.config_sections import Section
+from secure_fl.scrubbing_files.formats import FormatName, TableFormat
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from privacy.scrubbing import Coverage
+    from secure_fl.scrubbing_files.job import Scrubbed
+
+SCHEMA = "secure-fl.scrub-report.v1"
+
+
+class FileFacts(Section):
+    """One file.
+
+    `chosen` are the fields or columns that were scrubbed, empty where that was every text; `kept`
+    the columns of a table that stay as they are. `texts` are the documents within the rows, and
+    `characters_in` and `characters_out` their code points before and after.
+    """
+
+    source: str
+    output: str
+    output_sha256: str
+    format: FormatName
+    chosen: tuple[str, ...]
+    kept: tuple[str, ...]
+    rows: int
+    rows_changed: int
+    texts: int
+    characters_in: int
+    characters_out: int
+    replaced: dict[str, int]
+
+
+class CoverageFacts(Section):
+    """Which types of identifier were looked for, and which known ones were not.
+
+    Looked for is not found. `required` are those without which nothing would have been scrubbed.
+    """
+
+    looked_for: tuple[str, ...]
+    not_looked_for: tuple[str, ...]
+    required: tuple[str, ...]
+
+
+class EngineFacts(Section):
+    """The versions of what scrubbed."""
+
+    secure_fl: str
+    presidio_analyzer: str
+
+
+class ScrubReport(Section):
+    """The whole report."""
+
+    schema_: Literal["secure-fl.scrub-report.v1"] = Field(alias="schema")
+    mode: Literal["placeholders"]
+    coverage: CoverageFacts
+    engine: EngineFacts
+    files: tuple[FileFacts, ...]
+
+    def as_json(self) -> str:
+        """Return the report as JSON, indented, with a line end."""
+        return self.model_dump_json(by_alias=True, indent=2) + "\n"
+
+
+def report_of(
+    files: Sequence[Scrubbed], coverage: Coverage, required: Sequence[str]
+) -> ScrubReport:
+    """Return the report of what was scrubbed."""
+    return ScrubReport(
+        schema=SCHEMA,
+        mode="placeholders",
+        coverage=CoverageFacts(
+            looked_for=coverage.looked_for,
+            not_looked_for=coverage.not_looked_for,
+            required=tuple(sorted(required)),
+        ),
+        engine=EngineFacts(secure_fl=__version__, presidio_analyzer=version("presidio-analyzer")),
+        files=tuple(map(_file_facts, files)),
+    )
+
+
+def _file_facts(done: Scrubbed) -> FileFacts:
+    task, count = done.task, done.count
+    kept: tuple[str, ...] = ()
+    if isinstance(task.format, TableFormat) and task.format.columns is not None:
+        kept = tuple(name for name in done.columns if name not in task.format.columns)
+    return FileFacts(
+        source=str(task.source),
+        output=str(task.target),
+        output_sha256=done.sha256,
+        format=task.name,
+        chosen=task.format.chosen,
+        kept=kept,
+        rows=count.rows,
+        rows_changed=count.rows_changed,
+        texts=count.texts,
+        characters_in=count.characters_in,
+        characters_out=count.characters_out,
+        replaced=dict(count.entities),
+    )
