@@ -4,6 +4,15 @@
 find. Importing this package imports no Presidio; making a `Scrubber` does.
 """
 
+from privacy.scrubbing.modes import (
+    SAFE_HARBOR_ENTITIES,
+    SAFE_HARBOR_IDENTIFIERS,
+    DateOrder,
+    Document,
+    Identifier,
+    ScrubMode,
+    entities_of,
+)
 from privacy.scrubbing.profile import (
     DEFAULT_THRESHOLD,
     KNOWN_ENTITIES,
@@ -12,7 +21,15 @@ from privacy.scrubbing.profile import (
     Coverage,
     ScrubProfile,
 )
-from privacy.scrubbing.recognizers import Recognizer, Trigger
+from privacy.scrubbing.recognizers import Provider, ProviderKind, Recognizer, Trigger
+from privacy.scrubbing.replacing import (
+    Draw,
+    ExpertDetermination,
+    Keyed,
+    Placeholders,
+    Replacement,
+    SafeHarbor,
+)
 from privacy.scrubbing.scrubber import Scrubber
 from privacy.scrubbing.spans import Scrubbed, Span
 from privacy.scrubbing.tally import ScrubTally
@@ -22,12 +39,27 @@ __all__ = [
     "KNOWN_ENTITIES",
     "OTHER_ENTITIES",
     "PATTERN_ENTITIES",
+    "SAFE_HARBOR_ENTITIES",
+    "SAFE_HARBOR_IDENTIFIERS",
     "Coverage",
+    "DateOrder",
+    "Document",
+    "Draw",
+    "ExpertDetermination",
+    "Identifier",
+    "Keyed",
+    "Placeholders",
+    "Provider",
+    "ProviderKind",
     "Recognizer",
+    "Replacement",
+    "SafeHarbor",
+    "ScrubMode",
     "ScrubProfile",
     "ScrubTally",
     "Scrubbed",
     "Scrubber",
     "Span",
     "Trigger",
+    "entities_of",
 ]

@@ -48,11 +48,38 @@ class Trigger(enum.Enum):
     SIX_DIGITS = re.compile(r"\d(?:\W{0,4}\d){5}")
     COUNTRY_AND_CHECK = re.compile(r"[A-Za-z]{2}[ -]?\d\d")
     SIX_CAPITALS = re.compile("[A-Z]{6}")
+    SEVEN_CAPITALS_OR_DIGITS = re.compile("[A-Z0-9]{7}")
+    FIVE_CAPITALS_AND_DIGIT = re.compile("[A-Z]{5}[0-9]")
+    CAPITAL_AND_DIGIT = re.compile("[A-Z][0-9]")
+    DEVICE_PREFIX = re.compile(r"\(01\)")
     ADDRESS_PUNCTUATION = re.compile(r"\d\.\d|:[0-9A-Fa-f]{0,4}:")
 
     def fires(self, text: str) -> bool:
         """Say whether a recogniser with this trigger can find anything in `text`."""
         return self.value.search(text) is not None
+
+
+class ProviderKind(enum.StrEnum):
+    """By what means a recogniser finds an entity."""
+
+    PATTERN = "pattern"
+    """Its form, and a checksum where there is one."""
+    CUE = "cue"
+    """A word or a label beside it."""
+    NAMES_MODEL = "names model"
+    """The model for names and places that comes with this package."""
+    OWN = "the site's own"
+    """What the site brought itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """One recogniser as what looks for one entity; `digest` is of its model, if it has one."""
+
+    entity: str
+    name: str
+    kind: ProviderKind
+    digest: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +98,9 @@ class Recognizer:
     trigger: Trigger = Trigger.ALWAYS
     best_score: float = 1.0
     """The highest score that `find` gives, without context."""
+    kind: ProviderKind = ProviderKind.PATTERN
+    digest: str | None = None
+    """SHA-256 of its model's files in hexadecimal, where it has a model."""
 
     @property
     def reach(self) -> float:

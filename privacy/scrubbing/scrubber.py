@@ -9,8 +9,15 @@ from typing import TYPE_CHECKING
 
 from crypto.errors import ConfigError
 from privacy.scrubbing.folding import readings
+from privacy.scrubbing.modes import Document
 from privacy.scrubbing.profile import KNOWN_ENTITIES, Coverage, ScrubProfile
-from privacy.scrubbing.recognizers import Recognizer, RecognizerFailedError
+from privacy.scrubbing.recognizers import (
+    Provider,
+    ProviderKind,
+    Recognizer,
+    RecognizerFailedError,
+)
+from privacy.scrubbing.replacing import Placeholders
 from privacy.scrubbing.spans import (
     Scrubbed,
     Span,
@@ -23,14 +30,20 @@ from privacy.scrubbing.spans import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from privacy.scrubbing.replacing import Replacement
+
+
+_PLACEHOLDERS = Placeholders()
+
 
 class Scrubber:
-    """Replaces what identifies people by typed placeholders, offline.
+    """Replaces what identifies people, by typed placeholders or by another mode's rule, offline.
 
-    Formal guarantees: the same text gives the same result; scrubbing a scrubbed text changes
-    nothing; every character of every finding at or above the threshold is replaced; no text
-    appears in a log, an error or a representation. It is no guarantee that everything is found:
-    `coverage` says what was not looked for, and recall is measured, not promised.
+    Formal guarantees: the same text, as the same document, gives the same result; scrubbing a text
+    with placeholders changes nothing; every character of every finding at or above the threshold
+    is replaced, but for what a mode's rule lets stay (`replacing`); no text appears in a log, an
+    error or a representation. It is no guarantee that everything is found: `coverage` says what was
+    not looked for, and recall is measured, not promised.
 
     | text | result |
     |---|---|
@@ -42,22 +55,34 @@ class Scrubber:
     Args:
         profile: what to scrub.
         recognizers: a site's own, beside the built-in ones.
+        replacement: what is written in the place of a finding.
 
     Raises:
         ConfigError: the profile requires an entity for which no provider is loaded or that can
-            never reach its threshold, or names an entity that nobody knows.
+            never reach its threshold, names an entity that nobody knows, or does not require one
+            that the replacement's mode cannot do without.
     """
 
-    def __init__(self, profile: ScrubProfile, recognizers: Sequence[Recognizer] = ()) -> None:
+    def __init__(
+        self,
+        profile: ScrubProfile,
+        recognizers: Sequence[Recognizer] = (),
+        replacement: Replacement = _PLACEHOLDERS,
+    ) -> None:
         # Presidio brings spaCy and torch, seconds of import, so only a site that scrubs pays.
         from privacy.scrubbing.engine import BUILT_IN, Engine  # noqa: PLC0415 - presidio is heavy
 
         loaded = (*BUILT_IN, *recognizers)
         _refuse_what_cannot_be_honoured(profile, loaded)
+        _refuse_less_than_the_mode_asks(profile, replacement)
+        self._replacement = replacement
         provided = {entity for recognizer in loaded for entity in recognizer.entities}
         known = provided | set(KNOWN_ENTITIES)
         looked_for = frozenset(provided.intersection(profile.entities))
         self._coverage = Coverage(tuple(sorted(looked_for)), tuple(sorted(known - looked_for)))
+        self._providers = _providers(BUILT_IN, recognizers, looked_for)
+        # What a replacement finds itself comes on top, and is nobody's provider.
+        loaded += replacement.recognizers
         wanted = [r for r in loaded if looked_for.intersection(r.entities)]
         # Presidio given no recogniser would load all of its own.
         self._engine = (
@@ -70,28 +95,50 @@ class Scrubber:
         """What is looked for, and what is not."""
         return self._coverage
 
-    def scrub(self, text: str) -> Scrubbed:
-        """Return `text` with a placeholder for each finding.
+    @property
+    def providers(self) -> tuple[Provider, ...]:
+        """Who looks for what, by entity and name."""
+        return self._providers
+
+    def scrub(self, text: str, document: Document | None = None) -> Scrubbed:
+        """Return `text` with each finding replaced.
+
+        Args:
+            text: one document.
+            document: which one it is; needed for every mode but placeholders.
 
         Raises:
-            ConfigError: a recogniser failed; names it and not the text.
+            ConfigError: a recogniser failed; names it and not the text. Or no document is named
+                where one is needed.
         """
-        return self._scrub(text, "the document")
+        return self._scrub(text, "the document", document)
 
-    def scrub_all(self, texts: Iterable[str]) -> Iterator[Scrubbed]:
+    def scrub_all(
+        self, texts: Iterable[str], documents: Iterable[Document] | None = None
+    ) -> Iterator[Scrubbed]:
         """Yield each text scrubbed, in order, one at a time.
+
+        Args:
+            texts: the documents of a run.
+            documents: which they are, one for each; numbered from 0 and nobody's when absent.
 
         Raises:
             ConfigError: a recogniser failed; names it and the document's index from 0, not its
                 text. What was not yet yielded must not be trained on.
+            ValueError: there are not as many `documents` as `texts`.
         """
-        for index, text in enumerate(texts):
-            yield self._scrub(text, f"document {index}")
+        pairs: Iterable[tuple[str, Document]] = (
+            zip(texts, map(Document, itertools.count()), strict=False)
+            if documents is None
+            else zip(texts, documents, strict=True)
+        )
+        for index, (text, document) in enumerate(pairs):
+            yield self._scrub(text, f"document {index}", document)
 
-    def _scrub(self, text: str, which: str) -> Scrubbed:
+    def _scrub(self, text: str, which: str, document: Document | None) -> Scrubbed:
         failed: RecognizerFailedError | None = None
         try:
-            return self._scrub_until_clean(text)
+            return self._replacement.write(text, self._search(text), document)
         except RecognizerFailedError as error:
             failed = error
         # Raised out here, so that nothing is chained whose traceback leads back to the text.
@@ -101,7 +148,8 @@ class Scrubber:
             "take it and its entities out of the scrub profile."
         )
 
-    def _scrub_until_clean(self, text: str) -> Scrubbed:
+    def _search(self, text: str) -> tuple[Span, ...]:
+        """Return the disjoint ascending spans of all findings, as spans of `text`."""
         # Repeated, since a placeholder has fewer words than what it replaced: a context word can
         # come near a number that it was too far from before. Each turn replaces at least one
         # character that is in no placeholder, so it ends.
@@ -110,7 +158,7 @@ class Scrubber:
         while found := self._find(scrubbed):
             spans = tuple(sorted((*spans, *to_original(found, spans)), key=lambda s: s.start))
             scrubbed = replace(text, spans)
-        return Scrubbed(scrubbed, spans)
+        return spans
 
     def _find(self, text: str) -> tuple[Span, ...]:
         """Return the merged findings in every reading of `text`, outside its placeholders."""
@@ -166,3 +214,25 @@ def _refuse_what_cannot_be_honoured(profile: ScrubProfile, loaded: Sequence[Reco
                 f"recogniser finds: it would stay in every record. Use one of "
                 f"{', '.join(KNOWN_ENTITIES)}."
             )
+
+
+def _refuse_less_than_the_mode_asks(profile: ScrubProfile, replacement: Replacement) -> None:
+    missing = sorted(set(replacement.required) - set(profile.required))
+    if missing:
+        raise ConfigError(
+            f"The mode {replacement.mode.value} has to look for {', '.join(missing)}, which the "
+            "scrub profile does not require: the text would be called what it is not. Require "
+            "every entity of the mode, or use another mode."
+        )
+
+
+def _providers(
+    built_in: Sequence[Recognizer], own: Sequence[Recognizer], looked_for: frozenset[str]
+) -> tuple[Provider, ...]:
+    kinds = [(r, r.kind) for r in built_in] + [(r, ProviderKind.OWN) for r in own]
+    found = {
+        Provider(entity, recognizer.name, kind, recognizer.digest)
+        for recognizer, kind in kinds
+        for entity in looked_for.intersection(recognizer.entities)
+    }
+    return tuple(sorted(found, key=lambda p: (p.entity, p.kind.value, p.name)))
