@@ -177,7 +177,7 @@ def iban(rng: np.random.Generator) -> str:
 def bic(rng: np.random.Generator) -> str:
     """Return the shape of a BIC (ISO 9362)."""
     country = one(rng, ("DE", "GB", "FR", "NL", "ES", "IT", "CH", "US"))
-    return f"{one(rng, _STREAM_BANKS)}{country}{shaped(rng, '@@', '#@')}{one(rng, ('', 'XXX'))}"
+    return f"{one(rng, _STREAM_BANKS)}{country}{shaped(rng, '@@', '#@')}{one(rng, ('', 'X' * 3))}"
 
 
 def routing_number(rng: np.random.Generator) -> str:

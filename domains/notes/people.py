@@ -25,7 +25,7 @@ _DRAWS: Final = 700
 _POOL_SEED: Final = 20231
 
 _LISTED_SHARE: Final = 0.6
-"""How many towns are of our list where Faker has towns too."""
+"""How many towns are of our list where Faker has towns too and the file says nothing."""
 
 _DOUBLE_SHARE: Final = 0.05
 """How many last names are double."""
@@ -43,6 +43,7 @@ class Region:
         month_first: whether numeric dates begin with the month.
         provinces: states or counties that addresses name, as codes or words.
         towns: towns that stand beside Faker's, which for some locales are made of syllables.
+        listed_share: how many of its towns are of that list.
         streets: shapes of street addresses where Faker has none; # is a digit.
         postcode: shape of a post code where Faker has none.
     """
@@ -54,6 +55,7 @@ class Region:
     month_first: bool
     provinces: tuple[str, ...]
     towns: tuple[str, ...]
+    listed_share: float
     streets: tuple[str, ...]
     postcode: str
 
@@ -71,6 +73,7 @@ def load_regions(part: str) -> tuple[Region, ...]:
             month_first=entry.get("month_first", False),
             provinces=tuple(entry.get("provinces", ())),
             towns=tuple(entry.get("towns", ())),
+            listed_share=entry.get("listed_share", 1.0 if "streets" in entry else _LISTED_SHARE),
             streets=tuple(entry.get("streets", ())),
             postcode=entry.get("postcode", ""),
         )
@@ -136,6 +139,14 @@ def plain_form(rng: np.random.Generator) -> str:
     return one(rng, _PLAIN_FORMS)
 
 
+_METHODS: Final = {
+    ("ja_JP", "first_name"): "first_romanized_name",
+    ("ja_JP", "last_name"): "last_romanized_name",
+    ("vi_VN", "first_name"): "first_name_male",
+}
+"""What to ask Faker for instead, where a locale answers in another script or in English."""
+
+
 @functools.cache
 def _pool(locale: str, kind: str) -> tuple[str, ...]:
     """Return distinct words of one kind, the same in every process."""
@@ -143,8 +154,7 @@ def _pool(locale: str, kind: str) -> tuple[str, ...]:
 
     faker = Faker(locale)
     faker.seed_instance(_POOL_SEED)
-    romanised = kind.endswith("_name") and locale == "ja_JP"
-    method = f"{kind.replace('_name', '_romanized_name')}" if romanised else kind
+    method = _METHODS.get((locale, kind), kind)
     words = (str(getattr(faker, method)()) for _ in range(_DRAWS))
     tidied = (" ".join(word.replace("\n", ", ").split()) for word in words)
     return tuple(dict.fromkeys(word for word in tidied if word))
@@ -161,7 +171,7 @@ def person(rng: np.random.Generator, region: Region) -> Person:
 
 def town(rng: np.random.Generator, region: Region) -> str:
     """Return a town of the region."""
-    if region.towns and (not region.places or rng.random() < _LISTED_SHARE):
+    if region.towns and rng.random() < region.listed_share:
         return one(rng, region.towns)
     return one(rng, _pool(region.places, "city"))
 
