@@ -169,16 +169,17 @@ class _Reader:
         """Compare a value with what the paths that lead to it expect."""
         for number, done in spots:
             path = (self._paths or ())[number]
-            wanted = "a string"
+            wanted, where = "a string", "at"
             if done < len(path.steps):
+                where = "on the way to"
                 wanted = "a list" if path.steps[done] is Into.EACH else "an object"
             if kind == "null":
                 self._lacks(path)
             elif kind != wanted:
                 hint = f" (did you mean {path.written}[]?)" if (kind, wanted) == _LISTED else ""
                 raise RowError(
-                    f"where {path.written} leads there is {kind}, and {wanted} was expected{hint}: "
-                    "it cannot be scrubbed"
+                    f"{where} {path.written} there is {kind}, and {wanted} was expected{hint}: it "
+                    "cannot be scrubbed"
                 )
 
     def _close(self, inner: _Open) -> None:

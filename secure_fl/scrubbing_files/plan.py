@@ -262,7 +262,9 @@ def _format(path: Path, name: FormatName, choices: Choices, encoding: str | None
 
 
 def _table(path: Path, choices: Choices, encoding: str | None) -> TableFormat:
-    delimiter = choices.delimiter or ("\t" if path.suffix.lower() == ".tsv" else ",")
+    delimiter = "\t" if path.suffix.lower() == ".tsv" else ","
+    if choices.delimiter is not None:
+        delimiter = choices.delimiter
     if len(delimiter) != 1 or delimiter in '"\r\n\0':
         raise ConfigError(
             "--delimiter cannot be honoured: what stands between cells is one character, and no "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import importlib
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -61,19 +62,23 @@ def known_encoding(name: str) -> str:
 
 
 def _is_one_byte(codec: str) -> bool:
+    """Say whether each byte is one character, ASCII where it is ASCII, and none is two bytes'."""
+    if codec not in {"ascii", "iso8859-1"}:
+        try:
+            module = importlib.import_module(f"encodings.{codec.replace('-', '_')}")
+        except ModuleNotFoundError:
+            return False
+        if not hasattr(module, "decoding_table"):
+            return False
     for number in range(256):
         byte = bytes([number])
         try:
-            if byte.decode(codec).encode(codec) != byte:
-                return False
-        except LookupError:  # a codec of bytes to bytes
-            return False
+            character = byte.decode(codec)
         except UnicodeDecodeError:
             continue
-    try:
-        return bytes(range(32, 127)).decode(codec) == bytes(range(32, 127)).decode("ascii")
-    except UnicodeDecodeError:
-        return False
+        if character.encode(codec) != byte or (byte.isascii() and character != chr(number)):
+            return False
+    return True
 
 
 def encoding_of(head: bytes, asked: str | None) -> Encoding:
