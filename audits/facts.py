@@ -46,6 +46,7 @@ from audits.privacy_facts import (
 )
 from audits.report_warnings import ReportWarning
 from crypto.errors import IntegrityError
+from privacy.scrubbing.modes import SAFE_HARBOR_ENTITIES, ScrubMode
 
 __all__ = [
     "Adversary",
@@ -277,11 +278,13 @@ class RoundFacts(Facts):
 class ScrubbingFacts(Facts):
     """Which types of personal data one site looked for before training, and which it did not.
 
-    Both are names of entities as the scrubber has them, such as IBAN_CODE. Nothing is counted:
-    how many were found is the site's own affair.
+    `mode` says what was written where something was found. Both lists are names of entities as the
+    scrubber has them, such as IBAN_CODE. Nothing is counted: how many were found is the site's own
+    affair.
     """
 
     site: Line
+    mode: ScrubMode
     looked_for: tuple[Line, ...]
     not_looked_for: tuple[Line, ...]
 
@@ -289,6 +292,10 @@ class ScrubbingFacts(Facts):
     def _disjoint(self) -> Self:
         if set(self.looked_for) & set(self.not_looked_for):
             raise ValueError("an entity is listed both as looked for and as not looked for")
+        if self.mode is ScrubMode.SAFE_HARBOR and not set(SAFE_HARBOR_ENTITIES) <= set(
+            self.looked_for
+        ):
+            raise ValueError("Safe Harbor is claimed, and not all of its identifiers looked for")
         return self
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from audits import numerals, trust, wording
+from audits import numerals, scrubbing_wording, trust, wording
 from audits.charts import (
     Axis,
     Bar,
@@ -29,6 +29,7 @@ from audits.report_warnings import caution
 if TYPE_CHECKING:
     from audits.facts import ReportFacts, RoundFacts, ScoreFacts, ScrubbingFacts
     from audits.site_facts import SiteFacts
+    from privacy.scrubbing.modes import ScrubMode
 
 _MOST_ROWS = 40
 
@@ -38,6 +39,7 @@ class _Coverage:
     """Sites that looked for the same types of personal data."""
 
     sites: tuple[str, ...]
+    mode: ScrubMode
     looked_for: tuple[str, ...]
     not_looked_for: tuple[str, ...]
 
@@ -64,6 +66,7 @@ def render_report(facts: ReportFacts) -> str:
             not_shown=wording.not_shown(facts),
             trusts=trust.trusts(facts),
             scrubbing=_grouped(facts.scrubbing),
+            scrub_modes=_modes(facts.scrubbing),
             duration=numerals.duration((facts.run.ended - facts.run.started).total_seconds()),
             epsilon_chart=_epsilon_chart(facts),
             utility_chart=_utility_chart(facts),
@@ -83,6 +86,9 @@ def render_site_report(facts: SiteFacts) -> str:
             facts=facts,
             duration=numerals.duration((facts.run.ended - facts.run.started).total_seconds()),
             spans=sum(entry.spans for entry in facts.pii),
+            scrub_modes=_modes((facts.scrubbing,)),
+            expert=scrubbing_wording.expert_sentence(facts),
+            identifiers=scrubbing_wording.identifier_rows(facts),
         )
     )
 
@@ -101,11 +107,12 @@ def _environment() -> Environment:
         caution=caution,
         date=numerals.date,
         duration=numerals.duration,
-        entity=wording.entity_phrase,
+        entity=scrubbing_wording.entity_phrase,
         groups=numerals.groups,
         one_in=wording.one_in,
         percent=numerals.percent,
         plain=numerals.plain,
+        provider=scrubbing_wording.provider_phrase,
         relation=wording.relation_phrase,
         selection=wording.selection_sentence,
         stamp=numerals.stamp,
@@ -309,7 +316,14 @@ def _shown(rounds: tuple[RoundFacts, ...]) -> tuple[RoundFacts, ...]:
 
 def _grouped(scrubbing: tuple[ScrubbingFacts, ...]) -> tuple[_Coverage, ...]:
     """Return the coverages that differ, each with its sites, in the order of first appearance."""
-    groups: dict[tuple[tuple[str, ...], tuple[str, ...]], list[str]] = {}
+    groups: dict[tuple[ScrubMode, tuple[str, ...], tuple[str, ...]], list[str]] = {}
     for entry in scrubbing:
-        groups.setdefault((entry.looked_for, entry.not_looked_for), []).append(entry.site)
+        kind = (entry.mode, entry.looked_for, entry.not_looked_for)
+        groups.setdefault(kind, []).append(entry.site)
     return tuple(_Coverage(tuple(sites), *kinds) for kinds, sites in groups.items())
+
+
+def _modes(scrubbing: tuple[ScrubbingFacts, ...]) -> tuple[str, ...]:
+    """Return what each mode in which anything was looked for writes, a sentence or more each."""
+    modes = dict.fromkeys(entry.mode for entry in scrubbing if entry.looked_for)
+    return tuple(scrubbing_wording.mode_sentence(mode) for mode in modes)

@@ -11,6 +11,7 @@ from audits.fact_types import (
     Delta,
     Epsilon,
     Facts,
+    Fraction,
     Hex256,
     Line,
     Moment,
@@ -38,6 +39,56 @@ class PiiCount(Facts):
 
     entity: Line
     spans: Count
+
+
+class ProviderFacts(Facts):
+    """One recogniser that looked for one type: its name, its kind, and its model's digest."""
+
+    entity: Line
+    name: Line
+    kind: Line
+    digest: Hex256 | None = None
+
+
+class ResidualRow(Facts):
+    """Of one type in the labelled sample: how many there are, and how many went completely.
+
+    `low` and `high` are the ends of the 95 % interval of the share that goes.
+    """
+
+    entity: Line
+    labelled: Count
+    removed: Count
+    low: Fraction
+    high: Fraction
+
+    @model_validator(mode="after")
+    def _within(self) -> Self:
+        if self.removed > self.labelled:
+            raise ValueError("more was removed than was there")
+        if not self.low <= self.high:
+            raise ValueError("the interval's ends are exchanged")
+        return self
+
+
+class ResidualFacts(Facts):
+    """What scrubbing left of the personal data in a labelled sample that the site gave.
+
+    Characters are letters and digits of what is labelled; a text is clean where none stays.
+    """
+
+    sample_sha256: Hex256
+    texts: Count
+    clean_texts: Count
+    characters: Count
+    characters_left: Count
+    rows: tuple[ResidualRow, ...]
+
+    @model_validator(mode="after")
+    def _within(self) -> Self:
+        if self.clean_texts > self.texts or self.characters_left > self.characters:
+            raise ValueError("more is left than there was")
+        return self
 
 
 class LedgerEntryFacts(Facts):
@@ -75,6 +126,8 @@ class SiteFacts(Facts):
 
     `charge` is None in mode none. `dataset_version` is the plain digest of the site's records,
     `records_changed` counts records in which scrubbing replaced anything (None: not counted),
+    `providers` says who looked for what, `expert_statement` is the digest of an expert's
+    determination (of that mode alone), `residual` what a labelled sample shows, if one was given;
     `report_sha256` is the digest of the released report's facts, where this site has them.
     """
 
@@ -91,6 +144,9 @@ class SiteFacts(Facts):
     labels: Annotated[tuple[LabelCount, ...], Field(min_length=1)]
     pii: tuple[PiiCount, ...]
     scrubbing: ScrubbingFacts
+    providers: tuple[ProviderFacts, ...]
+    expert_statement: Hex256 | None = None
+    residual: ResidualFacts | None = None
     charge: SiteCharge | None
     budget: BudgetFacts
     ledger: tuple[LedgerEntryFacts, ...]
@@ -105,6 +161,8 @@ class SiteFacts(Facts):
             raise ValueError("more records changed than there are")
         if self.scrubbing.site != self.site:
             raise ValueError("the scrubbing is another site's")
+        if {entry.entity for entry in self.providers} != set(self.scrubbing.looked_for):
+            raise ValueError("what was looked for is not what there are providers for")
         if self.charge is not None and self.charge.site != self.site:
             raise ValueError("the charge is another site's")
         return self

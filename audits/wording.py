@@ -72,29 +72,6 @@ _SELECTIONS = {
     "records, as the configuration declares, and no ledger was charged for it.",
 }
 
-# Presidio's entity names, in words.
-_ENTITIES = {
-    "CREDIT_CARD": "Payment card numbers",
-    "CRYPTO": "Cryptocurrency addresses",
-    "DATE_TIME": "Dates and times",
-    "EMAIL_ADDRESS": "E-mail addresses",
-    "IBAN_CODE": "International bank account numbers (IBAN)",
-    "IP_ADDRESS": "Internet (IP) addresses",
-    "LOCATION": "Places",
-    "MEDICAL_LICENSE": "Medical licence numbers",
-    "NRP": "Nationality, religion or political group",
-    "ORGANIZATION": "Names of organisations",
-    "PERSON": "Names of people",
-    "PHONE_NUMBER": "Telephone numbers",
-    "URL": "Web addresses",
-    "US_BANK_NUMBER": "US bank account numbers",
-    "US_DRIVER_LICENSE": "US driving licence numbers",
-    "US_ITIN": "US taxpayer numbers (ITIN)",
-    "US_PASSPORT": "US passport numbers",
-    "US_SSN": "US social security numbers",
-    "UK_NHS": "UK NHS numbers",
-}
-
 
 def unit_phrase(unit: Unit) -> str:
     """Return what the guarantee hides the presence of."""
@@ -124,12 +101,6 @@ def source_phrase(source: Source) -> str:
 def selection_sentence(selection: Selection) -> str:
     """Return how the settings were chosen, as the configuration declares it."""
     return _SELECTIONS[selection]
-
-
-def entity_phrase(entity: str) -> str:
-    """Return an entity in words, with the scrubber's own name where there are words for it."""
-    words = _ENTITIES.get(entity)
-    return entity if words is None else f"{words} [{entity}]"
 
 
 def epsilon_sentences(privacy: GuaranteedFacts) -> tuple[str, str]:

@@ -25,6 +25,7 @@ from crypto.masked_sum_graph import (
 )
 from crypto.masked_sum_session import Adversary, CipherSuite
 from crypto.ring import WidthBits
+from secure_fl.config_data import DataSection
 from secure_fl.config_privacy import (
     MODES,
     AccountedRelation,
@@ -58,6 +59,7 @@ __all__ = [
     "AccountedRelation",
     "AdapterSection",
     "Count",
+    "DataSection",
     "DistributedPrivacy",
     "Guaranteed",
     "Hex32",
@@ -81,15 +83,6 @@ __all__ = [
 ]
 
 SCHEMA = "secure-fl.run.v1"
-
-
-class DataSection(Section):
-    """Which data set every site's records are of, and what becomes of it before training."""
-
-    dataset: str
-    """A name of the catalogue, for example `finance.generated`."""
-    scrub: tuple[str, ...] = ()
-    """PII entities that every site must remove; a site without a provider for one refuses."""
 
 
 class ModelSection(Section):
@@ -329,6 +322,9 @@ class Runtime(Section):
     bytes for each token and hidden feature."""
     evaluate_every: Count = 1
     """The common evaluation set is scored after every so many rounds, and after the last."""
+    scrub_sample: str | None = None
+    """A site's labelled texts (JSON lines of `text` and `spans`), of which its own report says how
+    much scrubbing leaves. Nothing of them is trained on."""
     base_model: str | None = None
     """A local folder in Hugging Face layout; looked at before any other place."""
     allow_hub: bool = False

@@ -84,9 +84,9 @@ def open_site(folder: Path) -> Handler:
         seed=site.data.seed,
     )
     share = equal(dataset.train, site.data.parts, site.data.seed)[site.data.part - 1]
-    column = home.policy.unit_column(dataset.name)
-    records = SiteRecords(dataset.name, dataset.labels, share, column)
-    workbench = SiteWorkbench(home.name, records, site.runtime, SystemNoise())
+    facts = home.record_facts(dataset.name)
+    records = SiteRecords(dataset.name, dataset.labels, share, facts)
+    workbench = SiteWorkbench(home.name, records, site.runtime, SystemNoise(), home.scrub_secrets())
     return home.machine(workbench).handle
 
 

@@ -71,6 +71,7 @@ def _for_run(path: Path, state: Path, moment: datetime) -> Iterator[Finding]:
     yield from checked("method", lambda: run_checks.method(mechanism))
     yield from checked("sums", lambda: run_checks.sums(mechanism))
     yield from checked("base model", lambda: run_checks.base_model(mechanism.model, config.runtime))
-    yield from checked("scrubbing", lambda: run_checks.scrubbing(mechanism.data.scrub))
+    data = mechanism.data
+    yield from checked("scrubbing", lambda: run_checks.scrubbing(data.scrub, data.scrub_mode))
     yield from run_checks.data(mechanism)
     yield from checked("policy", lambda: run_checks.permission(config, path, state, moment))

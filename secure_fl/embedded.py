@@ -149,11 +149,10 @@ class _Embedded:
         return {
             home.name: SiteWorkbench(
                 home.name,
-                SiteRecords(
-                    dataset.name, dataset.labels, share, home.policy.unit_column(dataset.name)
-                ),
+                SiteRecords(dataset.name, dataset.labels, share, home.record_facts(dataset.name)),
                 self._config.runtime,
                 SystemNoise(),
+                home.scrub_secrets(),
             )
             for home, share in zip(self._consortium.sites, shares, strict=True)
         }

@@ -128,7 +128,7 @@ class FactsCheck:
         yield "protection", facts.protection, protection_facts(mechanism)
         federation = federation_facts(self._roster, self._checked, root)
         yield "federation", facts.federation, federation
-        yield "scrubbing", facts.scrubbing, scrubbing_facts(self._checked)
+        yield "scrubbing", facts.scrubbing, scrubbing_facts(mechanism, self._checked)
 
     def _privacy(self, facts: ReportFacts) -> None:
         stated = facts.privacy

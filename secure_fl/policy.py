@@ -17,6 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 from crypto.errors import BudgetError, ConfigError
 from crypto.masked_sum_session import Adversary
 from privacy.events import Unit
+from privacy.scrubbing.modes import ScrubMode
 from secure_fl.config import Guaranteed, explain
 from secure_fl.config_sections import Count, CountOrNone, Hex32, Positive, Rate, Section
 from secure_fl.policy_datasets import DatasetBudget, budget_of, require_one_account
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from privacy.ledger import Budget
+    from privacy.scrubbing.modes import DateOrder
     from secure_fl.config import Mechanism
 
 __all__ = ["DatasetBudget", "SitePolicy", "load_policy", "smallest_opened_sum"]
@@ -72,6 +74,11 @@ class SitePolicy(Section):
     """What one run may spend, at its data set's delta."""
     required_scrubbing: tuple[str, ...]
     """PII entities that must be removed from every record before training."""
+    required_scrub_mode: ScrubMode | None = None
+    """What has to stand in the place of what is found; whatever the run says when absent."""
+    expert_statement: Hex32 | None = None
+    """SHA-256 of the document in which an expert determined that the risk of identifying somebody
+    in what expert-determination leaves is very small. The site's own report names it."""
     datasets: tuple[DatasetBudget, ...]
 
     @model_validator(mode="after")
@@ -121,6 +128,11 @@ class SitePolicy(Section):
         """Return which column says whose a record is in what a run calls `dataset`, if one does."""
         entry = self.entry_for(dataset)
         return None if entry is None else entry.unit_column
+
+    def date_order(self, dataset: str) -> DateOrder | None:
+        """Return how numeric dates are meant in what a run calls `dataset`, if it is known."""
+        entry = self.entry_for(dataset)
+        return None if entry is None else entry.date_order
 
     def ceiling(self, name: str) -> float:
         """Return the epsilon that the data set called `name` may spend over all private runs.
@@ -240,6 +252,12 @@ class SitePolicy(Section):
         missing = sorted(set(self.required_scrubbing) - set(mechanism.data.scrub))
         if missing:
             problems.append(f"the run does not scrub {', '.join(missing)}")
+        mode = mechanism.data.scrub_mode
+        if self.required_scrub_mode not in {None, mode}:
+            problems.append(
+                f"the run scrubs in mode {mode.value}, and {self.required_scrub_mode} is required "
+                "(`mechanism.data.scrub_mode`)"
+            )
         return problems
 
 

@@ -10,6 +10,7 @@ from pydantic import Field, model_validator
 from privacy.events import Relation, Unit
 from privacy.ledger import Adaptive, Budget, Planned
 from privacy.renyi import ORDERS
+from privacy.scrubbing.modes import DateOrder
 from secure_fl.config_sections import Positive, Probability, Section
 
 if TYPE_CHECKING:
@@ -36,6 +37,9 @@ class DatasetBudget(Section):
     unit: Unit
     unit_column: str | None = None
     """Which column of a record says whose it is; needed where the unit is not a record."""
+    date_order: DateOrder | None = None
+    """How these records mean 03/04/2019. Where dates are shifted and this is absent, a date with
+    two readings becomes a placeholder."""
     relation: Relation = Relation.ADD_REMOVE
     """Zero-out where the unit is a site, add-remove everywhere else, and so when absent."""
     composition: Literal["planned", "adaptive"] = "planned"

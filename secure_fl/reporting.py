@@ -136,7 +136,7 @@ def run_facts(sources: ReportSources) -> ReportFacts:
             before=None if progress.before is None else _scores(progress.before),
         ),
         rounds=round_facts(sources.metrics),
-        scrubbing=scrubbing_facts(checked),
+        scrubbing=scrubbing_facts(mechanism, checked),
         settings=settings_of(sources.config),
         digests=DigestFacts(
             config=mechanism.digest().hex(),
@@ -213,11 +213,12 @@ def protection_facts(mechanism: Mechanism) -> MaskedSumFacts | HomomorphicSumFac
             return PlainSumFacts()
 
 
-def scrubbing_facts(checked: CheckedTranscript) -> tuple[ScrubbingFacts, ...]:
+def scrubbing_facts(mechanism: Mechanism, checked: CheckedTranscript) -> tuple[ScrubbingFacts, ...]:
     """Return what each site that joined looked for in its records."""
     return tuple(
         ScrubbingFacts(
             site=site,
+            mode=mechanism.data.scrub_mode,
             looked_for=joined.looked_for,
             not_looked_for=joined.not_looked_for,
         )

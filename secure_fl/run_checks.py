@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from privacy.scrubbing import KNOWN_ENTITIES, Scrubber, ScrubProfile
+from privacy.scrubbing import KNOWN_ENTITIES, Scrubber, ScrubMode, ScrubProfile
 from secure_fl.findings import bad, note, ok
 
 if TYPE_CHECKING:
@@ -44,8 +44,10 @@ def base_model(model: ModelSection, runtime: Runtime) -> Iterator[Finding]:
     )
 
 
-def scrubbing(required: tuple[str, ...]) -> Iterator[Finding]:
-    """Yield which PII entities can be looked for, and which of `required` cannot.
+def scrubbing(
+    required: tuple[str, ...], mode: ScrubMode = ScrubMode.PLACEHOLDERS
+) -> Iterator[Finding]:
+    """Yield which PII entities can be looked for, which of `required` cannot, and what `mode` asks.
 
     Raises:
         ConfigError: an entity that must be scrubbed has no provider.
@@ -63,9 +65,28 @@ def scrubbing(required: tuple[str, ...]) -> Iterator[Finding]:
     if required:
         Scrubber(ScrubProfile(required=required))
         yield ok("scrubbing", f"A provider is loaded for each of {', '.join(sorted(required))}")
+        yield from _of_mode(mode)
     coverage = able.coverage
     yield ok("scrubbing", f"Can be looked for: {', '.join(coverage.looked_for)}")
     yield note("scrubbing", f"Cannot be looked for: {', '.join(coverage.not_looked_for)}")
+
+
+def _of_mode(mode: ScrubMode) -> Iterator[Finding]:
+    match mode:
+        case ScrubMode.PLACEHOLDERS:
+            return
+        case ScrubMode.SAFE_HARBOR:
+            yield note(
+                "scrubbing",
+                "Every identifier of Safe Harbor that text can hold is looked for; that the site "
+                "knows of nothing else that could identify somebody, only the site can state",
+            )
+        case ScrubMode.EXPERT_DETERMINATION:
+            yield note(
+                "scrubbing",
+                "Keyed surrogates and shifted dates need an expert's determination: the site's "
+                "policy names its digest (`expert_statement`)",
+            )
 
 
 def method(mechanism: Mechanism) -> Iterator[Finding]:

@@ -9,7 +9,7 @@ accepted-roster.json  the one that was accepted last; only its successor may tak
 root.pub            the key that the roster is checked against
 root-2.json ...     the root keys that came after it, each signed by the one before
 site.toml           which records are this site's (real deployments)
-runs/               sealed state, one file per run
+runs/               sealed state, one file per run, and what surrogates are drawn by
 site.log            what went wrong, in words; never sent
 """
 
@@ -31,6 +31,8 @@ from privacy.ledger import Ledger
 from secure_fl.policy import SitePolicy, load_policy
 from secure_fl.rounds.site import Site
 from secure_fl.rounds.site_parts import SiteParts, Workbench
+from secure_fl.sites.scrub_secrets import ScrubSecrets
+from secure_fl.sites.scrubbing import RecordFacts
 from secure_fl.sites.store import FileSiteStore
 from secure_fl.storage import append_durably, write_atomically
 
@@ -75,6 +77,14 @@ class SiteHome:
     policy: SitePolicy
     ledger: Ledger
     log: SiteLog
+
+    def scrub_secrets(self) -> ScrubSecrets:
+        """Return what the site's surrogates are drawn by."""
+        return ScrubSecrets(self.folder / "runs", self.key, system_entropy, now)
+
+    def record_facts(self, dataset: str) -> RecordFacts:
+        """Return what the officer says of the records that a run calls `dataset`."""
+        return RecordFacts(self.policy.unit_column(dataset), self.policy.date_order(dataset))
 
     def machine(self, workbench: Workbench) -> Site:
         """Return the site's machine over its records."""

@@ -14,6 +14,7 @@ from audits.site_facts import (
     LabelCount,
     LedgerEntryFacts,
     PiiCount,
+    ProviderFacts,
     SiteFacts,
 )
 from crypto.digests import sha256
@@ -21,6 +22,7 @@ from crypto.errors import IntegrityError
 from privacy.events import DistributedGaussian, SubsampledGaussian
 from privacy.ledger_acts import Declaration, Restoration
 from privacy.ledger_terms import Adaptive
+from privacy.scrubbing.modes import ScrubMode
 from secure_fl.storage import write_atomically
 
 if TYPE_CHECKING:
@@ -73,6 +75,15 @@ def _facts(
             PiiCount(entity=entity, spans=count) for entity, count in preparation.tally.counts
         ),
         scrubbing=next(entry for entry in facts.scrubbing if entry.site == home.name),
+        providers=tuple(
+            ProviderFacts(entity=p.entity, name=p.name, kind=p.kind.value, digest=p.digest)
+            for p in preparation.providers
+        ),
+        expert_statement=(
+            home.policy.expert_statement
+            if preparation.mode is ScrubMode.EXPERT_DETERMINATION
+            else None
+        ),
         charge=_charge(home.name, facts),
         budget=BudgetFacts(
             unit=budget.unit,

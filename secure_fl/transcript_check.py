@@ -264,6 +264,10 @@ class _Reader:
             self._header(statement, statement_digest(signed))
         elif isinstance(statement, Joined):
             _require(statement.event == self._plan, "a site reserved another plan.")
+            _require(
+                set(self._mechanism.data.scrub) <= set(statement.looked_for),
+                "a site did not look for everything that the run takes out of records.",
+            )
             self.checked.joined[statement.site] = statement
         elif isinstance(statement, ExtractSent):
             self.checked.extracts[statement.site] = statement

@@ -194,13 +194,15 @@ def _refuse_what_cannot_be_honoured(profile: ScrubProfile, loaded: Sequence[Reco
     for recognizer in loaded:
         for entity in recognizer.entities:
             reach[entity] = max(reach.get(entity, 0.0), recognizer.reach)
+    missing = ", ".join(entity for entity in profile.required if entity not in reach)
+    if missing:
+        it = "them" if "," in missing else "it"
+        raise ConfigError(
+            f"The scrub profile requires {missing}, and no provider that finds {it} is loaded: "
+            "it would stay in every record, so the site refuses to train. Load a recogniser "
+            f"for {missing}, or have the policy take {it} off the required entities."
+        )
     for entity in profile.required:
-        if entity not in reach:
-            raise ConfigError(
-                f"The scrub profile requires {entity}, and no provider that finds it is loaded: "
-                "it would stay in every record, so the site refuses to train. Load a recogniser "
-                f"for {entity}, or have the policy take it off the required entities."
-            )
         if reach[entity] < profile.score_threshold:
             raise ConfigError(
                 f"The scrub profile requires {entity}, whose findings score at most "

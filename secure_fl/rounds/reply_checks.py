@@ -38,10 +38,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Plan:
-    """What every site has to charge: functions of the configuration alone, as canonical JSON."""
+    """What every site has to charge and to scrub: functions of the configuration alone.
+
+    Attributes:
+        whole: the run's event in canonical JSON.
+        round: one round's, likewise.
+        scrub: the PII entities that every site looks for.
+    """
 
     whole: bytes
     round: bytes
+    scrub: tuple[str, ...]
 
     @classmethod
     def of(cls, mechanism: Mechanism) -> Plan:
@@ -50,7 +57,8 @@ class Plan:
         Raises:
             ConfigError: it has no sigma yet.
         """
-        return cls(_encoded(planned_event(mechanism)), _encoded(round_event(mechanism)))
+        whole, round_ = planned_event(mechanism), round_event(mechanism)
+        return cls(_encoded(whole), _encoded(round_), mechanism.data.scrub)
 
 
 @dataclass(frozen=True)
@@ -69,8 +77,12 @@ class Awaited:
 
 
 def check_joined(joined: Joined, plan: Plan, log_size: int) -> None:
-    """Return if the site reserved the run's plan, and saw no more of the log than there is."""
+    """Return if the site reserved and scrubbed as planned, and saw no more log than there is."""
     expect(joined.event == plan.whole, "The site reserved another plan.")
+    expect(
+        set(plan.scrub) <= set(joined.looked_for),
+        "The site did not look for everything that the run takes out of records.",
+    )
     # A proof from beyond the log's end cannot be made: asking for one must not stop the run.
     expect(joined.checkpoint_size <= log_size, "The site saw a longer log than this one.")
 

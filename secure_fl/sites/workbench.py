@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +13,12 @@ from domains.records import Record, content_digest
 from privacy.events import Unit
 from privacy.ledger_fingerprints import record_digest
 from privacy.noise import require_system_noise
-from privacy.scrubbing import Coverage, Scrubber, ScrubProfile, ScrubTally
 from privacy.streams import fresh_stream
 from secure_fl.config import Guaranteed
 from secure_fl.methods import find_method
 from secure_fl.sites.adapted_model import AdaptedModel
 from secure_fl.sites.losses import RecordLosses
+from secure_fl.sites.scrubbing import Preparation, RecordFacts, scrub_records
 from secure_fl.sites.trainer import LocalTrainer, TrainingParts
 from secure_fl.sites.units import UnitRows
 
@@ -27,8 +27,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from privacy.noise import NoiseSource
+    from privacy.scrubbing import Coverage
     from privacy.update import Update, UpdateSpec
     from secure_fl.config import Mechanism, ModelSection, Runtime
+    from secure_fl.sites.scrub_secrets import ScrubSecrets
 
 
 @dataclass(frozen=True)
@@ -38,8 +40,8 @@ class SiteRecords:
     dataset: str
     labels: tuple[str, ...]
     records: tuple[Record, ...]
-    unit_column: str | None = None
-    """Which column says whose a record is, where the guarantee is not per record."""
+    facts: RecordFacts = field(default_factory=RecordFacts)
+    """What the officer says of them: whose each is, where the guarantee is not per record."""
 
     def __repr__(self) -> str:
         return f"<records of {self.dataset}>"
@@ -47,14 +49,6 @@ class SiteRecords:
     def version(self) -> bytes:
         """Return the digest of labels, ids, texts and labels of all records: 32 bytes."""
         return content_digest(self.labels, self.records, ())
-
-
-@dataclass(frozen=True)
-class Preparation:
-    """What became of a site's records before training; the counts stay at the site."""
-
-    coverage: Coverage
-    tally: ScrubTally
 
 
 def resolve_model(model: ModelSection, runtime: Runtime) -> ResolvedModel:
@@ -89,9 +83,15 @@ class SiteWorkbench:
     """Scrubs, encodes and trains; built once per process and site, whatever the round."""
 
     def __init__(
-        self, site: str, records: SiteRecords, runtime: Runtime, noise: NoiseSource
+        self,
+        site: str,
+        records: SiteRecords,
+        runtime: Runtime,
+        noise: NoiseSource,
+        secrets: ScrubSecrets | None = None,
     ) -> None:
         require_system_noise(noise)
+        self._secrets = secrets
         self._site = site
         self.records = records
         self._runtime = runtime
@@ -144,7 +144,9 @@ class SiteWorkbench:
 
     def _build(self, mechanism: Mechanism) -> None:
         task, adapted = build_task(mechanism, self.records.labels, self._runtime)
-        records, self.preparation = scrub_records(self.records.records, mechanism.data.scrub)
+        records, self.preparation = scrub_records(
+            self.records.records, mechanism, self.records.facts, self._secrets
+        )
         unit = mechanism.privacy.unit if isinstance(mechanism.privacy, Guaranteed) else Unit.RECORD
         parts = TrainingParts(
             site=self._site,
@@ -157,31 +159,10 @@ class SiteWorkbench:
                 self._runtime.micro_batch,
                 cache_layers=self._runtime.cache_layers,
             ),
-            units=UnitRows.of(records, unit, self.records.unit_column),
+            units=UnitRows.of(records, unit, self.records.facts.unit_column),
             noise=self._noise,
             streams=fresh_stream,
         )
         self._adapted = adapted
         self._trainer = LocalTrainer(parts, mechanism)
         self._mechanism = mechanism
-
-
-def scrub_records(
-    records: tuple[Record, ...], entities: tuple[str, ...]
-) -> tuple[tuple[Record, ...], Preparation]:
-    """Return `records` with `entities` replaced by placeholders, and what was looked for.
-
-    Raises:
-        ConfigError: an entity has no provider on this machine; nothing is trained on.
-    """
-    if not entities:
-        nothing = Coverage(looked_for=(), not_looked_for=())
-        return records, Preparation(nothing, ScrubTally())
-    scrubber = Scrubber(ScrubProfile(required=entities))
-    tally = ScrubTally()
-    clean = []
-    scrubbed = scrubber.scrub_all(record.text for record in records)
-    for record, result in zip(records, scrubbed, strict=True):
-        tally += ScrubTally.of(result)
-        clean.append(replace(record, text=result.text))
-    return tuple(clean), Preparation(scrubber.coverage, tally)

@@ -38,8 +38,16 @@ from audits.facts import (
     UtilityFacts,
     View,
 )
-from audits.site_facts import BudgetFacts, LabelCount, LedgerEntryFacts, PiiCount, SiteFacts
+from audits.site_facts import (
+    BudgetFacts,
+    LabelCount,
+    LedgerEntryFacts,
+    PiiCount,
+    ProviderFacts,
+    SiteFacts,
+)
 from privacy.events import Relation, Unit
+from privacy.scrubbing import ScrubMode
 
 START = datetime(2025, 3, 4, 9, 15, tzinfo=UTC)
 SITES = ("bank-aare", "bank-limmat", "bank-reuss", "bank-rhine")
@@ -240,7 +248,10 @@ def report(  # noqa: PLR0913 - each test varies one thing
         rounds=rounds(finished, planned, private=private, every=every),
         scrubbing=tuple(
             ScrubbingFacts(
-                site=site, looked_for=LOOKED_FOR, not_looked_for=("PERSON", "LOCATION", "X_NEW")
+                site=site,
+                mode=ScrubMode.PLACEHOLDERS,
+                looked_for=LOOKED_FOR,
+                not_looked_for=("PERSON", "LOCATION", "X_NEW"),
             )
             for site in sites
         ),
@@ -261,6 +272,18 @@ def report(  # noqa: PLR0913 - each test varies one thing
     )
 
 
+def providers(entities: tuple[str, ...]) -> tuple[ProviderFacts, ...]:
+    return tuple(
+        ProviderFacts(
+            entity=entity,
+            name=f"finder of {entity}",
+            kind="pattern" if entity != "PERSON" else "names model",
+            digest=None if entity != "PERSON" else digest("names"),
+        )
+        for entity in entities
+    )
+
+
 def site_report(*, private: bool = True) -> SiteFacts:
     return SiteFacts(
         site=SITES[0],
@@ -277,8 +300,12 @@ def site_report(*, private: bool = True) -> SiteFacts:
         ),
         pii=(PiiCount(entity="IBAN_CODE", spans=212), PiiCount(entity="PHONE_NUMBER", spans=260)),
         scrubbing=ScrubbingFacts(
-            site=SITES[0], looked_for=LOOKED_FOR, not_looked_for=("PERSON", "LOCATION")
+            site=SITES[0],
+            mode=ScrubMode.PLACEHOLDERS,
+            looked_for=LOOKED_FOR,
+            not_looked_for=("PERSON", "LOCATION"),
         ),
+        providers=providers(LOOKED_FOR),
         charge=record_privacy().sites[0] if private else None,
         budget=BudgetFacts(
             unit=Unit.RECORD,

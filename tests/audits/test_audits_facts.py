@@ -28,6 +28,7 @@ from audits.facts import (
 )
 from audits.site_facts import SiteFacts
 from crypto.errors import IntegrityError
+from privacy.scrubbing import ScrubMode
 
 LINE: TypeAdapter[str] = TypeAdapter(Line)
 
@@ -197,7 +198,12 @@ def test_homomorphic_sums_are_not_claimed_against_a_malicious_coordinator() -> N
 
 
 def test_a_site_that_does_not_scrub_is_warned_of() -> None:
-    off = ScrubbingFacts(site=samples.SITES[0], looked_for=(), not_looked_for=("PERSON",))
+    off = ScrubbingFacts(
+        site=samples.SITES[0],
+        mode=ScrubMode.PLACEHOLDERS,
+        looked_for=(),
+        not_looked_for=("PERSON",),
+    )
     facts = changed(samples.report(), scrubbing=(off, *samples.report().scrubbing[1:]))
     assert ReportWarning.SCRUBBING_OFF in facts.warnings
 
@@ -206,7 +212,12 @@ def test_names_are_not_warned_of_where_every_site_looks_for_them() -> None:
     facts = changed(
         samples.report(),
         scrubbing=tuple(
-            ScrubbingFacts(site=site, looked_for=("PERSON",), not_looked_for=())
+            ScrubbingFacts(
+                site=site,
+                mode=ScrubMode.PLACEHOLDERS,
+                looked_for=("PERSON",),
+                not_looked_for=(),
+            )
             for site in samples.SITES
         ),
     )

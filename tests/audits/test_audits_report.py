@@ -13,7 +13,7 @@ import pytest
 import report_samples as samples
 
 from audits import report as report_module
-from audits import trust, wording
+from audits import scrubbing_wording, trust, wording
 from audits.facts import (
     Adversary,
     MaskedSumFacts,
@@ -29,6 +29,7 @@ from audits.facts import (
 from audits.report import render_report, render_site_report
 from audits.report_warnings import caution
 from privacy.events import Relation, Unit
+from privacy.scrubbing import ScrubMode
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -298,7 +299,8 @@ def test_every_value_of_every_enumeration_has_words() -> None:
     assert all(wording.view_phrase(value) for value in View)
     assert all(wording.source_phrase(value) for value in Source)
     assert all(wording.adversary_phrase(value) for value in Adversary)
-    assert wording.entity_phrase("X_NEW") == "X_NEW"
+    assert all(scrubbing_wording.mode_sentence(value) for value in ScrubMode)
+    assert scrubbing_wording.entity_phrase("X_NEW") == "X_NEW"
 
 
 # What epsilon means.

@@ -178,6 +178,7 @@ class FakeWorkbench:
         self.trained: list[int] = []
         self.fails_with: BaseException | None = None
         self.prepare_fails_with: BaseException | None = None
+        self.looked_for: tuple[str, ...] = ("IBAN_CODE",)
 
     def prepare(self, mechanism: Mechanism) -> bytes:
         del mechanism
@@ -189,7 +190,7 @@ class FakeWorkbench:
         return frozenset({hashlib.sha256(self.site.encode()).digest()})
 
     def coverage(self) -> Coverage:
-        return Coverage(looked_for=("IBAN_CODE",), not_looked_for=("PERSON",))
+        return Coverage(looked_for=self.looked_for, not_looked_for=("PERSON",))
 
     def spec(self, mechanism: Mechanism) -> UpdateSpec:
         del mechanism

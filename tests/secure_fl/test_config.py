@@ -297,7 +297,8 @@ def test_what_is_signed_is_exactly_this() -> None:
     written = (
         '{"adapter":{"alpha":16,"layers":null,"rank":8,"target_modules":["query"]},"adversary":"semi-honest",'
         '"cipher_suite":"x25519-hkdf-sha256-aes256ctr-z32","cohort":null,'
-        '"data":{"dataset":"finance.generated","scrub":[]},"encoding":{"bits":32,"clip_range":null},'
+        '"data":{"dataset":"finance.generated","scrub":[],"scrub_mode":"placeholders"},'
+        '"encoding":{"bits":32,"clip_range":null},'
         '"homomorphic_scheme":null,'
         f'"method":"fedit","model":{{"max_length":128,"name":"tiny","revision":null,'
         f'"weights_sha256":"{WEIGHTS}"}},"privacy":{{"mode":"none"}},"protection":"masked",'
@@ -358,6 +359,8 @@ def test_what_is_signed_is_read_back_the_same(changes: dict[str, Any]) -> None:
         {"encoding__bits": 24},
         {"sites": 200, "cohort": {"drop_out_rate": 0.1, "corrupted_share": 0.2}},
         {"data__scrub": ["IBAN_CODE"]},
+        {"data__scrub_mode": "safe-harbor"},
+        {"data__scrub": ["IBAN_CODE"], "data__scrub_mode": "expert-determination"},
         {"model__max_length": 64},
         {"adapter__rank": 4},
         {"training__rounds": 4},

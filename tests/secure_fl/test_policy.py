@@ -89,6 +89,19 @@ def test_what_the_policy_allows_is_allowed() -> None:
             "the run does not scrub IBAN_CODE",
         ),
         (
+            {"required_scrub_mode": "safe-harbor"},
+            {},
+            (
+                "the run scrubs in mode placeholders, and safe-harbor is required "
+                "(`mechanism.data.scrub_mode`)"
+            ),
+        ),
+        (
+            {"required_scrub_mode": "safe-harbor"},
+            {"data__scrub_mode": "expert-determination", "data__scrub": ["PERSON"]},
+            "the run scrubs in mode expert-determination, and safe-harbor is required",
+        ),
+        (
             {"requires_malicious": True},
             {},
             (
@@ -155,6 +168,10 @@ def test_each_limit_allows_what_just_meets_it() -> None:
         largest_sampling_rate=0.1,
         required_scrubbing=["PERSON"],
     ).check(private_mechanism(data__scrub=["PERSON", "IBAN_CODE"]))
+    policy_of(required_scrub_mode="safe-harbor", required_scrubbing=["PERSON"]).check(
+        mechanism_of(data__scrub_mode="safe-harbor")
+    )
+    policy_of().check(mechanism_of(data__scrub_mode="safe-harbor"))
     policy_of(smallest_cohort=4).check(mechanism_of(threshold=4))
     policy_of(smallest_cohort=4).check(mechanism_of(protection="plain"))
     policy_of(requires_malicious=True).check(mechanism_of(adversary="malicious"))

@@ -1,0 +1,123 @@
+"""From a site's records as they came to what is trained on: the scrubber that a run asks for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+from crypto.errors import ConfigError
+from privacy.scrubbing import (
+    Coverage,
+    Document,
+    ExpertDetermination,
+    Placeholders,
+    SafeHarbor,
+    Scrubber,
+    ScrubMode,
+    ScrubProfile,
+    ScrubTally,
+)
+
+if TYPE_CHECKING:
+    from domains.records import Record
+    from privacy.scrubbing import DateOrder, Provider, Replacement
+    from secure_fl.config import Mechanism
+    from secure_fl.sites.scrub_secrets import ScrubSecrets
+
+
+@dataclass(frozen=True)
+class Preparation:
+    """What became of a site's records before training; the counts stay at the site.
+
+    Attributes:
+        mode: what was written in the place of what was found.
+        coverage: what was looked for, and what was not.
+        tally: how much was replaced.
+        providers: who looked for what.
+    """
+
+    mode: ScrubMode
+    coverage: Coverage
+    tally: ScrubTally
+    providers: tuple[Provider, ...] = ()
+
+
+@dataclass(frozen=True)
+class RecordFacts:
+    """What the site's officer says of its records, where surrogates and dates depend on it.
+
+    Attributes:
+        unit_column: which column says whose a record is.
+        date_order: how numeric dates are meant.
+    """
+
+    unit_column: str | None = None
+    date_order: DateOrder | None = None
+
+
+def scrub_records(
+    records: tuple[Record, ...],
+    mechanism: Mechanism,
+    facts: RecordFacts,
+    secrets: ScrubSecrets | None,
+) -> tuple[tuple[Record, ...], Preparation]:
+    """Return `records` as the run's scrubbing writes them, and what was looked for.
+
+    Args:
+        records: as they came.
+        mechanism: says what is looked for, and what is written in its place.
+        facts: the officer's words about the records.
+        secrets: what surrogates are drawn by; placeholders need none.
+
+    Raises:
+        ConfigError: an entity has no provider on this machine, a recogniser failed, or a record
+            does not say whose it is; nothing is trained on.
+        IntegrityError: what surrogates are drawn by does not unseal.
+    """
+    entities, mode = mechanism.data.scrub, mechanism.data.scrub_mode
+    if not entities:
+        nothing = Coverage(looked_for=(), not_looked_for=())
+        return records, Preparation(mode, nothing, ScrubTally())
+    replacement = _replacement(mechanism, facts, secrets)
+    scrubber = Scrubber(ScrubProfile(required=entities), replacement=replacement)
+    tally = ScrubTally()
+    clean = []
+    documents = [
+        Document(number, _unit(record, facts.unit_column, mode))
+        for number, record in enumerate(records)
+    ]
+    scrubbed = scrubber.scrub_all((record.text for record in records), documents)
+    for record, result in zip(records, scrubbed, strict=True):
+        tally += ScrubTally.of(result)
+        clean.append(replace(record, text=result.text))
+    return tuple(clean), Preparation(mode, scrubber.coverage, tally, scrubber.providers)
+
+
+def _replacement(
+    mechanism: Mechanism, facts: RecordFacts, secrets: ScrubSecrets | None
+) -> Replacement:
+    mode = mechanism.data.scrub_mode
+    if mode is ScrubMode.PLACEHOLDERS:
+        return Placeholders()
+    if secrets is None:
+        raise ConfigError(
+            f"The run scrubs in mode {mode.value}, and this site has nothing to draw surrogates "
+            "by: nothing was trained. Open the site from its own folder."
+        )
+    if mode is ScrubMode.SAFE_HARBOR:
+        draw, year = secrets.beginning(mechanism.digest())
+        return SafeHarbor(draw, this_year=year)
+    return ExpertDetermination(secrets.keyed(), date_order=facts.date_order)
+
+
+def _unit(record: Record, column: str | None, mode: ScrubMode) -> str | None:
+    """Return whose a record is, where its dates move with those of its unit's other records."""
+    if column is None or mode is not ScrubMode.EXPERT_DETERMINATION:
+        return None
+    unit = record.columns.get(column, "")
+    if not unit:
+        raise ConfigError(
+            f"Record {record.id!r} says nothing in the column `{column}`: its dates would not move "
+            "with those of the same person. Fill it in, or remove the record."
+        )
+    return unit
