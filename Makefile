@@ -7,6 +7,7 @@
 #   DEMO_ARGS       extra arguments for the demo's run, for example --rounds 2
 #   PYTEST_ARGS     extra arguments for the tests, for example -k masks
 #   FUZZ_SECONDS    how long `make fuzz` tries each decoder
+#   NER_ARGS        extra arguments for `make ner`, for example --epochs 2 --out /tmp/model
 #   MODULE          what `make mutants` puts faults into, for example crypto/masking.py
 
 PYTHON ?= python3
@@ -17,17 +18,19 @@ FUZZ_SECONDS ?= 60
 FUZZ_ARGS ?=
 MODULE ?=
 MUTANTS_ARGS ?=
+NER_ARGS ?=
 
 VENV := .venv
 PY := $(VENV)/bin/python
 FUZZER := $(VENV)/fuzzer
+NER_LISTS := $(VENV)/ner-lists
 LOCKED := $(VENV)/.locked
 READY := $(VENV)/.ready
 TORCH := torch==2.13.0
 CODE := secure_fl privacy crypto domains audits
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint types contract tests bench docs fuzz mutants lock clean
+.PHONY: help setup demo test lint types contract tests bench docs fuzz mutants ner lock clean
 
 help:
 	@echo "make demo   install, then tune one model over four sites and write a signed run folder"
@@ -36,6 +39,7 @@ help:
 	@echo "make bench  install, then run every benchmark and print its table"
 	@echo "make fuzz   fuzz every decoder, guided by coverage; FUZZ_SECONDS=60 for each"
 	@echo "make mutants MODULE=crypto/masking.py   put small faults in, and say which no test finds"
+	@echo "make ner    make the names model of scrubbing anew, from generated text; NER_ARGS=--help"
 	@echo "make lock   resolve the dependencies of pyproject.toml into requirements.lock again"
 	@echo "make clean  remove what tools left behind (never .venv, runs or a site's state)"
 
@@ -99,6 +103,15 @@ fuzz: $(READY) $(FUZZER)
 mutants: $(READY)
 	@[ -n "$(MODULE)" ] || { echo "Name a module: make mutants MODULE=crypto/masking.py"; exit 2; }
 	$(PY) tests/mutation/run_mutations.py $(MODULE) $(MUTANTS_ARGS)
+
+# The lists that the names model is made from stand apart from the locked libraries, likewise.
+$(NER_LISTS): pyproject.toml | $(PY)
+	$(PY) -m pip install --quiet --no-deps --upgrade --target $(NER_LISTS) \
+		$$($(PY) -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["dependency-groups"]["ner"])')
+	@touch $@
+
+ner: $(READY) $(NER_LISTS)
+	PYTHONPATH=$(NER_LISTS) $(PY) -m recipes.names $(NER_ARGS)
 
 lock:
 	uv pip compile pyproject.toml --extra demo --extra dev --universal --python-version 3.11 \

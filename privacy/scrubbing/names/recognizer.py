@@ -1,0 +1,153 @@
+"""Names, places and addresses that have no form of their own, found by the small names model.
+
+The model is trained on text that the project generates (`make ner`), so it knows no real record.
+Its files are read once per process, and only if their digests are the pinned ones.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from threadpoolctl import ThreadpoolController
+
+from privacy.scrubbing.names.artefact import load_artefact, pinned_digest
+from privacy.scrubbing.names.features import place_rows, token_row
+from privacy.scrubbing.names.network import KINDS, REACH
+from privacy.scrubbing.names.tokens import tokenise
+from privacy.scrubbing.recognizers import ProviderKind, Recognizer
+from privacy.scrubbing.spans import Span
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+    from numpy.typing import NDArray
+
+    from privacy.scrubbing.names.artefact import Artefact
+
+_FLOOR: Final = 0.25
+"""A token less likely than this to be part of anything ends a finding."""
+_CHUNK: Final = 4096
+"""Tokens in one pass: bounds the memory that a long text takes."""
+_CACHED_TOKENS: Final = 50_000
+
+
+class NamesModel:
+    """Finds the spans of `KINDS` in a text; a token's own part is computed once and kept.
+
+    Formal guarantees: the same text gives the same spans; time and memory are linear in the text,
+    and cutting it into chunks changes nothing, as neighbouring chunks overlap by the reach of the
+    windows.
+    """
+
+    def __init__(self, artefact: Artefact) -> None:
+        self._network = artefact.network
+        self._vocabulary = artefact.vocabulary
+        self._gazetteer = artefact.gazetteer
+        self._vectors: dict[str, NDArray[np.float32]] = {}
+        self._threads = ThreadpoolController()
+        # One at a time: two that set and restore the number of threads would leave it changed.
+        self._alone = threading.Lock()
+
+    def find(self, text: str) -> Iterator[Span]:
+        """Yield disjoint ascending spans, each scored by its likeliest token."""
+        tokens, places = tokenise(text)
+        if tokens:
+            yield from _spans(text, tokens, places, self.probabilities(tokens))
+
+    def probabilities(self, tokens: Sequence[str]) -> NDArray[np.float32]:
+        """Return how likely each token of one text is of each kind: `(n, len(KINDS))`."""
+        flags = place_rows(tokens, self._gazetteer)
+        parts = []
+        # Its products are small: on a busy machine, threads that wait for each other take twenty
+        # times as long as one.
+        with self._alone, self._threads.limit(limits=1, user_api="blas"):
+            for start in range(0, len(tokens), _CHUNK):
+                first, last = max(0, start - REACH), min(len(tokens), start + _CHUNK + REACH)
+                vectors = self._token_vectors(tokens[first:last])
+                found = self._network.probabilities(vectors, flags[first:last])
+                parts.append(found[start - first : start - first + _CHUNK])
+        return np.concatenate(parts)
+
+    def _token_vectors(self, tokens: Sequence[str]) -> NDArray[np.float32]:
+        new = sorted({token for token in tokens if token not in self._vectors})
+        if new:
+            if len(self._vectors) + len(new) > _CACHED_TOKENS:
+                self._vectors.clear()
+                new = sorted(set(tokens))
+            rows = [token_row(token, self._vocabulary, self._gazetteer) for token in new]
+            self._vectors.update(zip(new, self._network.token_vectors(np.array(rows)), strict=True))
+        return np.array([self._vectors[token] for token in tokens])
+
+
+def _spans(
+    text: str,
+    tokens: Sequence[str],
+    places: Sequence[tuple[int, int]],
+    probabilities: NDArray[np.float32],
+) -> Iterator[Span]:
+    """Yield runs of tokens that are likely part of one kind, trimmed of marks at their ends."""
+    likely = 1 - probabilities[:, 0]
+    kinds = 1 + probabilities[:, 1:].argmax(axis=1)
+    inside = np.flatnonzero(likely >= _FLOOR)
+    for run in _runs(inside, kinds, tokens):
+        first, last = run[0], run[-1]
+        while first <= last and not tokens[first][0].isalnum():
+            first += 1
+        while first <= last and not (
+            tokens[last][0].isalnum() or _is_full_stop(text, places, last)
+        ):
+            last -= 1
+        if first <= last:
+            score = round(float(likely[first : last + 1].max()), 4)
+            yield Span(places[first][0], places[last][1], KINDS[kinds[first]], score)
+
+
+def _is_full_stop(text: str, places: Sequence[tuple[int, int]], last: int) -> bool:
+    """Say whether a token is the dot of an initial or abbreviation: part of what it closes."""
+    start, end = places[last]
+    return text[start:end] == "." and last > 0 and places[last - 1][1] - places[last - 1][0] == 1
+
+
+def _runs(
+    inside: NDArray[np.int64], kinds: NDArray[np.int64], tokens: Sequence[str]
+) -> Iterator[list[int]]:
+    """Yield maximal lists of consecutive tokens of one kind; only an address goes over lines."""
+    run: list[int] = []
+    for place in inside.tolist():
+        joins = run and place == run[-1] + 1 and kinds[place] == kinds[run[0]]
+        ends_line = tokens[place] == "\n" and KINDS[kinds[place]] != "STREET_ADDRESS"
+        if run and (not joins or ends_line):
+            yield run
+            run = []
+        if not ends_line:
+            run.append(place)
+    if run:
+        yield run
+
+
+@functools.cache
+def _model() -> NamesModel:
+    return NamesModel(load_artefact())
+
+
+def find_names(text: str) -> Iterator[Span]:
+    """Yield the names, places and addresses of one folded text.
+
+    Raises:
+        IntegrityError: the model's files are not the pinned ones.
+    """
+    return _model().find(text)
+
+
+NAME_RECOGNIZERS = (
+    Recognizer(
+        "names model",
+        KINDS[1:],
+        find_names,
+        kind=ProviderKind.NAMES_MODEL,
+        digest=pinned_digest(),
+    ),
+)
