@@ -22,7 +22,10 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-_DOMAINS: Final = ("example.com", "example.org", "example.net", "mail.example", "clinic.example")
+_DOMAINS: Final = (
+    "example.com", "example.org", "example.net", "mail.example.org", "clinic.example.com",
+)  # fmt: skip
+"""None of the names that end in ".example": it is no public suffix, so an engine may refuse it."""
 
 _PHONES: Final = (
     # North American Numbering Plan: 555-0100 to 555-0199 in every area
