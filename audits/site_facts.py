@@ -53,7 +53,7 @@ class ProviderFacts(Facts):
 class ResidualRow(Facts):
     """Of one type in the labelled sample: how many there are, and how many went completely.
 
-    `low` and `high` are the ends of the 95 % interval of the share that goes.
+    `low` and `high` are the ends of the 95 % Clopper-Pearson interval of the share that goes.
     """
 
     entity: Line
@@ -64,30 +64,36 @@ class ResidualRow(Facts):
 
     @model_validator(mode="after")
     def _within(self) -> Self:
-        if self.removed > self.labelled:
-            raise ValueError("more was removed than was there")
-        if not self.low <= self.high:
-            raise ValueError("the interval's ends are exchanged")
+        if not (self.removed <= self.labelled and self.low <= self.high):
+            raise ValueError("more was removed than was there, or the interval is none")
         return self
 
 
 class ResidualFacts(Facts):
     """What scrubbing left of the personal data in a labelled sample that the site gave.
 
-    Characters are letters and digits of what is labelled; a text is clean where none stays.
+    `characters` are the letters and digits of what is labelled; of `texts_with_data`, a text is
+    clean where none of them stays. A finding is false where nothing labelled is.
     """
 
     sample_sha256: Hex256
     texts: Count
+    texts_with_data: Count
     clean_texts: Count
     characters: Count
     characters_left: Count
+    findings: Count
+    false_findings: Count
     rows: tuple[ResidualRow, ...]
 
     @model_validator(mode="after")
     def _within(self) -> Self:
-        if self.clean_texts > self.texts or self.characters_left > self.characters:
-            raise ValueError("more is left than there was")
+        if not (
+            self.clean_texts <= self.texts_with_data <= self.texts
+            and self.characters_left <= self.characters
+            and self.false_findings <= self.findings
+        ):
+            raise ValueError("more is left or false than there was")
         return self
 
 

@@ -17,8 +17,11 @@ from privacy.scrubbing import (
     ScrubProfile,
     ScrubTally,
 )
+from secure_fl.labelled_sample import Residual, measure_sample
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from domains.records import Record
     from privacy.scrubbing import DateOrder, Provider, Replacement
     from secure_fl.config import Mechanism
@@ -34,12 +37,14 @@ class Preparation:
         coverage: what was looked for, and what was not.
         tally: how much was replaced.
         providers: who looked for what.
+        residual: what is left of the personal data in the site's labelled sample, if it gave one.
     """
 
     mode: ScrubMode
     coverage: Coverage
     tally: ScrubTally
     providers: tuple[Provider, ...] = ()
+    residual: Residual | None = None
 
 
 @dataclass(frozen=True)
@@ -60,6 +65,7 @@ def scrub_records(
     mechanism: Mechanism,
     facts: RecordFacts,
     secrets: ScrubSecrets | None,
+    sample: Path | None = None,
 ) -> tuple[tuple[Record, ...], Preparation]:
     """Return `records` as the run's scrubbing writes them, and what was looked for.
 
@@ -68,10 +74,11 @@ def scrub_records(
         mechanism: says what is looked for, and what is written in its place.
         facts: the officer's words about the records.
         secrets: what surrogates are drawn by; placeholders need none.
+        sample: labelled texts, to measure what is left of their personal data.
 
     Raises:
         ConfigError: an entity has no provider on this machine, a recogniser failed, or a record
-            does not say whose it is; nothing is trained on.
+            does not say whose it is, or the sample is none; nothing is trained on.
         IntegrityError: what surrogates are drawn by does not unseal.
     """
     entities, mode = mechanism.data.scrub, mechanism.data.scrub_mode
@@ -90,7 +97,9 @@ def scrub_records(
     for record, result in zip(records, scrubbed, strict=True):
         tally += ScrubTally.of(result)
         clean.append(replace(record, text=result.text))
-    return tuple(clean), Preparation(mode, scrubber.coverage, tally, scrubber.providers)
+    residual = None if sample is None else measure_sample(sample, scrubber)
+    done = Preparation(mode, scrubber.coverage, tally, scrubber.providers, residual)
+    return tuple(clean), done
 
 
 def _replacement(

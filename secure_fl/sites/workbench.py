@@ -144,8 +144,13 @@ class SiteWorkbench:
 
     def _build(self, mechanism: Mechanism) -> None:
         task, adapted = build_task(mechanism, self.records.labels, self._runtime)
+        sample = self._runtime.scrub_sample
         records, self.preparation = scrub_records(
-            self.records.records, mechanism, self.records.facts, self._secrets
+            self.records.records,
+            mechanism,
+            self.records.facts,
+            self._secrets,
+            None if sample is None else Path(sample),
         )
         unit = mechanism.privacy.unit if isinstance(mechanism.privacy, Guaranteed) else Unit.RECORD
         parts = TrainingParts(

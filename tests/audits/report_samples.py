@@ -44,10 +44,12 @@ from audits.site_facts import (
     LedgerEntryFacts,
     PiiCount,
     ProviderFacts,
+    ResidualFacts,
+    ResidualRow,
     SiteFacts,
 )
 from privacy.events import Relation, Unit
-from privacy.scrubbing import ScrubMode
+from privacy.scrubbing import SAFE_HARBOR_ENTITIES, ScrubMode
 
 START = datetime(2025, 3, 4, 9, 15, tzinfo=UTC)
 SITES = ("bank-aare", "bank-limmat", "bank-reuss", "bank-rhine")
@@ -200,6 +202,7 @@ def report(  # noqa: PLR0913 - each test varies one thing
     name: str = "finance-demo",
     sites: tuple[str, ...] = SITES,
     dataset: str = "Generated financial sentences",
+    scrub_mode: ScrubMode = ScrubMode.PLACEHOLDERS,
     warnings: tuple[ReportWarning, ...] = (
         ReportWarning.ONE_PROCESS_HELD_ALL_KEYS,
         ReportWarning.BUDGET_NOT_CARRIED,
@@ -249,9 +252,11 @@ def report(  # noqa: PLR0913 - each test varies one thing
         scrubbing=tuple(
             ScrubbingFacts(
                 site=site,
-                mode=ScrubMode.PLACEHOLDERS,
-                looked_for=LOOKED_FOR,
-                not_looked_for=("PERSON", "LOCATION", "X_NEW"),
+                mode=scrub_mode,
+                looked_for=looked_for(scrub_mode),
+                not_looked_for=("X_NEW",)
+                if scrub_mode is ScrubMode.SAFE_HARBOR
+                else ("PERSON", "LOCATION", "X_NEW"),
             )
             for site in sites
         ),
@@ -284,7 +289,30 @@ def providers(entities: tuple[str, ...]) -> tuple[ProviderFacts, ...]:
     )
 
 
-def site_report(*, private: bool = True) -> SiteFacts:
+def looked_for(mode: ScrubMode) -> tuple[str, ...]:
+    return SAFE_HARBOR_ENTITIES if mode is ScrubMode.SAFE_HARBOR else LOOKED_FOR
+
+
+RESIDUAL = ResidualFacts(
+    sample_sha256=digest("sample"),
+    texts=60,
+    texts_with_data=50,
+    clean_texts=47,
+    characters=1500,
+    characters_left=21,
+    findings=140,
+    false_findings=6,
+    rows=(ResidualRow(entity="PERSON", labelled=80, removed=77, low=0.8943, high=0.9922),),
+)
+
+
+def site_report(
+    *,
+    private: bool = True,
+    scrub_mode: ScrubMode = ScrubMode.PLACEHOLDERS,
+    expert: bool = False,
+    measured: bool = False,
+) -> SiteFacts:
     return SiteFacts(
         site=SITES[0],
         consortium="Demo consortium",
@@ -301,11 +329,13 @@ def site_report(*, private: bool = True) -> SiteFacts:
         pii=(PiiCount(entity="IBAN_CODE", spans=212), PiiCount(entity="PHONE_NUMBER", spans=260)),
         scrubbing=ScrubbingFacts(
             site=SITES[0],
-            mode=ScrubMode.PLACEHOLDERS,
-            looked_for=LOOKED_FOR,
-            not_looked_for=("PERSON", "LOCATION"),
+            mode=scrub_mode,
+            looked_for=looked_for(scrub_mode),
+            not_looked_for=() if scrub_mode is ScrubMode.SAFE_HARBOR else ("PERSON", "LOCATION"),
         ),
-        providers=providers(LOOKED_FOR),
+        providers=providers(looked_for(scrub_mode)),
+        expert_statement=digest("statement") if expert else None,
+        residual=RESIDUAL if measured else None,
         charge=record_privacy().sites[0] if private else None,
         budget=BudgetFacts(
             unit=Unit.RECORD,

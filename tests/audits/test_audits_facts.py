@@ -305,6 +305,38 @@ def test_site_facts_must_add_up() -> None:
         SiteFacts.from_json(json.dumps(facts).encode())
 
 
+def test_safe_harbor_is_not_claimed_of_a_site_that_looked_for_less() -> None:
+    facts = as_json(samples.report(scrub_mode=ScrubMode.SAFE_HARBOR))
+    assert ReportFacts.from_json(json.dumps(facts).encode())
+    facts["scrubbing"][2]["looked_for"].remove("VEHICLE_ID")
+    with pytest.raises(IntegrityError, match="no report was made"):
+        ReportFacts.from_json(json.dumps(facts).encode())
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("providers",), []),
+        (("providers", 0, "entity"), "X_NEW"),
+        (("residual", "clean_texts"), 51),
+        (("residual", "characters_left"), 1501),
+        (("residual", "false_findings"), 141),
+        (("residual", "rows", 0, "removed"), 81),
+        (("residual", "rows", 0, "low"), 0.999),
+        (("expert_statement",), "a statement"),
+    ],
+)
+def test_a_sites_scrubbing_must_add_up(path: tuple[str | int, ...], value: object) -> None:
+    facts: Any = json.loads(samples.site_report(measured=True).to_json())
+    assert SiteFacts.from_json(json.dumps(facts).encode())
+    place = facts
+    for step in path[:-1]:
+        place = place[step]
+    place[path[-1]] = value
+    with pytest.raises(IntegrityError):
+        SiteFacts.from_json(json.dumps(facts).encode())
+
+
 def naive_smallest_sum(sites: int, threshold: int) -> int:
     """Remove one site after another while the mask-secret shares that can exist last."""
     shares = sum(sites - threshold for _ in range(sites))

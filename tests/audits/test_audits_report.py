@@ -58,6 +58,14 @@ PAGES: dict[str, Callable[[], str]] = {
     "one-round": lambda: render_report(samples.report(finished=1, planned=1)),
     "site": lambda: render_site_report(samples.site_report()),
     "site-none": lambda: render_site_report(samples.site_report(private=False)),
+    "harbor": lambda: render_report(samples.report(scrub_mode=ScrubMode.SAFE_HARBOR)),
+    "expert": lambda: render_report(samples.report(scrub_mode=ScrubMode.EXPERT_DETERMINATION)),
+    "site-harbor": lambda: render_site_report(
+        samples.site_report(scrub_mode=ScrubMode.SAFE_HARBOR, measured=True)
+    ),
+    "site-expert": lambda: render_site_report(
+        samples.site_report(scrub_mode=ScrubMode.EXPERT_DETERMINATION, expert=True)
+    ),
 }
 
 
@@ -290,6 +298,72 @@ def test_the_sites_own_report_has_exact_counts_and_says_that_it_stays() -> None:
         assert words in text
     assert "All runs: 8.00 of 10.00." in text
     assert "without bound" in text_of(PAGES["site-none"]())
+
+
+# What scrubbing wrote, and what that claims.
+
+
+@pytest.mark.parametrize("name", ["harbor", "site-harbor"])
+def test_safe_harbor_says_what_nobody_here_can_attest(name: str) -> None:
+    text = text_of(PAGES[name]())
+    assert "Safe Harbor, 45 CFR 164.514(b)(2)(i)" in text
+    assert "It cannot be attested here that all of them were found" in text
+    assert "164.514(b)(2)(ii)" in text
+    assert "no actual knowledge" in text
+
+
+def test_the_site_reads_which_of_the_eighteen_were_looked_for_and_by_what() -> None:
+    page = PAGES["site-harbor"]()
+    rows = re.findall(r'<th scope="row">([A-R]): [^<]+</th><td>([^<]+)</td>', page)
+    assert [letter for letter, _ in rows] == list("ABCDEFGHIJKLMNOPQR")
+    by = dict(rows)
+    names = samples.digest("names")[:16]
+    assert f"PERSON by finder of PERSON (names model, model {names})" in by["A"]
+    assert by["Q"] == "not looked for: text cannot hold one"
+    assert "DEVICE_ID by finder of DEVICE_ID (pattern)" in by["M"]
+    assert "nobody" not in "".join(by.values())
+
+
+@pytest.mark.parametrize("name", ["expert", "site-expert"])
+def test_an_experts_mode_is_never_called_safe_harbor(name: str) -> None:
+    page = PAGES[name]()
+    assert not re.search("safe.?harbou?r", page, re.IGNORECASE)
+    assert "an expert has to determine, and to document" in text_of(page)
+
+
+@pytest.mark.parametrize("name", sorted(set(PAGES) - {"harbor", "site-harbor"}))
+def test_no_other_mode_is_called_safe_harbor(name: str) -> None:
+    assert "Safe Harbor" not in PAGES[name]()
+
+
+def test_the_site_reads_where_the_experts_statement_is_or_that_there_is_none() -> None:
+    text = text_of(PAGES["site-expert"]())
+    assert "names a document as the expert's determination. It was not read here." in text
+    without = samples.site_report(scrub_mode=ScrubMode.EXPERT_DETERMINATION)
+    assert "names no expert's statement" in text_of(render_site_report(without))
+
+
+def test_the_site_reads_what_its_labelled_sample_shows() -> None:
+    text = text_of(PAGES["site-harbor"]())
+    assert "Of 60 texts, 50 hold personal data that is labelled; of them, 47 were fully" in text
+    assert "Of 1 500 letters and digits of labelled personal data, 21 stayed." in text
+    assert "Of 140 findings, 6 were of nothing that is labelled." in text
+    row = re.search(r"<tr><th[^>]*>Names of people \[PERSON\].*</tr>", PAGES["site-harbor"]())
+    assert row is not None
+    assert re.findall(r'"number">([^<]+)<', row[0]) == ["80", "77", "89.4\xa0% to 99.2\xa0%"]
+    assert "was not measured" in text_of(PAGES["site"]())
+
+
+def test_records_that_were_not_scrubbed_are_of_no_mode() -> None:
+    off = samples.report().model_copy(
+        update={
+            "scrubbing": tuple(
+                entry.model_copy(update={"looked_for": ()}) for entry in samples.report().scrubbing
+            )
+        }
+    )
+    assert "replaced by its type" in text_of(PAGES["private"]())
+    assert "replaced by its type" not in text_of(render_report(off))
 
 
 def test_every_value_of_every_enumeration_has_words() -> None:

@@ -308,6 +308,7 @@ FORGED: dict[str, Any] = {
     "rounds.0.sites_in_sum": 1,
     "scrubbing.0.looked_for": ["IBAN_CODE", "NAMES_OF_PETS"],
     "scrubbing.0.not_looked_for": [],
+    "scrubbing.0.mode": "expert-determination",
     "protection.threshold": 2,
     "protection.cipher_suite": "a better one",
     "adversary": "malicious",
