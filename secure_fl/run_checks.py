@@ -68,7 +68,8 @@ def scrubbing(
         yield from _of_mode(mode)
     coverage = able.coverage
     yield ok("scrubbing", f"Can be looked for: {', '.join(coverage.looked_for)}")
-    yield note("scrubbing", f"Cannot be looked for: {', '.join(coverage.not_looked_for)}")
+    if coverage.not_looked_for:
+        yield note("scrubbing", f"Cannot be looked for: {', '.join(coverage.not_looked_for)}")
 
 
 def _of_mode(mode: ScrubMode) -> Iterator[Finding]:

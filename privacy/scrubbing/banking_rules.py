@@ -13,11 +13,16 @@ from privacy.scrubbing.checksums import (
     COUNTRIES,
     IBAN_LENGTHS,
     aba_is_valid,
-    bitcoin_base58_is_valid,
-    bitcoin_bech32_is_valid,
     card_network_is_known,
     iban_is_valid,
     luhn_is_valid,
+)
+from privacy.scrubbing.checksums_wallets import (
+    bitcoin_base58_is_valid,
+    ethereum_is_valid,
+    other_base58_is_valid,
+    segwit_is_valid,
+    xrp_is_valid,
 )
 from privacy.scrubbing.digit_groups import is_date_or_years, parts, runs, stands_alone
 from privacy.scrubbing.recognizers import Recognizer, Trigger
@@ -136,20 +141,22 @@ def _find_account_number(text: str) -> Iterator[Span]:
         yield Span(match.start(), match.end(), "ACCOUNT_NUMBER", _NEEDS_CONTEXT)
 
 
-_BASE58_ADDRESS = re.compile(r"(?<!\w)[13][1-9A-HJ-NP-Za-km-z]{25,34}(?!\w)")
-_BECH32_ADDRESS = re.compile(r"(?<!\w)bc1[02-9ac-hj-np-z]{11,71}(?!\w)", re.IGNORECASE)
+_BASE58_ADDRESS = re.compile(r"(?<!\w)[13LMDXATr9][1-9A-HJ-NP-Za-km-z]{24,34}(?!\w)")
+_BECH32_ADDRESS = re.compile(r"(?<!\w)(?:bc|ltc)1[02-9ac-hj-np-z]{22,71}(?!\w)", re.IGNORECASE)
 _ETHEREUM_ADDRESS = re.compile(r"(?<!\w)0x[0-9A-Fa-f]{40}(?!\w)")
+_BASE58_CHECKS = (bitcoin_base58_is_valid, other_base58_is_valid, xrp_is_valid)
 
 
 def _find_crypto(text: str) -> Iterator[Span]:
     for match in _BASE58_ADDRESS.finditer(text):
-        if bitcoin_base58_is_valid(match[0]):
+        if any(check(match[0]) for check in _BASE58_CHECKS):
             yield Span(match.start(), match.end(), "CRYPTO", _CERTAIN)
     for match in _BECH32_ADDRESS.finditer(text):
-        if bitcoin_bech32_is_valid(match[0]):
+        if segwit_is_valid(match[0]):
             yield Span(match.start(), match.end(), "CRYPTO", _CERTAIN)
     for match in _ETHEREUM_ADDRESS.finditer(text):
-        yield Span(match.start(), match.end(), "CRYPTO", _SHAPE)
+        score = _CERTAIN if ethereum_is_valid(match[0]) else _SHAPE
+        yield Span(match.start(), match.end(), "CRYPTO", score)
 
 
 _ACCOUNT_WORDS = (
@@ -207,5 +214,5 @@ BANKING_RECOGNIZERS = (
         Trigger.DIGIT,
         _NEEDS_CONTEXT,
     ),
-    Recognizer("wallet address", ("CRYPTO",), _find_crypto, (), Trigger.DIGIT),
+    Recognizer("wallet address", ("CRYPTO",), _find_crypto, (), Trigger.TWENTY_FIVE_CHARACTERS),
 )  # fmt: skip

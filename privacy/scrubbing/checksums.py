@@ -6,8 +6,6 @@ file, keeps state or raises on malformed input: a malformed candidate is not tha
 
 from __future__ import annotations
 
-from hashlib import sha256
-
 IBAN_LENGTHS = {
     "AD": 24, "AE": 23, "AL": 28, "AT": 20, "AZ": 28, "BA": 20, "BE": 16, "BG": 22, "BH": 22,
     "BI": 27, "BR": 29, "BY": 28, "CH": 21, "CR": 22, "CY": 28, "CZ": 24, "DE": 22, "DJ": 27,
@@ -35,15 +33,13 @@ COUNTRIES = frozenset(
 )
 """ISO 3166-1 alpha-2 country codes, and XK for Kosovo, as SWIFT uses them."""
 
-_BASE58 = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-_BECH32 = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
-_BECH32_GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
-_BECH32M = 0x2BC830A3
-_BITCOIN_VERSIONS = (0x00, 0x05)
-_BITCOIN_BYTES = 25
 _ABA_DIGITS = 9
 _ABA_WEIGHTS = (3, 7, 1, 3, 7, 1, 3, 7, 1)
 _ITIN_GROUPS = frozenset((*range(50, 66), *range(70, 89), *range(90, 93), *range(94, 100)))
+_EIN_PREFIXES = frozenset(
+    (*range(1, 7), *range(10, 17), *range(20, 28), *range(30, 49), *range(50, 69), *range(71, 78),
+     *range(80, 89), *range(90, 96), 98, 99)
+)  # fmt: skip
 _ABA_PREFIXES = frozenset((*range(13), *range(21, 33), *range(61, 73), 80))
 
 
@@ -104,42 +100,6 @@ def aba_is_valid(digits: str) -> bool:
     return sum(int(d) * w for d, w in zip(digits, _ABA_WEIGHTS, strict=True)) % 10 == 0
 
 
-def bitcoin_base58_is_valid(address: str) -> bool:
-    """Say whether a P2PKH or P2SH address carries its double SHA-256 checksum (Base58Check)."""
-    number = 0
-    for character in address:
-        place = _BASE58.find(character)
-        if place < 0:
-            return False
-        number = number * 58 + place
-    if number.bit_length() > 8 * _BITCOIN_BYTES:
-        return False
-    raw = number.to_bytes(_BITCOIN_BYTES, "big")
-    zeros = len(raw) - len(raw.lstrip(b"\0"))
-    if raw[0] not in _BITCOIN_VERSIONS or zeros != len(address) - len(address.lstrip("1")):
-        return False
-    return sha256(sha256(raw[:-4]).digest()).digest()[:4] == raw[-4:]
-
-
-def bitcoin_bech32_is_valid(address: str) -> bool:
-    """Say whether a segwit address carries its Bech32 (BIP 173) or Bech32m (BIP 350) checksum."""
-    if address not in (address.lower(), address.upper()):
-        return False
-    prefix, separator, data = address.lower().partition("1")
-    values = [_BECH32.find(character) for character in data]
-    if prefix != "bc" or not separator or not values or min(values) < 0:
-        return False
-    expanded = [ord(c) >> 5 for c in prefix] + [0] + [ord(c) & 31 for c in prefix]
-    checksum = 1
-    for value in expanded + values:
-        top = checksum >> 25
-        checksum = (checksum & 0x1FFFFFF) << 5 ^ value
-        for bit, generator in enumerate(_BECH32_GENERATOR):
-            if top >> bit & 1:
-                checksum ^= generator
-    return checksum == (1 if values[0] == 0 else _BECH32M)
-
-
 def ssn_is_issuable(digits: str) -> bool:
     """Say whether nine digits can be a US social security number (SSA: area, group, serial)."""
     area, group, serial = digits[:3], digits[3:5], digits[5:]
@@ -152,3 +112,8 @@ def ssn_is_issuable(digits: str) -> bool:
 def itin_is_issuable(digits: str) -> bool:
     """Say whether nine digits can be a US individual taxpayer number (IRS: area 9, group)."""
     return digits[0] == "9" and int(digits[3:5]) in _ITIN_GROUPS
+
+
+def ein_is_issuable(digits: str) -> bool:
+    """Say whether nine digits start with a campus prefix of a US employer number (IRS)."""
+    return len(digits) == _ABA_DIGITS and digits.isdecimal() and int(digits[:2]) in _EIN_PREFIXES

@@ -30,9 +30,17 @@ from presidio_analyzer import (
 )
 from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 
+from privacy.scrubbing.address_rules import ADDRESS_RECOGNIZERS
+from privacy.scrubbing.age_rules import AGE_RECOGNIZERS
 from privacy.scrubbing.banking_rules import BANKING_RECOGNIZERS
 from privacy.scrubbing.contact_rules import CONTACT_RECOGNIZERS
+from privacy.scrubbing.date_rules import DATE_RECOGNIZERS
+from privacy.scrubbing.device_rules import DEVICE_RECOGNIZERS
+from privacy.scrubbing.group_rules import GROUP_RECOGNIZERS
+from privacy.scrubbing.health_rules import HEALTH_RECOGNIZERS
 from privacy.scrubbing.identity_rules import IDENTITY_RECOGNIZERS
+from privacy.scrubbing.label_rules import LABEL_RECOGNIZERS
+from privacy.scrubbing.name_cue_rules import NAME_CUE_RECOGNIZERS
 from privacy.scrubbing.recognizers import (
     CONTEXT_BOOST,
     LEAST_WITH_CONTEXT,
@@ -40,12 +48,28 @@ from privacy.scrubbing.recognizers import (
     RecognizerFailedError,
     with_context,
 )
+from privacy.scrubbing.securities_rules import SECURITIES_RECOGNIZERS
 from privacy.scrubbing.spans import Span
+from privacy.scrubbing.tax_rules import TAX_RECOGNIZERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-BUILT_IN = BANKING_RECOGNIZERS + CONTACT_RECOGNIZERS + IDENTITY_RECOGNIZERS
+BUILT_IN = (
+    *BANKING_RECOGNIZERS,
+    *SECURITIES_RECOGNIZERS,
+    *TAX_RECOGNIZERS,
+    *IDENTITY_RECOGNIZERS,
+    *CONTACT_RECOGNIZERS,
+    *ADDRESS_RECOGNIZERS,
+    *HEALTH_RECOGNIZERS,
+    *DEVICE_RECOGNIZERS,
+    *LABEL_RECOGNIZERS,
+    *DATE_RECOGNIZERS,
+    *AGE_RECOGNIZERS,
+    *GROUP_RECOGNIZERS,
+    *NAME_CUE_RECOGNIZERS,
+)
 
 _LANGUAGE = "en"
 _WORDS_BEFORE = 5

@@ -1,4 +1,4 @@
-"""Recognisers for US tax identifiers and for dates."""
+"""Recognisers for US social security and individual taxpayer numbers."""
 
 from __future__ import annotations
 
@@ -31,28 +31,6 @@ def _find_itin(text: str) -> Iterator[Span]:
             yield Span(match.start(), match.end(), "US_ITIN", _SCORES[match[2]])
 
 
-_MONTH = (
-    "(?:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|aug(?:ust)?|"
-    "sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)"
-)
-_DAY = "(?:0?[1-9]|[12][0-9]|3[01])"
-_MONTH_NUMBER = "(?:0?[1-9]|1[0-2])"
-_YEAR = r"(?:(?:1[89]|2[01])\d\d)"
-_DATES = re.compile(
-    rf"(?<![\w./-])(?:{_YEAR}([-/.]){_MONTH_NUMBER}\1{_DAY}(?:[T ][0-2]?\d:[0-5]\d(?::[0-5]\d)?Z?)?"
-    rf"|(?:{_DAY}([-/.]){_MONTH_NUMBER}\2|{_MONTH_NUMBER}([-/.]){_DAY}\3)(?:{_YEAR}|\d\d)"
-    rf"|{_DAY}(?:st|nd|rd|th)?(?: of)?[ -]{_MONTH}\.?,?(?:[ -](?:{_YEAR}|\d\d))?"
-    rf"|{_MONTH}\.?[ -]{_DAY}(?:st|nd|rd|th)?(?:,? {_YEAR})?"
-    rf"|{_MONTH}\.?,? {_YEAR})(?![\w/]|[.-]\d)",
-    re.IGNORECASE,
-)
-
-
-def _find_date(text: str) -> Iterator[Span]:
-    for match in _DATES.finditer(text):
-        yield Span(match.start(), match.end(), "DATE_TIME", _WRITTEN)
-
-
 IDENTITY_RECOGNIZERS = (
     Recognizer(
         "US social security number",
@@ -70,5 +48,4 @@ IDENTITY_RECOGNIZERS = (
         Trigger.SIX_DIGITS,
         _WRITTEN,
     ),
-    Recognizer("date", ("DATE_TIME",), _find_date, (), Trigger.DIGIT, _WRITTEN),
 )

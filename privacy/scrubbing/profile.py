@@ -10,38 +10,52 @@ from crypto.errors import ConfigError
 PATTERN_ENTITIES = (
     "ABA_ROUTING_NUMBER",
     "ACCOUNT_NUMBER",
+    "AGE_OVER_89",
     "BIC_CODE",
+    "BIOMETRIC_ID",
     "CREDIT_CARD",
     "CRYPTO",
+    "CUSIP",
     "DATE_TIME",
+    "DEVICE_ID",
     "EMAIL_ADDRESS",
+    "HEALTH_PLAN_NUMBER",
     "IBAN_CODE",
     "IP_ADDRESS",
-    "PHONE_NUMBER",
-    "URL",
-    "US_BANK_NUMBER",
-    "US_ITIN",
-    "US_SSN",
-)
-"""Entities that the built-in recognisers find by their form, with no model."""
-
-OTHER_ENTITIES = (
-    "AGE_OVER_89",
-    "BIOMETRIC_ID",
-    "DEVICE_ID",
-    "HEALTH_PLAN_NUMBER",
+    "ISIN",
+    "LEI",
     "LICENCE_PLATE",
-    "LOCATION",
     "MEDICAL_LICENSE",
     "MEDICAL_RECORD_NUMBER",
     "NRP",
-    "ORGANIZATION",
-    "PERSON",
+    "PHONE_NUMBER",
+    "POSTAL_CODE",
+    "SEDOL",
+    "STREET_ADDRESS",
+    "TAX_ID",
+    "UNIQUE_ID",
+    "URL",
+    "US_BANK_NUMBER",
     "US_DRIVER_LICENSE",
+    "US_EIN",
+    "US_ITIN",
     "US_PASSPORT",
+    "US_SSN",
     "VEHICLE_ID",
 )
-"""Entities that identify people and that no built-in recogniser finds."""
+"""Entities that the built-in recognisers find by their form or by a label, with no model.
+
+A street address without a street word, and a number that nothing announces, have neither.
+`US_PASSPORT` and `US_DRIVER_LICENSE` are those of any country; the names are Presidio's.
+`NRP` is a nationality, a religion or a political group.
+"""
+
+OTHER_ENTITIES = (
+    "LOCATION",
+    "ORGANIZATION",
+    "PERSON",
+)
+"""Entities without a form: a rule finds the names that something announces, no more."""
 
 KNOWN_ENTITIES = tuple(sorted(PATTERN_ENTITIES + OTHER_ENTITIES))
 

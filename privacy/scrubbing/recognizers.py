@@ -51,6 +51,7 @@ class Trigger(enum.Enum):
     SEVEN_CAPITALS_OR_DIGITS = re.compile("[A-Z0-9]{7}")
     FIVE_CAPITALS_AND_DIGIT = re.compile("[A-Z]{5}[0-9]")
     CAPITAL_AND_DIGIT = re.compile("[A-Z][0-9]")
+    TWENTY_FIVE_CHARACTERS = re.compile("[0-9A-Za-z]{25}")
     DEVICE_PREFIX = re.compile(r"\(01\)")
     ADDRESS_PUNCTUATION = re.compile(r"\d\.\d|:[0-9A-Fa-f]{0,4}:")
 

@@ -208,8 +208,8 @@ def test_an_entity_without_a_provider_stops_the_run_before_anything_is_charged(
     tiny: TinyModel, tmp_path: Path
 ) -> None:
     setting = Setting(tmp_path, tiny)
-    with pytest.raises(ConfigError, match="PERSON"):
-        start_run(tiny_config(tiny, scrub=("PERSON",)), setting.out, setting.places(), Watcher())
+    with pytest.raises(ConfigError, match="PET_NAME"):
+        start_run(tiny_config(tiny, scrub=("PET_NAME",)), setting.out, setting.places(), Watcher())
     assert not setting.out.exists()
 
 
