@@ -16,6 +16,8 @@ class DateWords:
     short_weekdays: tuple[str, ...]
     other_months: tuple[tuple[str, int], ...] = ()
     """Further ways to write a month, with its index: read, and written back as the usual way."""
+    other_weekdays: tuple[tuple[str, int], ...] = ()
+    """The same of weekdays."""
     small: frozenset[str] = frozenset()
     """Words that may stand in a date and mean nothing by themselves."""
 
@@ -30,7 +32,8 @@ ENGLISH: Final = DateWords(
     _words("monday tuesday wednesday thursday friday saturday sunday"),
     _words("mon tue wed thu fri sat sun"),
     (("sept", 8),),
-    frozenset({"of", "the", "on", "at"}),
+    (("tues", 1), ("thur", 3), ("thurs", 3)),
+    frozenset({"of", "the", "on", "at", "day", "to", "and"}),
 )
 GERMAN: Final = DateWords(
     _words("januar februar märz april mai juni juli august september oktober november dezember"),
@@ -38,7 +41,8 @@ GERMAN: Final = DateWords(
     _words("montag dienstag mittwoch donnerstag freitag samstag sonntag"),
     _words("mo di mi do fr sa so"),
     (("jänner", 0), ("feber", 1), ("mrz", 2), ("maerz", 2), ("sept", 8)),
-    frozenset({"der", "den", "dem", "am", "um", "vom"}),
+    (("sonnabend", 5),),
+    frozenset({"der", "den", "dem", "am", "um", "vom", "bis", "und"}),
 )
 FRENCH: Final = DateWords(
     _words("janvier février mars avril mai juin juillet août septembre octobre novembre décembre"),
@@ -46,7 +50,8 @@ FRENCH: Final = DateWords(
     _words("lundi mardi mercredi jeudi vendredi samedi dimanche"),
     _words("lun mar mer jeu ven sam dim"),
     (("fevrier", 1), ("aout", 7), ("decembre", 11)),
-    frozenset({"le", "du", "à"}),
+    (),
+    frozenset({"le", "du", "à", "d", "au", "et"}),
 )
 SPANISH: Final = DateWords(
     _words(
@@ -56,7 +61,8 @@ SPANISH: Final = DateWords(
     _words("lunes martes miércoles jueves viernes sábado domingo"),
     _words("lun mar mié jue vie sáb dom"),
     (("setiembre", 8), ("sept", 8)),
-    frozenset({"de", "del", "el", "a"}),
+    (),
+    frozenset({"de", "del", "el", "a", "al", "y"}),
 )
 ITALIAN: Final = DateWords(
     _words(
@@ -67,7 +73,8 @@ ITALIAN: Final = DateWords(
     _words("lunedì martedì mercoledì giovedì venerdì sabato domenica"),
     _words("lun mar mer gio ven sab dom"),
     (),
-    frozenset({"il", "di", "del", "al", "l"}),
+    (),
+    frozenset({"il", "di", "del", "al", "l", "d", "e"}),
 )
 DUTCH: Final = DateWords(
     _words(
@@ -77,7 +84,8 @@ DUTCH: Final = DateWords(
     _words("maandag dinsdag woensdag donderdag vrijdag zaterdag zondag"),
     _words("ma di wo do vr za zo"),
     (),
-    frozenset({"de", "op", "van", "om"}),
+    (),
+    frozenset({"de", "op", "van", "om", "tot", "en"}),
 )
 
 LANGUAGES: Final = (ENGLISH, GERMAN, FRENCH, SPANISH, ITALIAN, DUTCH)

@@ -20,15 +20,22 @@ if TYPE_CHECKING:
 
 _TIME: Final = re.compile(
     r"(?:(?<!\d)|(?<=\d)T)(?:[01]?\d|2[0-3]):[0-5]\d(?::[0-5]\d(?:[.,]\d{1,9})?)?"
-    r"(?: ?[ap]\.?m\.?(?!\w))?(?:Z(?!\w)|[+-]\d\d:?\d\d(?!\d))?",
+    r"(?: ?[ap]\.?m\.?(?!\w))?(?:Z(?!\w)| ?(?:UTC|GMT)(?!\w)|[+-]\d\d:?\d\d(?!\d))?",
     re.ASCII | re.IGNORECASE,
 )
 _TOKEN: Final = re.compile(r"(\d+)|([^\W\d_]+)|([\W_]+)")
 _BETWEEN: Final = re.compile(r" ?[\u2013\u2014] ?| - | (?:to|until|through|bis|au|al|tot|and|und) ")
 _ORDINALS: Final = ("st", "nd", "rd", "th")
-_FIRST_OF_MONTH: Final = ("er", "º")
+_FIRST_OF_MONTH: Final = ("er", "re", "º")
 """What French and Spanish write after the first day of a month alone."""
 _SEPARATORS: Final = frozenset({"-", "/", ".", " / ", " - ", ". ", " . "})
+_DAYS_BETWEEN: Final = frozenset(
+    (
+        "-", "\u2013", "/", "&", "to", "and", "bis", "und", "au", "et", "al", "y", "e", "tot", "en",
+    )
+)  # fmt: skip
+"""What stands between the first and the last day of a range within one month, spaces aside."""
+_COMPACT: Final = re.compile(r"\d{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])", re.ASCII)
 _LONGEST: Final = 80
 _NO_YEAR: Final = 2000
 """A leap year, for dates without one."""
@@ -39,6 +46,7 @@ _MIDDLE_OF_MONTH: Final = 15
 
 class _Role(Enum):
     DAY = auto()
+    LAST_DAY = auto()
     MONTH = auto()
     YEAR = auto()
     SHORT_YEAR = auto()
@@ -77,18 +85,27 @@ class WrittenDate:
         """Return the date `days` later, in the same form; None where its day cannot be told.
 
         A time of day stays. A date without a day moves as its month's middle, one without a year
-        as in a leap year.
+        as in a leap year. Days of one month that would then lie in two cannot be written.
         """
         if not self._certain:
             return None
         try:
-            before = self._day()
-            after = before + timedelta(days)
-            return "".join(self._written(token, after, days) for token in self._tokens)
+            after = self._day(_Role.DAY) + timedelta(days)
+            last = after
+            if any(token.role is _Role.LAST_DAY for token in self._tokens):
+                last = self._day(_Role.LAST_DAY) + timedelta(days)
         except (ValueError, OverflowError):
             return None
+        if (after.year, after.month) != (last.year, last.month):
+            return None
+        moved = after
+        written = []
+        for token in self._tokens:
+            moved = last if token.role is _Role.LAST_DAY else moved
+            written.append(self._written(token, moved, days))
+        return "".join(written)
 
-    def _day(self) -> date:
+    def _day(self, role: _Role) -> date:
         year = self.year if self.year is not None else _NO_YEAR
         month, day = 1, _MIDDLE_OF_MONTH
         for token in self._tokens:
@@ -97,7 +114,7 @@ class WrittenDate:
                     year = _CENTURY + int(token.text)
                 case _Role.MONTH:
                     month = _month_in(token.text, self._language)
-                case _Role.DAY:
+                case found if found is role:
                     day = int(token.text)
                 case _:
                     pass
@@ -106,7 +123,7 @@ class WrittenDate:
     def _written(self, token: _Token, after: date, days: int) -> str:
         written = token.text
         match token.role:
-            case _Role.DAY:
+            case _Role.DAY | _Role.LAST_DAY:
                 written = self._number(after.day)
             case _Role.MONTH if written.isdecimal():
                 written = self._number(after.month)
@@ -129,10 +146,10 @@ class WrittenDate:
         small = [
             other.text
             for other in self._tokens
-            if other.role in {_Role.DAY, _Role.MONTH} and other.text.isdecimal()
+            if other.role in {_Role.DAY, _Role.LAST_DAY, _Role.MONTH} and other.text.isdecimal()
         ]
         zeros = any(text.startswith("0") for text in small)
-        alone = len(small) == 1 and self._has_month_word()
+        alone = self._has_month_word()
         padded = zeros or (not alone and all(len(text) == 2 for text in small))  # noqa: PLR2004 - two digits
         return f"{value:02d}" if padded else str(value)
 
@@ -159,8 +176,13 @@ def read_date(text: str, order: DateOrder | None = None) -> WrittenDate | None:
     named = _with_words(tokens, language)
     if named is None:
         return None
+    named = _taken_apart(named)
     numbers = [at for at, token in enumerate(named) if token.text.isdecimal() and _is_free(token)]
-    if any(token.role is _Role.MONTH for token in named):
+    roles = {token.role for token in named}
+    certain: bool | None
+    if not numbers:
+        certain = _Role.DAY in roles or None
+    elif _Role.MONTH in roles:
         certain = _beside_month(named, numbers)
     else:
         certain = _of_numbers(named, numbers, order)
@@ -186,6 +208,20 @@ def read_dates(text: str, order: DateOrder | None = None) -> tuple[WrittenDate |
         if first is not None and last is not None:
             return (first, between[0], last)
     return None
+
+
+def _taken_apart(tokens: Sequence[_Token]) -> list[_Token]:
+    """Return the tokens with 20190312 in three, roles given."""
+    if len(tokens) == 1 and re.fullmatch(
+        r"\d{4}(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01])", tokens[0].text
+    ):
+        text = tokens[0].text
+        return [
+            _Token(text[:4], _Role.YEAR),
+            _Token(text[4:6], _Role.MONTH),
+            _Token(text[6:], _Role.DAY),
+        ]
+    return list(tokens)
 
 
 def _is_free(token: _Token) -> bool:
@@ -238,7 +274,7 @@ def _weekday(word: str, language: DateWords) -> int | None:
     for days in (language.weekdays, language.short_weekdays):
         if word in days:
             return days.index(word)
-    return None
+    return next((index for other, index in language.other_weekdays if other == word), None)
 
 
 def _month_in(text: str, language: DateWords) -> int:
@@ -262,7 +298,7 @@ def _with_words(tokens: Sequence[_Token], language: DateWords) -> list[_Token] |
             role = _Role.WEEKDAY
         named.append(_Token(token.text, role))
     roles = [token.role for token in named]
-    if max(roles.count(_Role.MONTH), roles.count(_Role.WEEKDAY), roles.count(_Role.ORDINAL)) > 1:
+    if max(roles.count(_Role.MONTH), roles.count(_Role.WEEKDAY)) > 1:
         # "mar" is a Tuesday and a month, and two months are two dates.
         return None
     return named
@@ -274,6 +310,7 @@ def _give(tokens: list[_Token], at: int, role: _Role) -> bool:
     value = int(text)
     fits = {
         _Role.DAY: len(text) <= 2 and 1 <= value <= 31,  # noqa: PLR2004 - days of a month
+        _Role.LAST_DAY: len(text) <= 2 and 1 <= value <= 31,  # noqa: PLR2004 - the same
         _Role.MONTH: len(text) <= 2 and 1 <= value <= 12,  # noqa: PLR2004 - months of a year
         _Role.YEAR: len(text) == 4,  # noqa: PLR2004 - digits
         _Role.SHORT_YEAR: len(text) == 2,  # noqa: PLR2004 - digits
@@ -294,7 +331,15 @@ def _beside_month(tokens: list[_Token], numbers: Sequence[int]) -> bool | None:
         apostrophe = alone > 0 and tokens[alone - 1].text.endswith(("'", "\u2019"))
         if apostrophe:
             return _give(tokens, alone, _Role.SHORT_YEAR) or None
+        if _may_be_a_year(tokens, alone):
+            return False
         return _give(tokens, alone, _Role.DAY) or _give(tokens, alone, _Role.YEAR) or None
+    days = _days_between(tokens, numbers)
+    if days is not None:
+        first, last = days
+        given = _give(tokens, first, _Role.DAY) and _give(tokens, last, _Role.LAST_DAY)
+        rest = [at for at in numbers if at not in days]
+        return (given and len(rest) <= 1 and all(_give_year(tokens, at) for at in rest)) or None
     if len(numbers) != 2:  # noqa: PLR2004 - day and year
         return None
     first, last = numbers
@@ -303,12 +348,29 @@ def _beside_month(tokens: list[_Token], numbers: Sequence[int]) -> bool | None:
     return (_give(tokens, first, _Role.DAY) and _give_year(tokens, last)) or None
 
 
+def _may_be_a_year(tokens: Sequence[_Token], at: int) -> bool:
+    """Say whether the number behind a month may be its day as well as a year: "Mar-19"."""
+    behind = at > 1 and tokens[at - 1].text in {"-", "/"} and tokens[at - 2].role is _Role.MONTH
+    return behind and len(tokens[at].text) == 2  # noqa: PLR2004 - digits
+
+
+def _days_between(tokens: Sequence[_Token], numbers: Sequence[int]) -> tuple[int, int] | None:
+    """Return where two days stand that are a range or a pair, as in "12-14 March"."""
+    for first, last in itertools.pairwise(numbers):
+        between = [token for token in tokens[first + 1 : last] if token.role is not _Role.ORDINAL]
+        word = "".join(token.text for token in between).strip(" .")
+        shorter = max(len(tokens[first].text), len(tokens[last].text)) <= 2  # noqa: PLR2004 - digits
+        if shorter and word.casefold() in _DAYS_BETWEEN:
+            return first, last
+    return None
+
+
 def _of_numbers(
     tokens: list[_Token], numbers: Sequence[int], order: DateOrder | None
 ) -> bool | None:
     """Give numbers without a month's name their roles; False where their order is not known."""
     between = {
-        "".join(token.text for token in tokens[first + 1 : second])
+        "".join(token.text for token in tokens[first + 1 : second]).rstrip("'\u2019")
         for first, second in itertools.pairwise(numbers)
     }
     if len(between) != 1 or not between <= _SEPARATORS:
@@ -369,8 +431,9 @@ def _month_like(text: str, month: int, language: DateWords) -> str:
 
 def _weekday_like(text: str, days: int, language: DateWords) -> str:
     word = text.casefold()
-    names = language.weekdays if word in language.weekdays else language.short_weekdays
-    return _like(names[(names.index(word) + days) % 7], text)
+    full = word in language.weekdays or len(word) > 5  # noqa: PLR2004 - longer than any short form
+    names = language.weekdays if full else language.short_weekdays
+    return _like(names[((_weekday(word, language) or 0) + days) % 7], text)
 
 
 def _ordinal_like(text: str, day: int) -> str:

@@ -131,6 +131,16 @@ def test_what_is_shifted_back_is_what_was_there(day: date, days: int) -> None:
         ("22. Dez. 2019", None, "1. Jan. 2020"),
         ("22 Sept 2019", None, "2 Oct 2019"),
         ("22:10, 31 December 2019", None, "22:10, 10 January 2020"),
+        ("2019-03-22 10:15 UTC", None, "2019-04-01 10:15 UTC"),
+        ("20190322", None, "20190401"),
+        ("Thurs, 22 March 2019", None, "Sun, 1 April 2019"),
+        ("Sonnabend, 22. Juni 2019", None, "Dienstag, 2. Juli 2019"),
+        ("4 d\u2019octobre 2019", None, "14 d\u2019octobre 2019"),
+        ("22.3.'19", None, "1.4.'19"),
+        ("2-4 March 2019", None, "12-14 March 2019"),
+        ("March 1st to 3rd, 2019", None, "March 11th to 13th, 2019"),
+        ("2. bis 4. M\u00e4rz", None, "12. bis 14. M\u00e4rz"),
+        ("March 5 and 6", None, "March 15 and 16"),
     ],
 )
 def test_ten_days_later(text: str, order: DateOrder | None, expected: str) -> None:
@@ -149,6 +159,7 @@ def test_a_date_of_two_readings_is_not_shifted_unless_the_order_is_given(text: s
     [
         "", "March", "yesterday", "12", "2019", "Easter 2019", "99/99/2019", "31/13/2019",
         "12 March 2019 and later", "12 March April 2019", "1/2/3/4", "12 March 2019 2018",
+        "20191345", "1-2-3 March", "to March",
         "0x12 March", "\u0661\u0662/\u0663/\u0662\u0660\u0661\u0669", "12.03-2019", "12 12 2019",
         "10 March 19 20", "march mar", "12 March 2019" + " " * 80, "2019-13-01", "32 March",
     ],
@@ -156,6 +167,11 @@ def test_a_date_of_two_readings_is_not_shifted_unless_the_order_is_given(text: s
 def test_what_is_no_date_for_certain_is_not_read(text: str) -> None:
     read = read_date(text, DateOrder.DAY_FIRST)
     assert read is None or read.shifted(1) is None
+
+
+@pytest.mark.parametrize("text", ["Mar-19", "Mar/19", "28-30 March 2019", "20190230"])
+def test_what_cannot_be_told_or_written_after_the_shift_is_not_shifted(text: str) -> None:
+    assert shifted(text, 2, DateOrder.DAY_FIRST) is None
 
 
 @pytest.mark.parametrize(
