@@ -90,7 +90,9 @@ SAFE_HARBOR_IDENTIFIERS = (
     Identifier("O", "internet (IP) addresses", ("IP_ADDRESS",)),
     Identifier("P", "biometric identifiers", ("BIOMETRIC_ID",)),
     Identifier("Q", "full-face photographs", ()),
-    Identifier("R", "any other unique number or code", ("UNIQUE_ID",)),
+    Identifier(
+        "R", "any other unique number or code", ("CRYPTO", "TAX_ID", "UNIQUE_ID", "US_ITIN")
+    ),
 )
 """The eighteen identifiers, and the entities by which they are looked for in text.
 
