@@ -347,7 +347,8 @@ def _of_any_mode(text: str, span: Span, names: _Surrogates) -> list[_Piece]:
         case "POSTAL_CODE":
             written = zip_area(text, span.start, span.end) or placeholder("POSTAL_CODE")
         case "AGE_OVER_89":
-            written = OLDER_THAN_89
+            joined = text.startswith("-", span.end)  # "92" of "92-year-old"
+            written = OLDER_THAN_89.replace(" ", "-") if joined else OLDER_THAN_89
         case _:
             written = None
     return [] if written is None else [_Piece(span, written)]

@@ -25,9 +25,10 @@ class Span:
 
 @dataclass(frozen=True, slots=True)
 class Scrubbed:
-    """A text with placeholders, and where they came from.
+    """A text in which findings are replaced, and where they were.
 
-    `spans` are disjoint, ascending, and count code points of the *original* text. `text` may still
+    `spans` are disjoint, ascending, and count code points of the *original* text; what a mode lets
+    stay is none of them. `text` may still
     hold what nothing looked for, so the representation shows its length alone.
     """
 
