@@ -179,9 +179,9 @@ class ExpertDetermination:
     the one exception is a surrogate that happens to be a word of a value of the same document, or
     that another value has there: the next one is taken. All dates of one unit move by the same
     number of days, of 1 to 365 forwards or backwards, so the days between two dates that show a
-    day, a month and a year stay; a date without a day may stay in its month, since what stood
-    there instead would tell that the shift is short. What cannot be read as a date becomes a placeholder. Two
-    different words have the same surrogate with a probability of 1 in 82 800.
+    day, a month and a year stay. A date without a day may stay in its month, since what stood
+    there instead would tell that the shift is short. What cannot be read as a date becomes a
+    placeholder. Two different words have the same surrogate with a probability of 1 in 82 800.
 
     | finding | what is written |
     |---|---|
