@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import click
 import typer
 
+from privacy.scrubbing.modes import DateOrder, ScrubMode
 from secure_fl.scrubbing_files.formats import (
     FormatName,  # noqa: TC001 - typer reads it at run time
 )
@@ -97,6 +98,32 @@ def scrub(  # noqa: PLR0913 - one parameter per option
         Missing,
         typer.Option(help="What to do with a JSON row without a chosen field, or with null there."),
     ] = Missing.REFUSE,
+    mode: Annotated[
+        ScrubMode,
+        typer.Option(help="What is written in the place of what is found."),
+    ] = ScrubMode.PLACEHOLDERS,
+    site: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FOLDER",
+            help="A site's own folder: its policy holds, and expert-determination uses its key.",
+        ),
+    ] = None,
+    unit: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="The field or column that says whose a row is: their dates move together in "
+            "expert-determination.",
+        ),
+    ] = None,
+    date_order: Annotated[
+        DateOrder | None,
+        typer.Option(
+            help="How texts mean 03/04/2019; such dates become placeholders without it.",
+            show_default=False,
+        ),
+    ] = None,
     entities: Annotated[
         str | None,
         typer.Option(
@@ -151,6 +178,7 @@ def scrub(  # noqa: PLR0913 - one parameter per option
 ) -> None:
     """Scrub files."""
     from secure_fl.scrubbing_files.command import (  # noqa: PLC0415 - see the docstring
+        Mode,
         Order,
         Wanted,
         carry_out,
@@ -161,6 +189,8 @@ def scrub(  # noqa: PLR0913 - one parameter per option
         raise click.UsageError("--all-fields is every field, so --field goes without it")
     if column and all_columns:
         raise click.UsageError("--all-columns is every column, so --column goes without it")
+    if unit is not None and mode is not ScrubMode.EXPERT_DETERMINATION:
+        raise click.UsageError(f"--unit goes with --mode {ScrubMode.EXPERT_DETERMINATION}")
     choices = Choices(
         fields=tuple(field or ()),
         all_fields=all_fields,
@@ -172,11 +202,13 @@ def scrub(  # noqa: PLR0913 - one parameter per option
         delimiter=delimiter,
         header=not no_header,
         missing=missing,
+        unit=unit,
     )
     order = Order(
         files=tuple(files),
         choices=choices,
         wanted=Wanted(_names("--entities", entities), _names("--require", require), policy),
+        mode=Mode(mode, site, date_order),
         out=out,
         replace=force,
         report=report,

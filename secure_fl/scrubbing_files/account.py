@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from audits.numerals import GAP, thousands
+from audits.scrubbing_wording import mode_sentence
 
 if TYPE_CHECKING:
     from typing import TextIO
@@ -35,6 +36,7 @@ def write_account(report: ScrubReport, stream: TextIO) -> None:
     kept = sorted({name for file in report.files for name in file.kept})
     if kept:
         console.print(_listed("Columns left as they were", tuple(kept)))
+    console.print(Text(mode_sentence(report.mode)))
     console.print(
         Text("Looked for is not found: read some of the output before anybody else does.")
     )

@@ -4,30 +4,35 @@ from __future__ import annotations
 
 import os
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from crypto.errors import BudgetError, ConfigError, SecureFLError
-from privacy.scrubbing import KNOWN_ENTITIES, ScrubProfile
+from crypto.secrets import system_entropy
+from privacy.scrubbing import KNOWN_ENTITIES, ScrubMode, ScrubProfile, entities_of
 from secure_fl.scrubbing_files.crew import Crew
 from secure_fl.scrubbing_files.job import scrub_files
 from secure_fl.scrubbing_files.output import OutputFile
 from secure_fl.scrubbing_files.plan import FileTask, plan
-from secure_fl.scrubbing_files.recipe import ScrubberRecipe
-from secure_fl.scrubbing_files.report import ScrubReport, report_of
+from secure_fl.scrubbing_files.recipe import ScrubberRecipe, Writing
+from secure_fl.scrubbing_files.report import Looked, ScrubReport, report_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from privacy.scrubbing import DateOrder
+    from secure_fl.policy import SitePolicy
     from secure_fl.scrubbing_files.plan import Choices
     from secure_fl.scrubbing_files.progress import Watcher
 
-BYTES_PER_WORKER: Final = 2**20
+BYTES_PER_WORKER: Final = 2**21
 """Below this for each, a further worker costs more to start than it saves."""
 MOST_WORKERS: Final = 8
 """Each holds about half a gigabyte; --workers asks for more."""
 DEADLINE_SECONDS: Final = 60.0
+_SECRET_BYTES: Final = 32
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +52,21 @@ class Wanted:
 
 
 @dataclass(frozen=True, slots=True)
+class Mode:
+    """What is written in the place of what is found.
+
+    Attributes:
+        mode: by which rule.
+        site: a site's own folder: its key makes keyed surrogates, its policy is the policy.
+        date_order: how the texts mean 03/04/2019.
+    """
+
+    mode: ScrubMode = ScrubMode.PLACEHOLDERS
+    site: Path | None = None
+    date_order: DateOrder | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Order:
     """A whole command line.
 
@@ -54,6 +74,7 @@ class Order:
         files: what to scrub.
         choices: what of it, and how it is read.
         wanted: what to look for.
+        mode: what to write in its place.
         out: where outputs go.
         replace: whether outputs that exist may be replaced.
         report: where the report goes as JSON.
@@ -64,6 +85,7 @@ class Order:
     files: tuple[Path, ...]
     choices: Choices
     wanted: Wanted
+    mode: Mode = field(default_factory=Mode)
     out: Path | None = None
     replace: bool = False
     report: Path | None = None
@@ -81,7 +103,7 @@ def carry_out(order: Order, watch: Callable[[Sequence[FileTask]], Watcher]) -> S
     Raises:
         ConfigError: anything cannot be honoured, read, scrubbed or written; no message holds text
             of a file. Files that were finished before stay.
-        BudgetError: the policy requires a type that was not asked for.
+        BudgetError: the policy requires a type or a mode that was not asked for.
     """
     defect: str | None = None
     try:
@@ -94,17 +116,25 @@ def carry_out(order: Order, watch: Callable[[Sequence[FileTask]], Watcher]) -> S
 
 
 def _carried_out(order: Order, watch: Callable[[Sequence[FileTask]], Watcher]) -> ScrubReport:
-    profile = profile_of(order.wanted)
+    policy = _policy(order)
+    profile = profile_of(order.wanted, order.mode.mode, policy)
+    writing = writing_of(order.mode)
     tasks = plan(order.files, order.choices, order.out, replace=order.replace)
     _refuse_report_path(order, tasks)
     workers = order.workers or workers_for(tasks)
-    recipe = ScrubberRecipe(profile)
+    recipe = ScrubberRecipe(profile, writing)
     with (
         watch(tasks) as watcher,
         Crew(recipe, workers=workers, deadline_seconds=order.deadline_seconds) as crew,
     ):
-        coverage = crew.coverage()
-        report = report_of(scrub_files(tasks, crew, watcher), coverage, profile.required)
+        ready = crew.ready()
+        done = scrub_files(tasks, crew, watcher)
+    report = report_of(
+        done,
+        Looked(ready.coverage, ready.providers, profile.required),
+        order.mode.mode,
+        expert_statement=None if policy is None else policy.expert_statement,
+    )
     if order.report is not None:
         with OutputFile(order.report, replace=order.replace) as output:
             output.write(report.as_json().encode())
@@ -112,31 +142,72 @@ def _carried_out(order: Order, watch: Callable[[Sequence[FileTask]], Watcher]) -
     return report
 
 
-def profile_of(wanted: Wanted) -> ScrubProfile:
+def _policy(order: Order) -> SitePolicy | None:
+    path = order.wanted.policy
+    if path is None and order.mode.site is not None:
+        path = order.mode.site / "policy.toml"
+    if path is None:
+        return None
+    from secure_fl.policy import load_policy  # noqa: PLC0415 - most scrubbing has none
+
+    return load_policy(path)
+
+
+def profile_of(wanted: Wanted, mode: ScrubMode, policy: SitePolicy | None) -> ScrubProfile:
     """Return what to look for, and what has to be found by something.
 
     Raises:
-        ConfigError: a name is no entity's, or the policy cannot be read.
-        BudgetError: the policy requires an entity that is not among those asked for.
+        ConfigError: a name is no entity's.
+        BudgetError: the policy requires an entity that is not among those asked for, or another
+            mode.
     """
-    required = set(wanted.required)
-    if wanted.policy is not None:
-        from secure_fl.policy import load_policy  # noqa: PLC0415 - most scrubbing has none
-
-        by_policy = set(load_policy(wanted.policy).required_scrubbing)
-        left_out = sorted(by_policy - set(wanted.entities)) if wanted.entities else []
+    required = {*wanted.required, *wanted.entities, *entities_of(mode, ())}
+    if policy is not None:
+        by_policy = set(policy.required_scrubbing)
+        left_out = sorted(by_policy - required) if wanted.entities else []
         if left_out:
             raise BudgetError(
                 f"The policy requires that {', '.join(left_out)} be scrubbed, and --entities "
                 "leaves it out: nothing was scrubbed. Add it to --entities."
             )
+        if policy.required_scrub_mode not in {None, mode}:
+            raise BudgetError(
+                f"The policy requires the mode {policy.required_scrub_mode}, and {mode} was asked "
+                f"for: nothing was scrubbed. Give --mode {policy.required_scrub_mode}."
+            )
         required |= by_policy
-    if wanted.entities:
-        return ScrubProfile(required=tuple(sorted(required | set(wanted.entities))))
-    return ScrubProfile(
-        required=tuple(sorted(required)),
-        optional=tuple(entity for entity in KNOWN_ENTITIES if entity not in required),
-    )
+    optional = () if wanted.entities else set(KNOWN_ENTITIES) - required
+    return ScrubProfile(required=tuple(sorted(required)), optional=tuple(sorted(optional)))
+
+
+def writing_of(mode: Mode) -> Writing:
+    """Return what the workers write by: for Safe Harbor random bytes that nobody keeps.
+
+    Raises:
+        ConfigError: keyed surrogates are asked for and no site's key is there, or the other way
+            round.
+    """
+    if mode.mode is not ScrubMode.EXPERT_DETERMINATION:
+        if mode.date_order is not None:
+            raise ConfigError(
+                f"--date-order goes with --mode {ScrubMode.EXPERT_DETERMINATION}, which shifts "
+                "dates: nothing was scrubbed. Leave it out."
+            )
+        drawn = mode.mode is ScrubMode.SAFE_HARBOR
+        secret = system_entropy(_SECRET_BYTES) if drawn else b""
+        return Writing(mode.mode, secret, datetime.now(UTC).year)
+    if mode.site is None:
+        raise ConfigError(
+            f"--mode {mode.mode} makes surrogates by a site's key, and none is named: nothing was "
+            "scrubbed. Give the site's own folder (--site STATE/sites/NAME)."
+        )
+    from crypto.keyfiles import read_secret  # noqa: PLC0415 - for this mode alone
+    from crypto.signatures import SigningKey  # noqa: PLC0415 - likewise
+    from secure_fl.sites.scrub_secrets import ScrubSecrets  # noqa: PLC0415 - likewise
+
+    identity = SigningKey.from_seed(read_secret(mode.site / "identity.key"))
+    secrets = ScrubSecrets(mode.site / "runs", identity, system_entropy, lambda: datetime.now(UTC))
+    return Writing(mode.mode, secrets.expert_key().reveal(), 0, mode.date_order)
 
 
 def workers_for(tasks: Sequence[FileTask]) -> int:

@@ -25,7 +25,6 @@ if TYPE_CHECKING:
     from types import TracebackType
     from typing import Self
 
-    from privacy.scrubbing import Coverage
     from secure_fl.scrubbing_files.recipe import Recipe
     from secure_fl.scrubbing_files.stream import Item
 
@@ -89,7 +88,7 @@ class _Worker:
         self.deadline = time.monotonic() + seconds
         place.dealt = True
         try:
-            self._requests.send(Request(batch.rows, batch.rules, seconds))
+            self._requests.send(Request(batch.rows, batch.rules, seconds, batch.before))
         except OSError:
             self.deadline = time.monotonic()
 
@@ -135,7 +134,7 @@ class Crew:
         self._deadline_seconds = deadline_seconds
         self._idle: list[_Worker] = []
         self._busy: dict[Connection, _Worker] = {}
-        self._coverage: Coverage | None = None
+        self._ready: Ready | None = None
 
     def __enter__(self) -> Self:
         for _ in range(self._workers):
@@ -152,15 +151,15 @@ class Crew:
         for worker in (*self._idle, *self._busy.values()):
             worker.end()
 
-    def coverage(self) -> Coverage:
+    def ready(self) -> Ready:
         """Return what the scrubbers look for, as soon as one of them is there.
 
         Raises:
             ConfigError: a scrubber cannot be made.
         """
-        while self._coverage is None:
+        while self._ready is None:
             self._listen()
-        return self._coverage
+        return self._ready
 
     def in_order(self, items: Iterator[Item]) -> Generator[tuple[Item, Answer | None], None, None]:
         """Yield each of `items` in their order, a batch with what became of it.
@@ -228,7 +227,7 @@ class Crew:
             self._idle.append(worker)
         place, worker.place = worker.place, None
         if isinstance(heard, Ready):
-            self._coverage = heard.coverage
+            self._ready = heard
         elif isinstance(heard, Unable):
             raise ConfigError(heard.reason)
         elif place is None:

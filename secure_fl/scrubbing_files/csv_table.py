@@ -148,11 +148,13 @@ class TableRules:
         delimiter: what stands between cells.
         width: how many cells each row has.
         columns: which of them are scrubbed, from 0, ascending.
+        unit_column: which of them says whose a row is, from 0.
     """
 
     delimiter: str
     width: int
     columns: tuple[int, ...]
+    unit_column: int | None = None
 
     def slots(self, row: str) -> tuple[Slot, ...]:
         """Return the chosen cells.
@@ -162,6 +164,29 @@ class TableRules:
         """
         if _LINE_END.match(row):
             return ()
+        cells = self._cells(row)
+        return tuple(
+            Slot(*cells[column], unquoted(row[slice(*cells[column])]), (choice,))
+            for choice, column in enumerate(self.columns)
+        )
+
+    def unit(self, row: str) -> str | None:
+        """Return the cell that says whose the row is.
+
+        Raises:
+            RowError: it is empty.
+        """
+        if self.unit_column is None or _LINE_END.match(row):
+            return None
+        said = unquoted(row[slice(*self._cells(row)[self.unit_column])])
+        if not said:
+            raise RowError(
+                f"cell {self.unit_column + 1} does not say whose it is: its dates would not move "
+                "with those of the same person"
+            )
+        return said
+
+    def _cells(self, row: str) -> tuple[tuple[int, int], ...]:
         found = record(row, 0, self.delimiter, final=True)
         cells = () if found is None else found.cells
         if len(cells) != self.width:
@@ -169,10 +194,7 @@ class TableRules:
                 f"it has {len(cells)} cells and the first row has {self.width}: the file is cut "
                 "there, a quote is missing, or the delimiter is another (see --delimiter)"
             )
-        return tuple(
-            Slot(*cells[column], unquoted(row[slice(*cells[column])]), (choice,))
-            for choice, column in enumerate(self.columns)
-        )
+        return cells
 
     def literal(self, replaced: str, text: str) -> str:
         """Return the text as a cell: quoted where its source was, or where it has to be."""

@@ -130,11 +130,13 @@ class TableFormat:
         delimiter: what stands between cells.
         columns: the chosen columns by name, or by number from 1 without a header; None for all.
         header: whether the first row names the columns.
+        unit: the column that says whose a row is.
     """
 
     delimiter: str
     columns: tuple[str, ...] | None
     header: bool = True
+    unit: str | None = None
 
     @property
     def whole(self) -> bool:
@@ -159,19 +161,26 @@ class TableFormat:
                 raise RowError("the file is empty, and a table has a first row with its columns")
             return Begun(rows, csv_table.TableRules(self.delimiter, 0, ()))
         names = csv_table.header_names(head, self.delimiter, distinct=self.header)
-        rules = csv_table.TableRules(self.delimiter, len(names), self._places(names))
+        rules = csv_table.TableRules(
+            self.delimiter, len(names), self._chosen_places(names), self._unit_place(names)
+        )
         if not self.header:
             return Begun(itertools.chain([head], rows), rules)
         return Begun(rows, rules, 2, head, names)
 
-    def _places(self, names: tuple[str, ...]) -> tuple[int, ...]:
+    def _chosen_places(self, names: tuple[str, ...]) -> tuple[int, ...]:
         if self.columns is None:
             return tuple(range(len(names)))
+        return tuple(sorted(self._place(column, names) for column in self.columns))
+
+    def _unit_place(self, names: tuple[str, ...]) -> int | None:
+        return None if self.unit is None else self._place(self.unit, names)
+
+    def _place(self, column: str, names: tuple[str, ...]) -> int:
         known = names if self.header else tuple(str(n + 1) for n in range(len(names)))
-        for column in self.columns:
-            if column not in known:
-                raise RowError(f"there is no column {column}. {self.listed(names)}")
-        return tuple(sorted(known.index(column) for column in self.columns))
+        if column not in known:
+            raise RowError(f"there is no column {column}. {self.listed(names)}")
+        return known.index(column)
 
     def listed(self, names: tuple[str, ...]) -> str:
         """Return a sentence that says which columns there are."""

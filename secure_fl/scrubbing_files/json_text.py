@@ -209,10 +209,12 @@ class JsonRules:
     Attributes:
         paths: the fields; None for every string at any depth.
         missing: what becomes of a row without one of them.
+        unit_keys: the keys that lead to whose a row is; none where nobody said.
     """
 
     paths: tuple[FieldPath, ...] | None
     missing: Missing = Missing.REFUSE
+    unit_keys: tuple[str, ...] = ()
 
     def slots(self, row: str) -> tuple[Slot, ...]:
         """Return the chosen strings; none for a line of white space.
@@ -226,6 +228,24 @@ class JsonRules:
         reader = _Reader(row, self.paths, self.missing)
         reader.read()
         return tuple(reader.slots)
+
+    def unit(self, row: str) -> str | None:
+        """Return the string or number that says whose a row is, which `slots` has read before.
+
+        Raises:
+            RowError: there is none.
+        """
+        if not self.unit_keys or not row.strip(" \t\r\n"):
+            return None
+        said = json.loads(row, parse_int=str, parse_float=str)
+        for key in self.unit_keys:
+            said = said.get(key) if isinstance(said, dict) else None
+        if not isinstance(said, str) or not said:
+            raise RowError(
+                f"its {'.'.join(self.unit_keys)} does not say whose it is: its dates would not "
+                "move with those of the same person"
+            )
+        return said
 
     def literal(self, replaced: str, text: str) -> str:
         """Return the text as a JSON string; in ASCII alone if its source was."""

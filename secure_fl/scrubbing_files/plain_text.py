@@ -59,6 +59,11 @@ class TextRules:
         end = len(row.removesuffix("\n").removesuffix("\r"))
         return (Slot(0, end, row[:end]),) if end else ()
 
+    def unit(self, row: str) -> str | None:
+        """Return None: a text does not say whose it is."""
+        del row
+        return None
+
     def literal(self, replaced: str, text: str) -> str:
         """Return the text as it is."""
         del replaced

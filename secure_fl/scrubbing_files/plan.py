@@ -46,6 +46,7 @@ class Choices:
         delimiter: what stands between cells; None for a tab in .tsv files, else a comma.
         header: whether tables begin with the names of their columns.
         missing: what becomes of a JSON row without a chosen field.
+        unit: the field or column that says whose a row is, where dates depend on it.
     """
 
     fields: tuple[str, ...] = ()
@@ -58,6 +59,7 @@ class Choices:
     delimiter: str | None = None
     header: bool = True
     missing: Missing = Missing.REFUSE
+    unit: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -236,6 +238,7 @@ def _refuse_useless(choices: Choices, names: set[FormatName]) -> None:
         ("--delimiter", choices.delimiter is not None, {FormatName.TABLE}),
         ("--no-header", not choices.header, {FormatName.TABLE}),
         ("--each-line", choices.each_line, {FormatName.TEXT}),
+        ("--unit", choices.unit is not None, json | {FormatName.TABLE}),
     ):
         if given and not names & fitting:
             kinds = " or ".join(sorted(name.value for name in fitting))
@@ -258,7 +261,24 @@ def _format(path: Path, name: FormatName, choices: Choices, encoding: str | None
             paths = tuple(field_path(field) for field in dict.fromkeys(choices.fields))
         except ValueError as error:
             raise ConfigError(f"--field cannot be honoured: {error}.") from None
-    return JsonFormat(JsonRules(paths, choices.missing), each_line=name is FormatName.JSON_LINES)
+    rules = JsonRules(paths, choices.missing, _unit_keys(choices))
+    return JsonFormat(rules, each_line=name is FormatName.JSON_LINES)
+
+
+def _unit_keys(choices: Choices) -> tuple[str, ...]:
+    if choices.unit is None:
+        return ()
+    try:
+        steps = field_path(choices.unit).steps
+    except ValueError as error:
+        raise ConfigError(f"--unit cannot be honoured: {error}.") from None
+    keys = tuple(step for step in steps if isinstance(step, str))
+    if len(keys) < len(steps):
+        raise ConfigError(
+            f"--unit {choices.unit} cannot be honoured: a row is one person's, so neither [] nor * "
+            "can lead to whose it is."
+        )
+    return keys
 
 
 def _table(path: Path, choices: Choices, encoding: str | None) -> TableFormat:
@@ -271,7 +291,7 @@ def _table(path: Path, choices: Choices, encoding: str | None) -> TableFormat:
             "quote or line end."
         )
     columns = tuple(dict.fromkeys(choices.columns))
-    table = TableFormat(delimiter, columns or None, choices.header)
+    table = TableFormat(delimiter, columns or None, choices.header, choices.unit)
     if not columns and not choices.all_columns:
         names = _first_row(path, table, encoding)
         raise NoChoiceError(

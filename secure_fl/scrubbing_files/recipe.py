@@ -2,11 +2,28 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
+from crypto.secrets import SecretBytes
+from privacy.scrubbing import (
+    ExpertDetermination,
+    Placeholders,
+    SafeHarbor,
+    Scrubber,
+    ScrubMode,
+)
+
 if TYPE_CHECKING:
-    from privacy.scrubbing import Coverage, Scrubbed, ScrubProfile
+    from privacy.scrubbing import (
+        Coverage,
+        DateOrder,
+        Document,
+        Provider,
+        Replacement,
+        Scrubbed,
+        ScrubProfile,
+    )
 
 
 class Scrubs(Protocol):
@@ -16,7 +33,11 @@ class Scrubs(Protocol):
     def coverage(self) -> Coverage:
         """What is looked for, and what is not."""
 
-    def scrub(self, text: str) -> Scrubbed:
+    @property
+    def providers(self) -> tuple[Provider, ...]:
+        """Who looks for what."""
+
+    def scrub(self, text: str, document: Document) -> Scrubbed:
         """Return one document scrubbed."""
 
 
@@ -32,13 +53,45 @@ class Recipe(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
+class Writing:
+    """What is written in the place of a finding, with what it is drawn by.
+
+    Attributes:
+        mode: by which rule.
+        secret: 32 bytes: random for Safe Harbor, the site's key for experts, none for placeholders.
+        year: the present one.
+        date_order: how the texts mean 03/04/2019, where that is known.
+    """
+
+    mode: ScrubMode = ScrubMode.PLACEHOLDERS
+    secret: bytes = field(default=b"", repr=False)
+    year: int = 0
+    date_order: DateOrder | None = None
+
+    def replacement(self) -> Replacement:
+        """Return what writes."""
+        from secure_fl.sites.scrub_secrets import (  # noqa: PLC0415 - placeholders need no cipher
+            drawn_by,
+            keyed_by,
+        )
+
+        secret = SecretBytes(self.secret)
+        match self.mode:
+            case ScrubMode.PLACEHOLDERS:
+                return Placeholders()
+            case ScrubMode.SAFE_HARBOR:
+                return SafeHarbor(drawn_by(secret), this_year=self.year)
+            case ScrubMode.EXPERT_DETERMINATION:
+                return ExpertDetermination(keyed_by(secret), date_order=self.date_order)
+
+
+@dataclass(frozen=True, slots=True)
 class ScrubberRecipe:
-    """The scrubber of a profile."""
+    """The scrubber of a profile, writing as one mode asks."""
 
     profile: ScrubProfile
+    writing: Writing
 
     def build(self) -> Scrubs:
         """Return the scrubber."""
-        from privacy.scrubbing import Scrubber  # noqa: PLC0415 - presidio is heavy
-
-        return Scrubber(self.profile)
+        return Scrubber(self.profile, replacement=self.writing.replacement())

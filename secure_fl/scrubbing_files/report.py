@@ -6,11 +6,13 @@ stays with whoever has the files.
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from privacy.scrubbing import ProviderKind, ScrubMode
 from secure_fl import __version__
 from secure_fl.config_sections import Section
 from secure_fl.scrubbing_files.formats import FormatName, TableFormat
@@ -18,7 +20,7 @@ from secure_fl.scrubbing_files.formats import FormatName, TableFormat
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from privacy.scrubbing import Coverage
+    from privacy.scrubbing import Coverage, Provider
     from secure_fl.scrubbing_files.job import Scrubbed
 
 SCHEMA = "secure-fl.scrub-report.v1"
@@ -46,6 +48,15 @@ class FileFacts(Section):
     replaced: dict[str, int]
 
 
+class ProviderFacts(Section):
+    """What looked for one type; `digest` is of its model, where it has one."""
+
+    entity: str
+    name: str
+    kind: ProviderKind
+    digest: str | None
+
+
 class CoverageFacts(Section):
     """Which types of identifier were looked for, and which known ones were not.
 
@@ -55,6 +66,7 @@ class CoverageFacts(Section):
     looked_for: tuple[str, ...]
     not_looked_for: tuple[str, ...]
     required: tuple[str, ...]
+    providers: tuple[ProviderFacts, ...]
 
 
 class EngineFacts(Section):
@@ -65,10 +77,15 @@ class EngineFacts(Section):
 
 
 class ScrubReport(Section):
-    """The whole report."""
+    """The whole report.
+
+    `expert_statement` is the SHA-256 of the document that the site's policy names as the expert's
+    determination, in the mode that needs one; it was not read.
+    """
 
     schema_: Literal["secure-fl.scrub-report.v1"] = Field(alias="schema")
-    mode: Literal["placeholders"]
+    mode: ScrubMode
+    expert_statement: str | None
     coverage: CoverageFacts
     engine: EngineFacts
     files: tuple[FileFacts, ...]
@@ -78,17 +95,32 @@ class ScrubReport(Section):
         return self.model_dump_json(by_alias=True, indent=2) + "\n"
 
 
+@dataclass(frozen=True, slots=True)
+class Looked:
+    """What was looked for, by whom, and what had to be."""
+
+    coverage: Coverage
+    providers: tuple[Provider, ...]
+    required: tuple[str, ...]
+
+
 def report_of(
-    files: Sequence[Scrubbed], coverage: Coverage, required: Sequence[str]
+    files: Sequence[Scrubbed], looked: Looked, mode: ScrubMode, *, expert_statement: str | None
 ) -> ScrubReport:
     """Return the report of what was scrubbed."""
+    by_expert = mode is ScrubMode.EXPERT_DETERMINATION
     return ScrubReport(
         schema=SCHEMA,
-        mode="placeholders",
+        mode=mode,
+        expert_statement=expert_statement if by_expert else None,
         coverage=CoverageFacts(
-            looked_for=coverage.looked_for,
-            not_looked_for=coverage.not_looked_for,
-            required=tuple(sorted(required)),
+            looked_for=looked.coverage.looked_for,
+            not_looked_for=looked.coverage.not_looked_for,
+            required=looked.required,
+            providers=tuple(
+                ProviderFacts(entity=p.entity, name=p.name, kind=p.kind, digest=p.digest)
+                for p in looked.providers
+            ),
         ),
         engine=EngineFacts(secure_fl=__version__, presidio_analyzer=version("presidio-analyzer")),
         files=tuple(map(_file_facts, files)),

@@ -50,6 +50,13 @@ class RowRules(Protocol):
             RowError: the row is damaged, or lacks what was chosen.
         """
 
+    def unit(self, row: str) -> str | None:
+        """Return whose the row is, where somebody said which part of it tells.
+
+        Raises:
+            RowError: the row does not say it.
+        """
+
     def literal(self, replaced: str, text: str) -> str:
         """Return how `text` stands in a row in place of `replaced`, the source of a slot."""
 

@@ -55,6 +55,7 @@ class Batch:
         rows: their source, line ends included.
         rules: how they are read and written.
         position_bytes: about where in the file the batch ends.
+        before: how many rows of all files come before it.
     """
 
     task: FileTask
@@ -62,6 +63,7 @@ class Batch:
     rows: tuple[str, ...] = field(repr=False)
     rules: RowRules
     position_bytes: int = 0
+    before: int = 0
 
     @property
     def last(self) -> int:
@@ -93,12 +95,15 @@ def read_files(tasks: Iterable[FileTask]) -> Generator[Item, None, None]:
         ConfigError: a file is damaged, cannot be read, or changed while it was read; names the
             file and the row, and holds nothing of its text.
     """
+    rows = 0
     for task in tasks:
         failed: OSError | None = None
         try:
             with task.source.open("rb") as stream:
                 before = os.fstat(stream.fileno())
-                yield from _read_file(task, stream)
+                for item in _read_file(task, stream, rows):
+                    rows += len(item.rows) if isinstance(item, Batch) else 0
+                    yield item
                 after = os.fstat(stream.fileno())
         except OSError as error:
             failed = error
@@ -118,7 +123,7 @@ def unreadable(task: FileTask, error: OSError) -> ConfigError:
     return ConfigError(f"{task.source} cannot be read ({said}): nothing is written for it.")
 
 
-def _read_file(task: FileTask, stream: BinaryIO) -> Iterator[Item]:
+def _read_file(task: FileTask, stream: BinaryIO, before: int) -> Iterator[Item]:
     failed: RowError | None = None
     try:
         encoding = encoding_of(stream.read(_LONGEST_MARK_BYTES), task.encoding)
@@ -130,10 +135,10 @@ def _read_file(task: FileTask, stream: BinaryIO) -> Iterator[Item]:
     if failed is not None:
         raise refused(task, task.place_of_damage(1, failed), str(failed))
     yield Began(task, encoding, begun.head, begun.columns)
-    yield from _batches(task, window, begun)
+    yield from _batches(task, window, begun, before)
 
 
-def _batches(task: FileTask, window: TextWindow, begun: Begun) -> Iterator[Batch]:
+def _batches(task: FileTask, window: TextWindow, begun: Begun, before: int) -> Iterator[Batch]:
     first = begun.first
     rows: list[str] = []
     characters = 0
@@ -148,8 +153,9 @@ def _batches(task: FileTask, window: TextWindow, begun: Begun) -> Iterator[Batch
             rows.append(row)
             characters += len(row)
         if rows and (row is None or characters >= _BATCH_CHARACTERS or len(rows) == _BATCH_ROWS):
-            yield Batch(task, first, tuple(rows), begun.rules, window.position_bytes)
+            yield Batch(task, first, tuple(rows), begun.rules, window.position_bytes, before)
             first += len(rows)
+            before += len(rows)
             rows, characters = [], 0
         if row is None:
             break

@@ -17,33 +17,45 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from crypto.errors import ConfigError
+from privacy.scrubbing import Document
 from secure_fl.scrubbing_files.count import Count
 from secure_fl.scrubbing_files.rows import RowError, rebuilt
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
 
-    from privacy.scrubbing import Coverage
+    from privacy.scrubbing import Coverage, Provider
     from secure_fl.scrubbing_files.recipe import Recipe, Scrubs
     from secure_fl.scrubbing_files.rows import RowRules
 
 _GRACE_SECONDS: Final = 10
+_TEXTS_PER_ROW: Final = 2**32
+"""More than any row can hold."""
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """Rows to scrub, and the seconds after which nobody waits for them any more."""
+    """Rows to scrub.
+
+    Attributes:
+        rows: their source.
+        rules: how they are read and written.
+        seconds: after which nobody waits for them any more.
+        before: how many rows of all files come before them.
+    """
 
     rows: tuple[str, ...] = field(repr=False)
     rules: RowRules
     seconds: float
+    before: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Ready:
-    """The scrubber is there."""
+    """The scrubber is there: what it looks for, and who does."""
 
     coverage: Coverage
+    providers: tuple[Provider, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +117,7 @@ def _begun(recipe: Recipe) -> tuple[Ready | Unable, Scrubs | None]:
         # This process has read no record yet, so the message cannot quote one.
         said = f"The scrubber could not be made ({type(error).__name__}: {error})"
         return Unable(f"{said}. Nothing was scrubbed; `secure-fl doctor` examines it."), None
-    return Ready(scrubber.coverage), scrubber
+    return Ready(scrubber.coverage, scrubber.providers), scrubber
 
 
 def answered(scrubber: Scrubs, request: Request) -> Done | Failed:
@@ -114,7 +126,8 @@ def answered(scrubber: Scrubs, request: Request) -> Done | Failed:
     total = _Sum()
     for index, row in enumerate(request.rows):
         try:
-            rows.append(_scrubbed(scrubber, row, request.rules, total))
+            number = (request.before + index) * _TEXTS_PER_ROW
+            rows.append(_scrubbed(scrubber, row, request.rules, number, total))
         except (RowError, ConfigError) as error:
             return Failed(index, str(error))
         except Exception as error:  # noqa: BLE001 - its message may quote the row
@@ -122,13 +135,20 @@ def answered(scrubber: Scrubs, request: Request) -> Done | Failed:
     return Done(tuple(rows), total.count())
 
 
-def _scrubbed(scrubber: Scrubs, row: str, rules: RowRules, total: _Sum) -> str | None:
-    """Return `row` scrubbed, None if that changes nothing, and add it to `total`."""
+def _scrubbed(scrubber: Scrubs, row: str, rules: RowRules, number: int, total: _Sum) -> str | None:
+    """Return `row` scrubbed, None if that changes nothing, and add it to `total`.
+
+    Its texts are the documents `number`, `number` + 1 and so on, which nothing else in a run is.
+    """
     slots = rules.slots(row)
     if not slots:
         total.rows += bool(row.strip())
         return None
-    results = [scrubber.scrub(slot.text) for slot in slots]
+    unit = rules.unit(row)
+    results = [
+        scrubber.scrub(slot.text, Document(number + place, unit))
+        for place, slot in enumerate(slots)
+    ]
     texts = [result.text for result in results]
     changed = any(text != slot.text for text, slot in zip(texts, slots, strict=True))
     total.rows += 1

@@ -84,23 +84,35 @@ class ScrubSecrets:
             write_atomically(path, seal(key, label, encode(begun), self.entropy))
         else:
             begun = _opened(path, key, label, kept)
-        secret = SecretBytes(begun.secret)
+        return drawn_by(SecretBytes(begun.secret)), begun.year
 
-        def draw(document: int, count: int) -> int:
-            place = f"{document}/{count}".encode()
-            drawn = hkdf(secret, "safe-harbor-surrogate", place, _NUMBER_BYTES).reveal()
-            return int.from_bytes(drawn, "big")
-
-        return draw, begun.year
+    def expert_key(self) -> SecretBytes:
+        """Return the key of the site's keyed surrogates and date shifts."""
+        return hkdf(self.identity.seed(), "expert-surrogates", b"", _SECRET_BYTES)
 
     def keyed(self) -> Keyed:
         """Return the site's own pseudo-random function for keyed surrogates and date shifts."""
-        key = hkdf(self.identity.seed(), "expert-surrogates", b"", _SECRET_BYTES)
+        return keyed_by(self.expert_key())
 
-        def keyed(message: bytes) -> bytes:
-            return hkdf(key, "expert-surrogate", message, _SECRET_BYTES).reveal()
 
-        return keyed
+def drawn_by(secret: SecretBytes) -> Draw:
+    """Return the random numbers by place that follow from 32 random bytes."""
+
+    def draw(document: int, count: int) -> int:
+        place = f"{document}/{count}".encode()
+        drawn = hkdf(secret, "safe-harbor-surrogate", place, _NUMBER_BYTES).reveal()
+        return int.from_bytes(drawn, "big")
+
+    return draw
+
+
+def keyed_by(key: SecretBytes) -> Keyed:
+    """Return the pseudo-random function of a site's key."""
+
+    def keyed(message: bytes) -> bytes:
+        return hkdf(key, "expert-surrogate", message, _SECRET_BYTES).reveal()
+
+    return keyed
 
 
 def _make(folder: Path) -> None:

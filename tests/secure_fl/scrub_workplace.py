@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from crypto.errors import ConfigError
-from privacy.scrubbing import Coverage, Scrubbed, Span
+from privacy.scrubbing import Coverage, Document, Provider, ProviderKind, Scrubbed, Span
 from privacy.scrubbing.spans import replace
 from secure_fl.scrubbing_files import job
 from secure_fl.scrubbing_files.plan import Choices, plan
@@ -39,7 +39,10 @@ class ToyScrubber:
 
     coverage = Coverage(("ACCOUNT_NUMBER", "PERSON"), ("LOCATION",))
 
-    def scrub(self, text: str) -> Scrubbed:
+    providers = (Provider("PERSON", "toy", ProviderKind.OWN),)
+
+    def scrub(self, text: str, document: Document | None = None) -> Scrubbed:
+        del document
         if "RAISE" in text:
             raise ValueError(text)
         if "REFUSE" in text:
@@ -107,7 +110,10 @@ class LocalCrew:
     def in_order(self, items: Iterator[Item]) -> Generator[tuple[Item, Answer | None], None, None]:
         for item in items:
             if isinstance(item, Batch):
-                yield item, answered(self._scrubber, Request(item.rows, item.rules, 60.0))
+                yield (
+                    item,
+                    answered(self._scrubber, Request(item.rows, item.rules, 60.0, item.before)),
+                )
             else:
                 yield item, None
 

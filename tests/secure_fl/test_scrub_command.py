@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import time
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,11 +17,23 @@ import pytest
 from cli_workplace import TEMPLATES, Outcome
 from scrub_workplace import CANARY, ToyRecipe
 
-from privacy.scrubbing import KNOWN_ENTITIES, PATTERN_ENTITIES
+from crypto.keyfiles import write_secret
+from crypto.secrets import SecretBytes, system_entropy
+from crypto.signatures import SigningKey
+from privacy.scrubbing import (
+    KNOWN_ENTITIES,
+    PATTERN_ENTITIES,
+    SAFE_HARBOR_ENTITIES,
+    DateOrder,
+    ScrubMode,
+)
 from secure_fl.cli import main
+from secure_fl.policy import load_policy
 from secure_fl.scrubbing_files import command, output, progress
-from secure_fl.scrubbing_files.command import Wanted, profile_of
+from secure_fl.scrubbing_files.command import Mode, Order, Wanted, profile_of, writing_of
+from secure_fl.scrubbing_files.plan import Choices
 from secure_fl.scrubbing_files.report import ScrubReport
+from secure_fl.sites.scrub_secrets import ScrubSecrets, keyed_by
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -185,7 +198,7 @@ def test_what_is_found_before_anything_is_read_leaves_no_output(tmp_path: Path, 
 def test_a_defect_of_the_program_shows_no_text_either(
     tmp_path: Path, call: Call, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise KeyError(CANARY)
 
     monkeypatch.setattr(command, "report_of", broken)
@@ -225,14 +238,17 @@ def policy_file(tmp_path: Path, *required: str) -> Path:
 
 
 def test_what_is_looked_for(tmp_path: Path) -> None:
-    assert profile_of(Wanted()).required == ()
-    assert profile_of(Wanted()).entities == KNOWN_ENTITIES
-    some = profile_of(Wanted(required=("URL",)))
+    plain = ScrubMode.PLACEHOLDERS
+    assert profile_of(Wanted(), plain, None).required == ()
+    assert profile_of(Wanted(), plain, None).entities == KNOWN_ENTITIES
+    some = profile_of(Wanted(required=("URL",)), plain, None)
     assert (some.required, some.entities) == (("URL",), KNOWN_ENTITIES)
-    only = profile_of(Wanted(entities=("URL", "US_SSN")))
+    only = profile_of(Wanted(entities=("URL", "US_SSN")), plain, None)
     assert (only.required, only.optional) == (("URL", "US_SSN"), ())
-    by_policy = profile_of(Wanted(policy=policy_file(tmp_path, "IBAN_CODE")))
+    by_policy = profile_of(Wanted(), plain, load_policy(policy_file(tmp_path, "IBAN_CODE")))
     assert (by_policy.required, by_policy.entities) == (("IBAN_CODE",), KNOWN_ENTITIES)
+    harbor = profile_of(Wanted(entities=("CRYPTO",)), ScrubMode.SAFE_HARBOR, None)
+    assert set(harbor.required) == {*SAFE_HARBOR_ENTITIES, "CRYPTO"}
 
 
 @pytest.mark.usefixtures("toys")
@@ -242,7 +258,62 @@ def test_a_policy_that_asks_for_more_says_no(tmp_path: Path, call: Call) -> None
     done = call(notes, "--entities", "URL", "--policy", policy)
     assert done.code == 4
     assert "requires that IBAN_CODE be scrubbed" in done.err
+    policy.write_text(policy.read_text() + "\n")
+    text = policy.read_text().replace(
+        "required_scrubbing", 'required_scrub_mode = "safe-harbor"\nrequired_scrubbing', 1
+    )
+    policy.write_text(text)
+    done = call(notes, "--policy", policy)
+    assert done.code == 4
+    assert "Give --mode safe-harbor" in done.err
     assert not (tmp_path / "notes.scrubbed.txt").exists()
+
+
+def test_a_sites_folder_brings_its_policy_and_its_key(tmp_path: Path) -> None:
+    policy_file(tmp_path, "IBAN_CODE")
+    identity = SigningKey.generate(system_entropy)
+    write_secret(tmp_path / "identity.key", identity.seed())
+    mode = Mode(ScrubMode.EXPERT_DETERMINATION, tmp_path, DateOrder.DAY_FIRST)
+    order = Order((), Choices(), Wanted(), mode)
+    policy = command._policy(order)
+    assert policy is not None
+    assert policy.required_scrubbing == ("IBAN_CODE",)
+    writing = writing_of(mode)
+    secrets = ScrubSecrets(tmp_path, identity, system_entropy, lambda: datetime.now(UTC))
+    assert keyed_by(SecretBytes(writing.secret))(b"Anna") == secrets.keyed()(b"Anna")
+    assert writing.replacement().mode is ScrubMode.EXPERT_DETERMINATION
+    assert writing.secret.hex() not in repr(writing)
+    assert repr(writing.secret)[2:-1] not in repr(writing)
+
+
+def test_safe_harbor_draws_anew_each_time() -> None:
+    first, second = (writing_of(Mode(ScrubMode.SAFE_HARBOR)) for _ in range(2))
+    assert len(first.secret) == 32
+    assert first.secret != second.secret
+    assert first.replacement().mode is ScrubMode.SAFE_HARBOR
+    assert writing_of(Mode()).replacement().mode is ScrubMode.PLACEHOLDERS
+
+
+@pytest.mark.usefixtures("toys")
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--mode", "expert-determination"), "Give the site's own folder"),
+        (("--date-order", "day-first"), "--date-order goes with --mode expert-determination"),
+        (("--unit", "id"), "--unit goes with --mode expert-determination"),
+        (("--mode", "expert-determination", "--unit", "id"), "--unit was given and no file is"),
+    ],
+)
+def test_what_a_mode_needs_is_named(
+    tmp_path: Path, call: Call, words: tuple[str, ...], said: str
+) -> None:
+    policy_file(tmp_path)
+    write_secret(tmp_path / "identity.key", SigningKey.generate(system_entropy).seed())
+    (notes, *_) = small_files(tmp_path)
+    site = ("--site", tmp_path) if len(words) == 4 else ()
+    done = call(notes, *words, *site)
+    assert done.code == 2
+    assert said in done.err
 
 
 def test_the_real_scrubber_in_a_process_of_its_own(tmp_path: Path, call: Call) -> None:

@@ -55,7 +55,7 @@ def scrub(
 ) -> None:
     tasks = plan(paths, choices, None, replace=False)
     with Crew(recipe or ToyRecipe(), workers=workers, deadline_seconds=deadline_seconds) as crew:
-        crew.coverage()
+        crew.ready()
         job.scrub_files(tasks, crew, Unwatched())
 
 
@@ -90,7 +90,7 @@ def test_a_crew_says_what_its_twin_says(tmp_path: Path) -> None:
     paths = files(tmp_path, *("Anna 12345\nx\n" * count for count in range(4)))
     tasks = plan(paths, EACH_LINE, None, replace=True)
     with Crew(ToyRecipe(), workers=2, deadline_seconds=60) as crew:
-        assert crew.coverage() == ToyScrubber.coverage
+        assert crew.ready().coverage == ToyScrubber.coverage
         many = job.scrub_files(tasks, crew, Unwatched())
     alone = job.scrub_files(tasks, LocalCrew(), Unwatched())  # type: ignore[arg-type]
     assert many == alone
