@@ -6,8 +6,8 @@ Over all entities: the share of their letters and digits that is left, of docume
 nothing is left, false findings per 1000 tokens (`privacy.scrubbing.measuring` defines each).
 
 A document is "clean of identifiers" where nothing is left but titles, organisations, nationalities,
-ages up to 89 and bare years: none of them is an identifier of 45 CFR 164.514(b)(2). "Clean" counts
-them as well.
+ages up to 89 and bare years: none of them is listed in 45 CFR 164.514(b)(2)(i), but for the name of
+the person's employer, which labels do not tell from other organisations. "Clean" counts them all.
 
 Corpora: one half of presidio-research's synthetic data set, by template, where `--data` names its
 folder; generated clinical and banking notes with templates and locales that no training note has.

@@ -1,13 +1,13 @@
 """Labelled notes: templates filled with invented people, places, dates and numbers.
 
 A label sits exactly on what was filled in. What is not labelled, though it looks like a name, is
-there on purpose: eponyms, brands, banks, months, words that are also names.
+there on purpose: eponyms, brands, banks, words that are also names.
 
 Rules of labelling, the same in every template:
 
 - titles and degrees ("Dr.", "MD") stand outside a name's label; "Last, First" is one label;
-- a date is labelled where it says more than the year; a bare year, a weekday, a time of day or a
-  month alone is not;
+- a date is labelled where it says more than the year, a month alone too, as the law has it (45
+  CFR 164.514(b)(2)(i)(C)); a bare year, a weekday or a time of day is not;
 - of an age over 89 the number is labelled, not the unit; other ages are not;
 - street, post code, town, province and country are labels of their own.
 """

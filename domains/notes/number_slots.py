@@ -55,6 +55,7 @@ NUMBERS: Final[dict[str, tuple[str, Callable[[np.random.Generator], str]]]] = {
             "##########", "########", "############", "##-####-#####", "#### ######", "0000########"
         ),
     ),
+    "sort_code": ("ACCOUNT_NUMBER", _by_shape("##-##-##")),
     "bank_number": ("US_BANK_NUMBER", _by_shape("##########", "#############", "########")),
     "routing": ("ABA_ROUTING_NUMBER", identifiers.routing_number),
     "iban": ("IBAN_CODE", identifiers.iban),

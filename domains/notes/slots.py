@@ -94,6 +94,16 @@ _NATIONALITIES: Final = (
     "Indonesian", "Indian", "Pakistani", "Nigerian", "Kenyan", "Japanese", "Vietnamese", "Greek",
 )  # fmt: skip
 
+_RELIGIONS: Final = (
+    "Christian", "Catholic", "Hindu", "Muslim", "Jewish", "Sikh", "Buddhist", "Baptist",
+)  # fmt: skip
+_LISTED: Final = {
+    "month": ("DATE_TIME", (*_MONTHS, "April", "May", "June", "August")),
+    "nationality": ("NRP", _NATIONALITIES),
+    "religion": ("NRP", _RELIGIONS),
+}
+"""Slots that hold one of a few words; months that are names of people come more often."""
+
 _NEAR_SHARE, _KIN_SHARE, _OTHER_STYLE_SHARE = 0.6, 0.6, 0.12
 """Who lives in the patient's region, which relatives share the name, which dates look different."""
 
@@ -170,8 +180,9 @@ class Cast:
             return Piece(draw_place(self._rng, self._region), entity)
         if base == "abroad":
             return Piece(one(self._rng, self._regions).country, "LOCATION")
-        if base == "nationality":
-            return Piece(one(self._rng, _NATIONALITIES), "NRP")
+        if base in _LISTED:
+            entity, words = _LISTED[base]
+            return Piece(one(self._rng, words), entity)
         if base == "old_age":
             in_words = int(self._rng.integers(4)) == 0
             number = one(self._rng, _AGE_WORDS) if in_words else str(self._rng.integers(90, 106))

@@ -37,8 +37,12 @@ _TOKEN = re.compile(r"[^\W_]+")
 """A run of letters or digits: what false findings are counted against."""
 
 NO_IDENTIFIERS = ("AGE", "NRP", "ORGANIZATION", "TITLE", "YEAR")
-"""Common types that are no identifiers of 45 CFR 164.514(b)(2): they are measured and reported,
-but a document that still shows them is *clean of identifiers*."""
+"""Common types that do not of themselves identify anybody (45 CFR 164.514(b)(2)(i)).
+
+They are measured and reported, but a document that still shows them is *clean of identifiers*. An
+organisation's name is an identifier where it is the person's employer, which labels do not tell:
+so both shares are given, with these types and without.
+"""
 
 
 @dataclass(frozen=True, slots=True)
