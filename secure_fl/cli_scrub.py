@@ -157,6 +157,14 @@ def scrub(  # noqa: PLR0913 - one parameter per option
             metavar="FILE", help="Write the report as JSON. It counts exactly: keep it here."
         ),
     ] = None,
+    labelled: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE",
+            help="Labelled texts, JSON lines of text and spans: the report then says what "
+            "scrubbing leaves of them.",
+        ),
+    ] = None,
     workers: Annotated[
         int | None,
         typer.Option(
@@ -212,6 +220,7 @@ def scrub(  # noqa: PLR0913 - one parameter per option
         out=out,
         replace=force,
         report=report,
+        labelled=labelled,
         workers=workers,
         deadline_seconds=deadline_seconds,
     )

@@ -7,10 +7,11 @@ Each line is `{"text": "...", "spans": [{"start": 4, "end": 13, "entity": "PERSO
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from pydantic import ValidationError
 
+from audits.site_facts import ResidualFacts, ResidualRow
 from crypto.digests import sha256
 from crypto.errors import ConfigError
 from privacy.scrubbing import Document, Span
@@ -21,7 +22,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from privacy.scrubbing import Scrubber
+    from privacy.scrubbing import Scrubbed
+    from privacy.scrubbing.measuring import TypeQuality
 
 
 class _Label(Section):
@@ -47,11 +49,47 @@ class Residual:
     quality: Quality
     sample: bytes
 
+    def facts(self) -> ResidualFacts:
+        """Return it as a report says it."""
+        quality = self.quality
+        return ResidualFacts(
+            sample_sha256=self.sample.hex(),
+            texts=quality.documents,
+            texts_with_data=quality.with_entities,
+            clean_texts=quality.clean,
+            characters=sum(row.characters for row in quality.types),
+            characters_left=sum(row.leaked for row in quality.types),
+            findings=quality.findings,
+            false_findings=quality.false_findings,
+            rows=tuple(_residual_row(row) for row in quality.types),
+        )
 
-def measure_sample(path: Path, scrubber: Scrubber) -> Residual:
+
+def _residual_row(row: TypeQuality) -> ResidualRow:
+    low, high = row.recall_interval()
+    return ResidualRow(
+        entity=row.entity, labelled=row.labelled, removed=row.covered, low=low, high=high
+    )
+
+
+class Scrubs(Protocol):
+    """What a measurement needs of a scrubber."""
+
+    def scrub(self, text: str, document: Document) -> Scrubbed:
+        """Return one document scrubbed."""
+
+
+def measure_sample(
+    path: Path, scrubber: Scrubs, *, setting: str = "`runtime.scrub_sample`"
+) -> Residual:
     """Return what `scrubber` leaves of the personal data in the labelled texts at `path`.
 
     What a mode lets stay of a finding, such as a year, counts as removed.
+
+    Args:
+        path: the labelled texts.
+        scrubber: what is measured.
+        setting: where the path was given, for messages.
 
     Raises:
         ConfigError: the file cannot be read, is empty, or a line is none as described above;
@@ -62,7 +100,7 @@ def measure_sample(path: Path, scrubber: Scrubber) -> Residual:
     except OSError as error:
         raise ConfigError(
             f"{path} cannot be read ({error.strerror}): what scrubbing leaves cannot be measured. "
-            "Mend `runtime.scrub_sample`, or leave it out."
+            f"Mend {setting}, or leave it out."
         ) from None
     quality = Quality()
     for number, (text, labels) in enumerate(_labelled(data, path)):
@@ -71,7 +109,7 @@ def measure_sample(path: Path, scrubber: Scrubber) -> Residual:
     if not quality.documents:
         raise ConfigError(
             f"{path} holds no labelled text: what scrubbing leaves cannot be measured. Fill it, or "
-            "leave `runtime.scrub_sample` out."
+            f"leave {setting} out."
         )
     return Residual(quality, sha256(data))
 

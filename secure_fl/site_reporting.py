@@ -15,8 +15,6 @@ from audits.site_facts import (
     LedgerEntryFacts,
     PiiCount,
     ProviderFacts,
-    ResidualFacts,
-    ResidualRow,
     SiteFacts,
 )
 from crypto.digests import sha256
@@ -31,9 +29,7 @@ if TYPE_CHECKING:
     from audits.facts import ReportFacts, SiteCharge
     from privacy.events import Event
     from privacy.ledger_acts import Line
-    from privacy.scrubbing.measuring import TypeQuality
     from secure_fl.config import Mechanism
-    from secure_fl.labelled_sample import Residual
     from secure_fl.site_home import SiteHome
     from secure_fl.sites.workbench import SiteWorkbench
 
@@ -83,7 +79,7 @@ def _facts(
             ProviderFacts(entity=p.entity, name=p.name, kind=p.kind.value, digest=p.digest)
             for p in preparation.providers
         ),
-        residual=None if preparation.residual is None else _residual(preparation.residual),
+        residual=None if preparation.residual is None else preparation.residual.facts(),
         expert_statement=(
             home.policy.expert_statement
             if preparation.mode is ScrubMode.EXPERT_DETERMINATION
@@ -103,28 +99,6 @@ def _facts(
         ledger=_entries(home),
         ledger_head=home.ledger.head().hex(),
         report_sha256=facts.sha256(),
-    )
-
-
-def _residual(measured: Residual) -> ResidualFacts:
-    quality = measured.quality
-    return ResidualFacts(
-        sample_sha256=measured.sample.hex(),
-        texts=quality.documents,
-        texts_with_data=quality.with_entities,
-        clean_texts=quality.clean,
-        characters=sum(row.characters for row in quality.types),
-        characters_left=sum(row.leaked for row in quality.types),
-        findings=quality.findings,
-        false_findings=quality.false_findings,
-        rows=tuple(_residual_row(row) for row in quality.types),
-    )
-
-
-def _residual_row(row: TypeQuality) -> ResidualRow:
-    low, high = row.recall_interval()
-    return ResidualRow(
-        entity=row.entity, labelled=row.labelled, removed=row.covered, low=low, high=high
     )
 
 

@@ -9,12 +9,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from audits.numerals import GAP, thousands
+from audits.numerals import GAP, decimal, percent, thousands
 from audits.scrubbing_wording import mode_sentence
 
 if TYPE_CHECKING:
     from typing import TextIO
 
+    from audits.site_facts import ResidualFacts
     from secure_fl.scrubbing_files.report import ScrubReport
 
 _NARROW_COLUMNS = 100
@@ -30,6 +31,9 @@ def write_account(report: ScrubReport, stream: TextIO) -> None:
     console.print()
     console.print(_findings(report))
     console.print()
+    if report.residual is not None:
+        console.print(_residual(report.residual))
+        console.print()
     coverage = report.coverage
     console.print(_listed("Looked for", coverage.looked_for))
     console.print(_listed("Not looked for", coverage.not_looked_for, style="yellow"))
@@ -64,6 +68,27 @@ def _findings(report: ScrubReport) -> Table | Text:
     table.add_column("replaced", justify="right", no_wrap=True)
     for entity, count in sorted(total.items(), key=lambda pair: (-pair[1], pair[0])):
         table.add_row(entity, _count(count))
+    return table
+
+
+def _residual(residual: ResidualFacts) -> Table:
+    left = percent(residual.characters_left / residual.characters) if residual.characters else "-"
+    table = Table(
+        box=None,
+        pad_edge=False,
+        padding=(0, 2, 0, 0),
+        title_justify="left",
+        title_style="",
+        title=f"Of the labelled texts {_count(residual.clean_texts)} of "
+        f"{_count(residual.texts_with_data)} with personal data are clean; "
+        f"{left.replace(GAP, ' ')} of its letters and digits are left.",
+    )
+    table.add_column("type in the labelled texts", no_wrap=True)
+    for name in ("labelled", "removed", "95 % interval"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for row in residual.rows:
+        interval = f"{decimal(row.low, places=3)} to {decimal(row.high, places=3)}"
+        table.add_row(Text(row.entity), _count(row.labelled), _count(row.removed), interval)
     return table
 
 

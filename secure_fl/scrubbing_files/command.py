@@ -78,6 +78,7 @@ class Order:
         out: where outputs go.
         replace: whether outputs that exist may be replaced.
         report: where the report goes as JSON.
+        labelled: labelled texts, to measure what scrubbing leaves.
         workers: how many processes scrub; None to choose by size.
         deadline_seconds: what a million characters may take.
     """
@@ -89,6 +90,7 @@ class Order:
     out: Path | None = None
     replace: bool = False
     report: Path | None = None
+    labelled: Path | None = None
     workers: int | None = None
     deadline_seconds: float = DEADLINE_SECONDS
 
@@ -120,7 +122,8 @@ def _carried_out(order: Order, watch: Callable[[Sequence[FileTask]], Watcher]) -
     profile = profile_of(order.wanted, order.mode.mode, policy)
     writing = writing_of(order.mode)
     tasks = plan(order.files, order.choices, order.out, replace=order.replace)
-    _refuse_report_path(order, tasks)
+    sample = _sample(order.labelled)
+    _refuse_paths(order, tasks)
     workers = order.workers or workers_for(tasks)
     recipe = ScrubberRecipe(profile, writing)
     with (
@@ -128,10 +131,11 @@ def _carried_out(order: Order, watch: Callable[[Sequence[FileTask]], Watcher]) -
         Crew(recipe, workers=workers, deadline_seconds=order.deadline_seconds) as crew,
     ):
         ready = crew.ready()
+        residual = None if sample is None else crew.measure(*sample)
         done = scrub_files(tasks, crew, watcher)
     report = report_of(
         done,
-        Looked(ready.coverage, ready.providers, profile.required),
+        Looked(ready.coverage, ready.providers, profile.required, residual),
         order.mode.mode,
         expert_statement=None if policy is None else policy.expert_statement,
     )
@@ -219,8 +223,14 @@ def workers_for(tasks: Sequence[FileTask]) -> int:
     return max(1, min(cores or 1, MOST_WORKERS, total_bytes // BYTES_PER_WORKER, pieces))
 
 
-def _refuse_report_path(order: Order, tasks: Sequence[FileTask]) -> None:
+def _refuse_paths(order: Order, tasks: Sequence[FileTask]) -> None:
     report = order.report
+    for written in filter(None, (report, *(task.target for task in tasks))):
+        if order.labelled and written.exists() and written.samefile(order.labelled):
+            raise ConfigError(
+                f"{written} would be replaced, and holds the labelled texts: choose another name. "
+                "Nothing was scrubbed."
+            )
     if report is None:
         return
     if not report.parent.is_dir():
@@ -243,6 +253,15 @@ def _refuse_report_path(order: Order, tasks: Sequence[FileTask]) -> None:
             f"The report {report} exists: it stays as it is, and nothing was scrubbed. Choose "
             "another --report, or --force."
         )
+
+
+def _sample(path: Path | None) -> tuple[Path, int] | None:
+    """Return the labelled texts and their size in bytes."""
+    if path is None:
+        return None
+    if not path.is_file():
+        raise ConfigError(f"There is no file {path} with labelled texts. Nothing was scrubbed.")
+    return path, path.stat().st_size
 
 
 def _where(error: Exception) -> str:

@@ -16,15 +16,26 @@ from typing import TYPE_CHECKING, Final
 
 from crypto.errors import ConfigError
 from secure_fl.scrubbing_files.stream import Batch
-from secure_fl.scrubbing_files.worker import Done, Failed, Ready, Request, Unable, serve
+from secure_fl.scrubbing_files.worker import (
+    Done,
+    Failed,
+    Measured,
+    Ready,
+    Request,
+    Sample,
+    Unable,
+    serve,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator
     from multiprocessing.connection import Connection
     from multiprocessing.context import SpawnProcess
+    from pathlib import Path
     from types import TracebackType
     from typing import Self
 
+    from secure_fl.labelled_sample import Residual
     from secure_fl.scrubbing_files.recipe import Recipe
     from secure_fl.scrubbing_files.stream import Item
 
@@ -44,6 +55,8 @@ class Lost:
 
 Answer = Done | Failed | Lost
 
+Heard = Ready | Unable | Done | Measured | Failed | Lost
+
 
 @dataclass(slots=True, eq=False)
 class _Place:
@@ -51,7 +64,7 @@ class _Place:
 
     item: Item | None
     error: ConfigError | None = None
-    answer: Answer | None = None
+    answer: Answer | Measured | None = None
     dealt: bool = False
 
     @property
@@ -81,21 +94,21 @@ class _Worker:
         requests_there.close()
         answers_there.close()
 
-    def ask(self, place: _Place, batch: Batch, seconds: float) -> None:
-        """Send a batch; a worker that died meanwhile is found when it is listened to."""
+    def ask(self, place: _Place, request: Request | Sample) -> None:
+        """Send a request; a worker that died meanwhile is found when it is listened to."""
         self.place = place
-        self.seconds = seconds
-        self.deadline = time.monotonic() + seconds
+        self.seconds = request.seconds
+        self.deadline = time.monotonic() + request.seconds
         place.dealt = True
         try:
-            self._requests.send(Request(batch.rows, batch.rules, seconds, batch.before))
+            self._requests.send(request)
         except OSError:
             self.deadline = time.monotonic()
 
-    def heard(self) -> Ready | Unable | Done | Failed | Lost:
+    def heard(self) -> Heard:
         """Return what the worker sent, or that it died."""
         try:
-            answer: Ready | Unable | Done | Failed = self.answers.recv()
+            answer: Heard = self.answers.recv()
         except (EOFError, OSError):
             self._process.join(timeout=_START_SECONDS)
             return Lost(_death(self._process.exitcode))
@@ -161,6 +174,24 @@ class Crew:
             self._listen()
         return self._ready
 
+    def measure(self, sample: Path, size_bytes: int) -> Residual:
+        """Return what the scrubbers leave of labelled texts.
+
+        Raises:
+            ConfigError: a scrubber cannot be made, or fails; or the sample is none.
+        """
+        self.ready()
+        place = _Place(None)
+        self._ask(place, Sample(sample, self._seconds(size_bytes)))
+        while place.answer is None:
+            self._listen()
+        if isinstance(place.answer, Measured):
+            return place.answer.residual
+        if isinstance(place.answer, Failed):
+            raise ConfigError(f"Nothing was scrubbed. {place.answer.reason}")
+        reason = place.answer.reason if isinstance(place.answer, Lost) else "it is no sample"
+        raise ConfigError(f"{sample} could not be measured: {reason}. Nothing was scrubbed.")
+
     def in_order(self, items: Iterator[Item]) -> Generator[tuple[Item, Answer | None], None, None]:
         """Yield each of `items` in their order, a batch with what became of it.
 
@@ -183,7 +214,7 @@ class Crew:
                 if place.error is not None:
                     raise place.error
                 if place.item is not None:
-                    yield place.item, place.answer
+                    yield place.item, _of_batch(place.answer)
             if line:
                 self._listen()
                 reading = reading and not any(place.failed for place in line)
@@ -201,12 +232,17 @@ class Crew:
             if not self._idle:
                 return
             if isinstance(place.item, Batch) and not place.dealt:
-                worker = self._idle.pop()
-                self._busy[worker.answers] = worker
-                worker.ask(place, place.item, self._seconds(place.item))
+                batch = place.item
+                seconds = self._seconds(sum(map(len, batch.rows)))
+                self._ask(place, Request(batch.rows, batch.rules, seconds, batch.before))
 
-    def _seconds(self, batch: Batch) -> float:
-        return self._deadline_seconds * (sum(map(len, batch.rows)) // _MILLION + 1)
+    def _ask(self, place: _Place, request: Request | Sample) -> None:
+        worker = self._idle.pop()
+        self._busy[worker.answers] = worker
+        worker.ask(place, request)
+
+    def _seconds(self, characters: int) -> float:
+        return self._deadline_seconds * (characters // _MILLION + 1)
 
     def _listen(self) -> None:
         """Wait until a worker answers, dies, or takes too long."""
@@ -220,7 +256,7 @@ class Crew:
             worker = self._busy.pop(answers)
             self._settle(worker, Lost(_too_long(worker.seconds)))
 
-    def _settle(self, worker: _Worker, heard: Ready | Unable | Done | Failed | Lost) -> None:
+    def _settle(self, worker: _Worker, heard: Heard) -> None:
         if isinstance(heard, Lost):
             worker.end()
         else:
@@ -231,10 +267,14 @@ class Crew:
         elif isinstance(heard, Unable):
             raise ConfigError(heard.reason)
         elif place is None:
-            reason = "" if isinstance(heard, Done) else f": {heard.reason}"
+            reason = f": {heard.reason}" if isinstance(heard, Failed | Lost) else ""
             raise ConfigError(f"Nothing was scrubbed, since no scrubber could be made{reason}.")
         else:
             place.answer = heard
+
+
+def _of_batch(answer: Answer | Measured | None) -> Answer | None:
+    return None if isinstance(answer, Measured) else answer
 
 
 def _next_place(items: Iterator[Item]) -> _Place:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Literal
 
 from pydantic import Field
 
+from audits.site_facts import ResidualFacts
 from privacy.scrubbing import ProviderKind, ScrubMode
 from secure_fl import __version__
 from secure_fl.config_sections import Section
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from privacy.scrubbing import Coverage, Provider
+    from secure_fl.labelled_sample import Residual
     from secure_fl.scrubbing_files.job import Scrubbed
 
 SCHEMA = "secure-fl.scrub-report.v1"
@@ -89,6 +91,8 @@ class ScrubReport(Section):
     coverage: CoverageFacts
     engine: EngineFacts
     files: tuple[FileFacts, ...]
+    residual: ResidualFacts | None
+    """What is left of the personal data in labelled texts, where somebody gave any."""
 
     def as_json(self) -> str:
         """Return the report as JSON, indented, with a line end."""
@@ -97,11 +101,12 @@ class ScrubReport(Section):
 
 @dataclass(frozen=True, slots=True)
 class Looked:
-    """What was looked for, by whom, and what had to be."""
+    """What was looked for, by whom, what had to be, and what is left of a labelled sample."""
 
     coverage: Coverage
     providers: tuple[Provider, ...]
     required: tuple[str, ...]
+    residual: Residual | None = None
 
 
 def report_of(
@@ -124,6 +129,7 @@ def report_of(
         ),
         engine=EngineFacts(secure_fl=__version__, presidio_analyzer=version("presidio-analyzer")),
         files=tuple(map(_file_facts, files)),
+        residual=None if looked.residual is None else looked.residual.facts(),
     )
 
 

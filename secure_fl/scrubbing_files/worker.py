@@ -23,8 +23,10 @@ from secure_fl.scrubbing_files.rows import RowError, rebuilt
 
 if TYPE_CHECKING:
     from multiprocessing.connection import Connection
+    from pathlib import Path
 
     from privacy.scrubbing import Coverage, Provider
+    from secure_fl.labelled_sample import Residual
     from secure_fl.scrubbing_files.recipe import Recipe, Scrubs
     from secure_fl.scrubbing_files.rows import RowRules
 
@@ -51,6 +53,14 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
+class Sample:
+    """Labelled texts, to measure what scrubbing leaves of them; `seconds` as in a request."""
+
+    path: Path
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
 class Ready:
     """The scrubber is there: what it looks for, and who does."""
 
@@ -74,6 +84,13 @@ class Done:
 
 
 @dataclass(frozen=True, slots=True)
+class Measured:
+    """What scrubbing leaves of a sample."""
+
+    residual: Residual
+
+
+@dataclass(frozen=True, slots=True)
 class Failed:
     """Why a row cannot be scrubbed; `index` counts from 0 in the request."""
 
@@ -89,10 +106,14 @@ def serve(requests: Connection, answers: Connection, recipe: Recipe) -> None:
     with contextlib.suppress(EOFError, OSError):
         answers.send(answer)
         while scrubber is not None:
-            request: Request = requests.recv()
+            request: Request | Sample = requests.recv()
             # The system ends this process when nobody is left who would.
             signal.alarm(math.ceil(request.seconds) + _GRACE_SECONDS)
-            answers.send(answered(scrubber, request))
+            answers.send(
+                measured(scrubber, request)
+                if isinstance(request, Sample)
+                else answered(scrubber, request)
+            )
             signal.alarm(0)
 
 
@@ -118,6 +139,18 @@ def _begun(recipe: Recipe) -> tuple[Ready | Unable, Scrubs | None]:
         said = f"The scrubber could not be made ({type(error).__name__}: {error})"
         return Unable(f"{said}. Nothing was scrubbed; `secure-fl doctor` examines it."), None
     return Ready(scrubber.coverage, scrubber.providers), scrubber
+
+
+def measured(scrubber: Scrubs, sample: Sample) -> Measured | Failed:
+    """Return what scrubbing leaves of `sample`, or why it cannot be told, without text."""
+    from secure_fl.labelled_sample import measure_sample  # noqa: PLC0415 - most scrubbing has none
+
+    try:
+        return Measured(measure_sample(sample.path, scrubber, setting="--labelled"))
+    except ConfigError as error:
+        return Failed(0, str(error))
+    except Exception as error:  # noqa: BLE001 - its message may quote a text
+        return Failed(0, f"{sample.path} could not be measured ({type(error).__name__}).")
 
 
 def answered(scrubber: Scrubs, request: Request) -> Done | Failed:

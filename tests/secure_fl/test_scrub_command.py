@@ -117,6 +117,42 @@ def test_the_report_on_stdout_is_the_one_in_the_file(tmp_path: Path, call: Call)
     assert first["characters_out"] == len((tmp_path / "notes.scrubbed.txt").read_text().rstrip())
 
 
+@pytest.mark.usefixtures("toys")
+def test_what_is_left_of_labelled_texts_is_reported(tmp_path: Path, call: Call) -> None:
+    (notes, *_) = small_files(tmp_path)
+    sample = tmp_path / "sample.jsonl"
+    rows: list[tuple[str, list[tuple[int, int, str]]]] = [
+        ("Anna 12345", [(0, 4, "PERSON"), (5, 10, "ACCOUNT_NUMBER")]),
+        (f"{CANARY} Anna", [(0, len(CANARY), "PERSON")]),
+    ]
+    with sample.open("w") as file:
+        for text, spans in rows:
+            labels = [{"start": a, "end": b, "entity": entity} for a, b, entity in spans]
+            file.write(json.dumps({"text": text, "spans": labels}) + "\n")
+    done = call(notes, "--labelled", sample, "--report", tmp_path / "r.json")
+    assert done.code == 0, done.err
+    assert "1 of 2 with personal data are clean" in done.out
+    assert CANARY not in done.out
+    residual = ScrubReport.model_validate_json((tmp_path / "r.json").read_text()).residual
+    assert residual is not None
+    assert (residual.characters, residual.characters_left) == (9 + len(CANARY), len(CANARY))
+    assert [(row.entity, row.labelled, row.removed) for row in residual.rows] == [
+        ("ACCOUNT_NUMBER", 1, 1),
+        ("PERSON", 2, 1),
+    ]
+    sample.write_text(f'{{"text":"{CANARY}"}}\n')
+    for words, said in (
+        (("--labelled", sample), "sample.jsonl, line 1, is no labelled text"),
+        (("--labelled", sample, "--report", sample), "holds the labelled texts"),
+        (("--labelled", sample, "--out", sample), "holds the labelled texts"),
+        (("--labelled", tmp_path / "none"), "with labelled texts"),
+    ):
+        done = call(notes, "--force", *words)
+        assert done.code == 2
+        assert said in done.err
+        assert CANARY not in done.err
+
+
 BAD = {
     "bytes.txt": b"fine\nCANARY \xff\n",
     "nul.txt": b"CANARY\0",
