@@ -20,12 +20,12 @@ from __future__ import annotations
 import argparse
 import math
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
-from benchmarks.cells import Cell, write_cells
+from benchmarks.cells import write_cells
+from benchmarks.scrub_cells import ScrubCell, Tables
 from benchmarks.scrub_corpora import (
     HALVES,
     PRESIDIO,
@@ -34,6 +34,7 @@ from benchmarks.scrub_corpora import (
     presidio_documents,
 )
 from benchmarks.scrub_engines import TYPES, Ours, StockPresidio, no_network
+from benchmarks.scrub_markdown import markdown
 from benchmarks.scrub_speed import PROCESSES, Pool, contests, in_one_process, in_two_processes
 from crypto.errors import ConfigError, SecureFLError
 from domains.notes import NoteKind
@@ -53,79 +54,6 @@ _SPEED_NOTES: Final = 200
 _CHARACTERS: Final = 1000
 _PAIRS: Final = 5
 _MEASURES: Final = ("quality", "speed")
-
-
-@dataclass(frozen=True)
-class ScrubCell(Cell):
-    """One row; which fields it has depends on what it tells.
-
-    Attributes:
-        corpus: what was read.
-        engine: what read it, in a row about all entities.
-        n: labelled entities; documents in a row about all of them; notes per round for speed.
-        stock: recall of stock Presidio: the share of the entities of which nothing is left.
-        stock_low: of its 95 % interval.
-        stock_high: of it.
-        stock_typed: share of the entities that are found under their type too.
-        ours: the same four of this project's scrubber.
-        ours_low: of its interval.
-        ours_high: of it.
-        ours_typed: under their type too.
-        leaked: share of the entities' letters and digits that is left.
-        leaked_identifiers: the same without types that are no identifiers.
-        clean: share of the documents with entities in which none leaks.
-        clean_of_identifiers: share of those with identifiers in which none leaks.
-        false_per_1000: findings that overlap no entity, per 1000 tokens.
-        precision: share of the findings that overlap an entity.
-        processes: how many read at once.
-        stock_per_second: documents.
-        ours_per_second: documents.
-        ratio: ours over stock, median over pairs.
-        min: of the pairs.
-        max: of the pairs.
-        pairs: how many.
-        error: why there is no number.
-    """
-
-    corpus: str
-    engine: str | None = None
-    n: int | None = None
-    stock: float | None = None
-    stock_low: float | None = None
-    stock_high: float | None = None
-    stock_typed: float | None = None
-    ours: float | None = None
-    ours_low: float | None = None
-    ours_high: float | None = None
-    ours_typed: float | None = None
-    leaked: float | None = None
-    leaked_identifiers: float | None = None
-    clean: float | None = None
-    clean_of_identifiers: float | None = None
-    false_per_1000: float | None = None
-    precision: float | None = None
-    processes: int | None = None
-    stock_per_second: float | None = None
-    ours_per_second: float | None = None
-    ratio: float | None = None
-    min: float | None = None
-    max: float | None = None
-    pairs: int | None = None
-    error: str | None = None
-
-
-@dataclass(frozen=True)
-class Tables:
-    """The rows of a run, by what they tell."""
-
-    overall: tuple[ScrubCell, ...] = ()
-    by_entity: tuple[ScrubCell, ...] = ()
-    speed: tuple[ScrubCell, ...] = ()
-
-    @property
-    def all(self) -> tuple[ScrubCell, ...]:
-        """Every row."""
-        return self.overall + self.by_entity + self.speed
 
 
 def corpora(data: Path | None, half: str, count: int) -> Mapping[str, Sequence[Document]]:
@@ -264,7 +192,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.scrub", description="Quality and speed of scrubbing."
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="print one JSON object")
+    form.add_argument("--markdown", action="store_true", help="print tables for a document")
     parser.add_argument("--data", type=Path, help="the folder of presidio-research's data set")
     parser.add_argument("--part", choices=tuple(HALVES), default="test", help="which half of it")
     parser.add_argument("--docs", type=int, default=_DOCUMENTS, help="generated notes of each kind")
@@ -278,9 +208,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         failure = Failure.of(error)
         failure.tell(sys.stderr, as_json=options.json)
         return int(failure.code)
+    _print(tables, options)
+    return 0
+
+
+def _print(tables: Tables, options: argparse.Namespace) -> None:
     if options.json:
         write_cells("", tables.all, as_json=True)
-        return 0
+        return
+    if options.markdown:
+        print("\n".join(markdown(tables)))
+        return
     for title, cells in (
         ("Scrubbing, all entities", tables.overall),
         ("Scrubbing, by entity; in brackets what is no identifier", tables.by_entity),
@@ -288,7 +226,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ):
         if cells:
             write_cells(title, cells, as_json=False)
-    return 0
 
 
 def _measured(options: argparse.Namespace) -> Tables:

@@ -9,6 +9,7 @@ import pytest
 import tldextract
 
 from benchmarks import scrub
+from benchmarks.scrub_cells import ScrubCell, Tables
 from benchmarks.scrub_corpora import (
     FILE,
     HALVES,
@@ -18,6 +19,7 @@ from benchmarks.scrub_corpora import (
     presidio_documents,
 )
 from benchmarks.scrub_engines import OfflineError, Ours, StockPresidio, no_network
+from benchmarks.scrub_markdown import markdown
 from benchmarks.scrub_speed import Contest, contests, in_one_process
 from crypto.errors import ConfigError
 from domains.notes import NoteKind
@@ -100,6 +102,29 @@ def test_without_the_published_data_its_row_says_so(capsys: pytest.CaptureFixtur
     assert "name its folder with --data DIR" in " ".join(out.split())
     assert "clinical notes" in out
     assert "documents per second" not in out
+
+
+def test_a_document_gets_its_figures_as_tables(
+    published: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    tiny = ["--docs", "10", "--measure", "quality", "--markdown"]
+    assert scrub.main([*tiny, "--data", str(published), "--part", "dev"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (head,) = (line for line in lines if line.startswith("| entity "))
+    assert head == "| entity | presidio synthetic, dev | clinical notes | banking notes |"
+    (mails,) = (line for line in lines if line.startswith("| EMAIL_ADDRESS "))
+    assert "| **1.000** [0.025, 1.000], 1.000; 1 |" in mails
+    assert {line.count("|") for line in lines[lines.index(head) :] if line} == {5}
+    assert sum(line.startswith(("| clinical", "| banking")) for line in lines) == 4
+
+
+def test_speed_is_told_as_a_table_too() -> None:
+    row = ScrubCell(
+        name="same", corpus="notes", processes=2, stock_per_second=10.0, ours_per_second=52.0,
+        ratio=5.2, min=5.0, max=5.5, pairs=3,
+    )  # fmt: skip
+    *_, last = markdown(Tables(speed=(row,)))
+    assert last == "| same | 2 | 10 | 52 | 5.2 | 5.0 to 5.5, 3 pairs |"
 
 
 def test_a_folder_without_the_data_is_refused(
