@@ -44,6 +44,7 @@ _GAP = r",?[ \t]{0,4}\n?[ \t]{0,4}"
 # --- numbers and street words ----------------------------------------------------------------
 
 _HOUSE = re.compile(r"\d{1,5}[A-Za-z]?(?!\w)")
+_GOES_ON = re.compile(r"(?:[-/]\d{1,4}[A-Za-z]?)?,? [^\W_a-z]")
 _ENGLISH = re.compile(
     rf"{_NUMBER},? (?:(?:{_CAPITAL}|\d{{1,3}}(?:st|nd|rd|th)|of|the) ){{1,4}}"
     rf"(?P<word>{_one_of(STREET_WORDS)})(?!\w)(?:\.(?! [A-Z][a-z]))?"
@@ -60,7 +61,7 @@ _NUMBER_AFTER = re.compile(rf",? (?:n[\u00b0\u00ba.]{{1,2}} ?)?{_NUMBER}(?![\w%]
 _POST_CODE = re.compile(r",? \d{4,5}\Z")
 _NUMBER_AND_STAIR = re.compile(rf"{_NUMBER}(?: [A-Z](?: \d{{1,3}})?(?!\w))?")
 _WORDS_BEFORE = re.compile(rf"(?:{_CAPITAL} ){{0,2}}\Z")
-_FIRST_LETTER_OF_STREET = frozenset(suffix[-1] for suffix in STREET_SUFFIXES)
+_ENDINGS = frozenset(suffix[-2:] for suffix in (*STREET_SUFFIXES, "utca", "\u00fat", "t\u00e9r"))
 _STREET_NOUNS = frozenset((
     "stra\u00dfe", "strasse", "gasse", "platz", "allee", "weg", "straat", "laan", "plein", "utca",
     "\u00fat", "t\u00e9r", "katu",
@@ -84,7 +85,7 @@ _BOX = re.compile(
 )
 _MILITARY = re.compile(r"(?:[AFD]PO|[afd]po),? (?:A[AEP]|a[aep]),? \d{5}(?:-\d{4})?(?!\w)")
 _GAP_AND_MILITARY = re.compile(rf"{_GAP}{_MILITARY.pattern}")
-_BOX_HINT = re.compile(r"[Bb]ox|Post|Apartado|Casella|postale|[AFD]PO|[afd]po")
+_BOX_HINTS = ("ox ", "ox:", "Post", "Apartado", "Casella", "postale", "PO ", "po ", "PO,")
 
 # --- what goes before and after --------------------------------------------------------------
 
@@ -134,7 +135,11 @@ def _find_street(text: str) -> Iterator[Span]:
         start = match.start()
         if start < done:
             continue
-        found = _english_at(text, start) or _suffixed_before(text, start, match.end(), done)
+        found = None
+        if _GOES_ON.match(text, match.end()):
+            found = _english_at(text, start)
+        if found is None and text[start - 1] == " " and text[start - 3 : start - 1] in _ENDINGS:
+            found = _suffixed_before(text, start, match.end(), done)
         if found is not None:
             start, end = _extended(text, *found)
             yield Span(max(start, done), end, "STREET_ADDRESS", WRITTEN)
@@ -163,10 +168,6 @@ def _title_follows(text: str, at: int) -> bool:
 
 def _suffixed_before(text: str, start: int, end: int, floor: int) -> tuple[int, int] | None:
     """Return the street of one word, such as Hauptstrasse, that stands before a number."""
-    if start < 5 or text[start - 1] != " ":  # noqa: PLR2004 - the shortest such name
-        return None
-    if text[start - 2].lower() not in _FIRST_LETTER_OF_STREET:
-        return None
     at = start - 2
     limit = max(floor, start - _LONGEST_STREET)
     while at > limit and (text[at - 1].isalnum() or text[at - 1] in "-."):
@@ -202,7 +203,7 @@ def _find_prefixed(text: str) -> Iterator[Span]:
 
 
 def _find_box(text: str) -> Iterator[Span]:
-    if not _BOX_HINT.search(text):
+    if not any(hint in text for hint in _BOX_HINTS):
         return
     for match in _BOX.finditer(text):
         if text[match.start() - 1 : match.start()].isalnum() and match.start():
@@ -223,6 +224,7 @@ _LETTERED_CODE = re.compile(
     rf"D)-\d{{4,5}}(?= [A-Z]))"
     r"|(?P<dutch>[1-9]\d{3} [A-Z]{2}))(?!\w)"
 )
+_CODE_HINTS = (re.compile(r"\d(?: ?[A-Z]{2}|[A-Z] ?\d)"), re.compile(r"-\d{4}"))
 _ZIP_CODE = re.compile(r"\d{5}(?:-\d{4})?(?!\w|[.,]\d|-)")
 _STATE_BEFORE = re.compile(rf"(?<![^\W_]){_STATE}[.,]? {{1,2}}\Z")
 _LONGEST_STATE = 18
@@ -230,7 +232,8 @@ _LETTERED_SCORES = {"spaced": WRITTEN, "compact": NEEDS_CONTEXT, "prefixed": SHA
 
 
 def _find_postal_code(text: str) -> Iterator[Span]:
-    for match in _LETTERED_CODE.finditer(text):
+    lettered = any(hint.search(text) for hint in _CODE_HINTS)
+    for match in _LETTERED_CODE.finditer(text) if lettered else ():
         score = _LETTERED_SCORES[match.lastgroup or "dutch"]
         yield Span(match.start(), match.end(), "POSTAL_CODE", score)
     for match in _ZIP_CODE.finditer(text):

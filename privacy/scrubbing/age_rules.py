@@ -61,8 +61,8 @@ _DECADES = re.compile(
 _YEARS_OF_A_CENTURY = re.compile(
     r"\b(?:in|of|since|during|from) the (?:early |mid |late |early-|mid-|late-)?\Z", re.IGNORECASE
 )
-_DECADE_HINT = re.compile("nineties|90s|90's|90ies|100s|genarian|tenarian", re.IGNORECASE)
-_WORDS_HINT = re.compile("ninety|hundred", re.IGNORECASE)
+_DECADE_HINTS = ("ineties", "INETIES", "90s", "90'", "90ies", "100s", "enarian", "ENARIAN")
+_WORD_HINTS = ("inety", "INETY", "undred", "UNDRED")
 
 
 def _stands_before(text: str, start: int) -> bool:
@@ -90,7 +90,7 @@ def _find_in_figures(text: str) -> Iterator[Span]:
 
 
 def _find_in_words(text: str) -> Iterator[Span]:
-    if not _WORDS_HINT.search(text):
+    if not any(hint in text for hint in _WORD_HINTS):
         return
     for match in _WORDS.finditer(text):
         start, end = match.span()
@@ -100,7 +100,7 @@ def _find_in_words(text: str) -> Iterator[Span]:
 
 
 def _find_decades(text: str) -> Iterator[Span]:
-    if not _DECADE_HINT.search(text):
+    if not any(hint in text for hint in _DECADE_HINTS):
         return
     for match in _DECADES.finditer(text):
         place = 1 if match[1] else 2

@@ -24,7 +24,13 @@ from privacy.scrubbing.checksums_wallets import (
     segwit_is_valid,
     xrp_is_valid,
 )
-from privacy.scrubbing.digit_groups import is_date_or_years, parts, runs, stands_alone
+from privacy.scrubbing.digit_groups import (
+    is_date_or_years,
+    joined_by,
+    parts,
+    runs,
+    stands_alone,
+)
 from privacy.scrubbing.recognizers import Recognizer, Trigger
 from privacy.scrubbing.spans import Span
 
@@ -57,7 +63,8 @@ def _find_iban(text: str) -> Iterator[Span]:
         yield Span(start, end, "IBAN_CODE", _CERTAIN if valid else _WEAK)
 
 
-_BIC = re.compile(r"(?<!\w)[A-Z]{4}([A-Z]{2})([A-Z0-9]{2}(?:[A-Z0-9]{3})?)(?!\w)")
+# Look-behinds stand after the first character, so that the search skips to where it occurs.
+_BIC = re.compile(r"[A-Z](?<!\w[A-Z])[A-Z]{3}([A-Z]{2})([A-Z0-9]{2}(?:[A-Z0-9]{3})?)(?!\w)")
 
 
 def _find_bic(text: str) -> Iterator[Span]:
@@ -68,7 +75,8 @@ def _find_bic(text: str) -> Iterator[Span]:
             yield Span(match.start(), match.end(), "BIC_CODE", score)
 
 
-_CARD_SEPARATOR = re.compile("[ -]")
+_CARD_GROUPS = joined_by("[ -]")
+_SHORTEST_CARD = 12
 
 
 def _card_score(digits: str) -> float:
@@ -79,9 +87,9 @@ def _card_score(digits: str) -> float:
 
 
 def _find_card(text: str) -> Iterator[Span]:
-    for run in runs(text, _CARD_SEPARATOR):
+    for run in runs(text, _CARD_GROUPS, fewest=_SHORTEST_CARD):
         done = 0
-        for first, part in parts(run, shortest=12, longest=19):
+        for first, part in parts(run, shortest=_SHORTEST_CARD, longest=19):
             # Nobody mixes spaces and hyphens in one card: that is a number beside another.
             mixed = len({text[end] for _, end in part.groups[:-1]}) > 1
             if first < done or mixed or not stands_alone(text, part.start, part.end):
@@ -93,7 +101,7 @@ def _find_card(text: str) -> Iterator[Span]:
                 done = first + len(part.groups)
 
 
-_BANK_NUMBER = re.compile(r"(?<!\w)\d{8,17}(?!\w)")
+_BANK_NUMBER = re.compile(r"\d(?<!\w\d)\d{7,16}(?!\w)")
 
 
 def _find_us_bank_number(text: str) -> Iterator[Span]:
@@ -101,7 +109,7 @@ def _find_us_bank_number(text: str) -> Iterator[Span]:
         yield Span(match.start(), match.end(), "US_BANK_NUMBER", _WEAK)
 
 
-_ABA = re.compile(r"(?<![\w-])\d{4}-?\d{4}-?\d(?![\w-])")
+_ABA = re.compile(r"\d(?<![\w-]\d)\d{3}-?\d{4}-?\d(?![\w-])")
 
 
 def _find_aba(text: str) -> Iterator[Span]:
@@ -110,8 +118,11 @@ def _find_aba(text: str) -> Iterator[Span]:
             yield Span(match.start(), match.end(), "ABA_ROUTING_NUMBER", _NEEDS_CONTEXT)
 
 
-_ACCOUNT_SEPARATOR = re.compile(" ?[-/] ?| ")
+_ACCOUNT_GROUPS = joined_by(" ?[-/] ?| ")
+_SHORTEST_ACCOUNT = 6
+_LONGEST_ACCOUNT = 24
 _MASKED = re.compile(r"(?<!\w)(?:[Xx*\u2022]{2,}[ -]?){1,5}\d{2,6}(?!\w)")
+_MASK_HINT = re.compile("[Xx*\u2022]{2}")
 _MONEY_BEFORE = re.compile(
     r"(?:\b(?:EUR|USD|GBP|CHF|SEK|NOK|DKK|JPY|INR)|[$\u20ac\u00a3\u00a5]) ?$"
 )
@@ -128,15 +139,17 @@ def _is_amount(text: str, start: int, end: int) -> bool:
 
 
 def _find_account_number(text: str) -> Iterator[Span]:
-    for run in runs(text, _ACCOUNT_SEPARATOR):
+    for run in runs(text, _ACCOUNT_GROUPS, fewest=_SHORTEST_ACCOUNT):
         start, end = run.start, run.end
         if (
-            6 <= run.digits <= 24  # noqa: PLR2004 - the shortest and longest account numbers
+            run.digits <= _LONGEST_ACCOUNT
             and stands_alone(text, start, end)
             and not is_date_or_years(text, start, end)
             and not _is_amount(text, start, end)
         ):
             yield Span(start, end, "ACCOUNT_NUMBER", _WEAK)
+    if not _MASK_HINT.search(text):
+        return
     for match in _MASKED.finditer(text):
         yield Span(match.start(), match.end(), "ACCOUNT_NUMBER", _NEEDS_CONTEXT)
 

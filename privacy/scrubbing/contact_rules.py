@@ -14,7 +14,14 @@ from typing import TYPE_CHECKING
 import phonenumbers
 import tldextract
 
-from privacy.scrubbing.digit_groups import Run, is_date_or_years, parts, runs, stands_alone
+from privacy.scrubbing.digit_groups import (
+    Run,
+    is_date_or_years,
+    joined_by,
+    parts,
+    runs,
+    stands_alone,
+)
 from privacy.scrubbing.recognizers import Recognizer, Trigger
 from privacy.scrubbing.spans import Span
 
@@ -71,7 +78,8 @@ _WITH_SCHEME = re.compile(
     r"(?<![\w.@-])www\d?\.\w[^\s<>\"'`{}|\\^]*",
     re.IGNORECASE,
 )
-_BARE = re.compile(r"(?<![\w.@-])\w[\w-]*(?:\.\w[\w-]*)+")
+_BARE = re.compile(r"(?<![\w.@-])\w[\w-]*+(?:\.\w[\w-]*+)++")
+_INNER_DOT = re.compile(r"\w\.\w")
 _PATH = re.compile(r"(?::\d{1,5})?(?:[/?#][^\s<>\"'`{}|\\^]*)?")
 _TRAILING = ".,;:!?)]*_"
 
@@ -87,18 +95,33 @@ def _names_a_host(host: str) -> bool:
 
 
 def _find_url(text: str) -> Iterator[Span]:
-    for match in _WITH_SCHEME.finditer(text):
-        end = match.start() + len(match[0].rstrip(_TRAILING))
-        yield Span(match.start(), end, "URL", _WRITTEN)
-    for match in _BARE.finditer(text):
-        if _names_a_host(match[0]):
-            path = _PATH.match(text, match.end())
+    if "://" in text or "www" in text.lower():
+        for match in _WITH_SCHEME.finditer(text):
+            end = match.start() + len(match[0].rstrip(_TRAILING))
+            yield Span(match.start(), end, "URL", _WRITTEN)
+    # From each inner dot outwards, since almost no word has one.
+    floor = 0
+    for dot in _INNER_DOT.finditer(text):
+        start = dot.start()
+        if start < floor:
+            continue
+        while start > floor and (text[start - 1].isalnum() or text[start - 1] in "_-."):
+            start -= 1
+        bare = _BARE.match(text, start)
+        if bare is None:
+            floor = dot.start() + 1
+            continue
+        floor = bare.end()
+        if _names_a_host(bare[0]):
+            path = _PATH.match(text, floor)
             tail = "" if path is None else path[0].rstrip(_TRAILING)
-            yield Span(match.start(), match.end() + len(tail), "URL", _SHAPE)
+            yield Span(start, floor + len(tail), "URL", _SHAPE)
 
 
 _IPV4 = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?:/\d{1,2})?(?![\w]|\.\d)")
 _IPV6 = re.compile(r"(?<![\w:.])[0-9A-Fa-f:]{2,}(?:\.\d{1,3}){0,3}(?:%\w+)?(?:/\d{1,3})?(?![\w:])")
+_IPV4_HINT = re.compile(r"\d\.\d{1,3}\.\d")
+_IPV6_HINT = re.compile(":[0-9A-Fa-f]{0,4}:")
 
 
 def _is_address(candidate: str) -> bool:
@@ -112,18 +135,20 @@ def _is_address(candidate: str) -> bool:
 
 
 def _find_ip(text: str) -> Iterator[Span]:
-    for pattern in (_IPV4, _IPV6):
+    for pattern, hint in ((_IPV4, _IPV4_HINT), (_IPV6, _IPV6_HINT)):
+        if not hint.search(text):
+            continue
         for match in pattern.finditer(text):
             if _is_address(match[0]):
                 yield Span(match.start(), match.end(), "IP_ADDRESS", _WRITTEN)
 
 
-_PHONE_SEPARATOR = re.compile(r"(?: ?[-./] ?| ?\(0?|\) ?[-./]?|  ?)")
+_PHONE_GROUPS = joined_by(r" ?[-./] ?| ?\(|\) ?[-./]?|  ?")
 _EXTENSION = re.compile(r" ?(?:x|ext\.?|extension) ?\d{1,5}(?!\w)", re.IGNORECASE)
 _INTERNATIONAL = re.compile(r"(?:\+|00)[1-9]")
 _NANP = re.compile(r"(?:1[-. ]?)?(?:\(\d{3}\) ?|\d{3}([-. /]))\d{3}[-. ]\d{4}")
 _TRUNK = re.compile(r"\(?0[1-9]")
-_REGIONS = ("US", "GB", "DE", "FR", "IT", "ES", "NL", "CH", "AT", "BE", "SE", "FI", "IN", "AU")
+_REGIONS = ("GB", "DE", "FR", "IT", "ES", "NL", "CH", "AT", "BE", "SE", "FI", "IN", "AU")
 _FEWEST_DIGITS = 7
 _MOST_DIGITS = 15
 
@@ -167,7 +192,7 @@ def _closing(text: str, end: int) -> int:
 
 
 def _find_phone(text: str) -> Iterator[Span]:
-    for run in runs(text, _PHONE_SEPARATOR):
+    for run in runs(text, _PHONE_GROUPS, fewest=_FEWEST_DIGITS):
         done = 0
         for first, part in parts(run, shortest=_FEWEST_DIGITS, longest=_MOST_DIGITS):
             start, end = _opening(text, part), _closing(text, part.end)

@@ -47,7 +47,7 @@ _TIME = (
 )
 _WEEKDAY = rf"(?:{'|'.join(_WEEKDAYS)})"
 
-_TWO_FIGURES = re.compile(r"\d{8}|\d{1,4} ?[-./] ?\d")
+_TWO_FIGURES = re.compile(r"\d(?:\d{0,3} ?[-./] ?\d|\d{7})")
 _NUMERIC = re.compile(
     rf"(?<![\w./-])(?:"
     rf"(?P<iso>{_YEAR}([-/.]){_MONTH}\2{_DAY}){_TIME}?"
@@ -74,7 +74,9 @@ _NO_DATE_AFTER = re.compile(
 _WEEKDAY_BEFORE = re.compile(rf"(?<!\w){_WEEKDAY}(?:,|\.,?)? (?:the )?\Z")
 _LONGEST_WEEKDAY = 18
 
-_WORD = re.compile(r"(?<![^\W\d_])[^\W\d_]{3,10}(?![^\W\d_])")
+_WORD = re.compile(
+    r"(?<![^\W\d_])[ADEFGJLMNOSadefgjlmnos][^\W\d_]{2,9}(?![^\W\d_])"  # how months start
+)
 _DAY_BEFORE = re.compile(
     rf"(?<![\w.,/])(?:{_DAY}(?:st|nd|rd|th|\.|\u00ba|\u00b0|er|re)? ?(?:-|\u2013|to|and|bis|/|&|"
     rf",)? ?)?"

@@ -57,10 +57,16 @@ DEVICE_RECOGNIZERS = (
     Recognizer(
         "device or vehicle",
         ("DEVICE_ID", "UNIQUE_ID", "VEHICLE_ID"),
-        finder(_DEVICES),
+        finder(_DEVICES, opening="[0-9A-Za-z]{2}[0-9A-Za-z:-]"),
         ("imei", "device", "handset", "vin", "vehicle", "chassis", "car", "truck", "motorcycle"),
         Trigger.ALWAYS,
         WRITTEN,
     ),
-    Recognizer("unique device identifier", ("DEVICE_ID",), finder(_UDI), (), Trigger.DEVICE_PREFIX),
+    Recognizer(
+        "unique device identifier",
+        ("DEVICE_ID",),
+        finder(_UDI, opening=r"\(01"),
+        (),
+        Trigger.DEVICE_PREFIX,
+    ),
 )

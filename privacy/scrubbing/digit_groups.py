@@ -42,21 +42,28 @@ class Run:
         return sum(end - start for start, end in self.groups)
 
 
-def runs(text: str, separator: re.Pattern[str]) -> Iterator[Run]:
-    """Yield the maximal runs of ASCII digit groups, in order.
+def joined_by(separator: str) -> re.Pattern[str]:
+    """Return the pattern of a maximal run of digit groups between which `separator` stands.
+
+    `separator` is a pattern without capturing groups that matches no digit.
+    """
+    return re.compile(rf"\d+(?:(?:{separator})\d+)*")
+
+
+def runs(text: str, pattern: re.Pattern[str], *, fewest: int) -> Iterator[Run]:
+    """Yield the maximal runs of ASCII digit groups that hold `fewest` digits or more, in order.
 
     Args:
         text: a folded text.
-        separator: matches, as a whole, what may stand between two groups of one run.
+        pattern: what `joined_by` returned.
+        fewest: shorter runs, which most are, cost next to nothing.
     """
-    groups: list[tuple[int, int]] = []
-    for match in _GROUP.finditer(text):
-        if groups and not separator.fullmatch(text, groups[-1][1], match.start()):
-            yield Run(tuple(groups))
-            groups = []
-        groups.append(match.span())
-    if groups:
-        yield Run(tuple(groups))
+    for match in pattern.finditer(text):
+        start, end = match.span()
+        if end - start >= fewest:
+            run = Run(tuple(group.span() for group in _GROUP.finditer(text, start, end)))
+            if run.digits >= fewest:
+                yield run
 
 
 def parts(run: Run, *, shortest: int, longest: int) -> Iterator[tuple[int, Run]]:

@@ -58,13 +58,15 @@ def checked(
     return score
 
 
-def finder(forms: Sequence[Form], *, ignore_case: bool = False) -> Callable[[str], Iterator[Span]]:
-    """Return the `Find` of `forms`, tried in order at each place, in one pass over the text."""
+def finder(forms: Sequence[Form], *, opening: str) -> Callable[[str], Iterator[Span]]:
+    """Return the `Find` of `forms`, tried in order at each place, in one pass over the text.
+
+    `opening` is a pattern with which every form starts: where it does not match, and that is
+    almost everywhere, none of them is tried.
+    """
     alternatives = "|".join(f"({form.pattern})" for form in forms)
     # What follows belongs to the choice: a form that goes on is another form or none.
-    together = re.compile(
-        rf"(?<!\w)(?:{alternatives})(?!\w)", re.IGNORECASE if ignore_case else re.NOFLAG
-    )
+    together = re.compile(rf"(?<!\w)(?={opening})(?:{alternatives})(?!\w)")
 
     def find(text: str) -> Iterator[Span]:
         for match in together.finditer(text):

@@ -32,7 +32,7 @@ HEALTH_RECOGNIZERS = (
     Recognizer(
         "NHS number",
         ("HEALTH_PLAN_NUMBER",),
-        finder(_NHS),
+        finder(_NHS, opening=r"\d\d\d"),
         ("nhs", "patient", "hospital", "gp"),
         Trigger.SIX_DIGITS,
         NEEDS_CONTEXT,
@@ -40,7 +40,7 @@ HEALTH_RECOGNIZERS = (
     Recognizer(
         "US provider number",
         ("MEDICAL_LICENSE",),
-        finder(_NPI),
+        finder(_NPI, opening=r"[12]\d"),
         ("npi", "provider", "prescriber", "physician", "pharmacy"),
         Trigger.SIX_DIGITS,
         NEEDS_CONTEXT,
@@ -48,7 +48,7 @@ HEALTH_RECOGNIZERS = (
     Recognizer(
         "DEA or Medicare number",
         ("HEALTH_PLAN_NUMBER", "MEDICAL_LICENSE"),
-        finder(_LETTERED),
+        finder(_LETTERED, opening="[0-9A-Z][A-Z9]"),
         ("dea", "medicare", "mbi", "beneficiary"),
         Trigger.CAPITAL_AND_DIGIT,
         WRITTEN,

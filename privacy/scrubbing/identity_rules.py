@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _WRITTEN = 0.6
 _SPACED = 0.3
 _COMPACT = 0.1
-_NINE_DIGITS = re.compile(r"(?<![\w.,-])(\d{3})([-. ]?)(\d{2})\2(\d{4})(?![\w-]|[.,]\d)")
+_NINE_DIGITS = re.compile(r"(\d(?<![\w.,-]\d)\d\d)([-. ]?)(\d{2})\2(\d{4})(?![\w-]|[.,]\d)")
 _SCORES = {"-": _WRITTEN, ".": _SPACED, " ": _SPACED, "": _COMPACT}
 
 

@@ -28,10 +28,11 @@ if TYPE_CHECKING:
 _LABELLED = 0.85
 _LOOK_BACK = 64
 _LONGEST_PREFIX = 8
+_LONGEST_WORD = 32
 _SHORTEST_AFTER_COLON = 5
 _SHORTEST_VALUE = 4
 _SHORTEST_SPACED_GROUP = 5
-_MARKS = " \t:#=.,-(\n\"'\u00b0\u00ba\u2116[*_|"
+_MARKS = " \t\u00a0:#=.,-(\n\"'\u00b0\u00ba\u2116[*_|"
 
 _ANNOUNCING = frozenset("#:=\u2116")
 _NUMBERING = NUMBER_WORDS | frozenset("#\u2116")
@@ -45,6 +46,8 @@ _NEXT_PLATE_GROUP = re.compile(r"[ -][A-Z0-9]{1,4}(?!\w)")
 _MEASURE = re.compile(r"\d{1,3}[.:]\d{1,2}|\d{1,3}[-/]\d{1,3}")
 _YEAR = re.compile(r"(?:19|20)\d\d(?:[-/](?:19|20)?\d\d)?")
 _LIST_GAP = re.compile(r"\s{0,2}(?:,|;|/|&|and|or|und|et|y)\s{1,2}(?:and |or )?")
+_NUMBER_ENDINGS = ("nummer", "nr", "nummern", "numret")
+_LONGEST_LIST_GAP = 10
 _TRIAL = re.compile(r"(?:NCT|ISRCTN|ACTRN|CRD|ChiCTR|JPRN|UMIN|DRKS|PMC)\S", re.IGNORECASE)
 _SHORT_VALUES = {"LICENCE_PLATE": 3, "POSTAL_CODE": 3, "ACCOUNT_NUMBER": 3}
 _SPACED = frozenset((
@@ -64,19 +67,20 @@ class _Found:
 
 def _could_follow_a_label(text: str, start: int) -> bool:
     """Say whether the last word before `start` can end a label: the cheap test that most fail."""
-    tail = text[max(0, start - 24) : start].rstrip(_MARKS)
-    if not tail or not tail[-1].isalpha():
-        return False
-    at = len(tail)
-    while at and tail[at - 1].isalpha():
-        at -= 1
-    word = tail[at:].lower()
-    return word in LAST_WORDS or _stem(word) is not None
+    tail = text[max(0, start - _LONGEST_WORD) : start].rstrip(_MARKS)
+    word = tail.rpartition(" ")[2]
+    if not word.isalpha():
+        at = len(word)
+        while at and word[at - 1].isalpha():
+            at -= 1
+        word = word[at:]
+    word = word.lower()
+    return word in LAST_WORDS or word.endswith(_NUMBER_ENDINGS)
 
 
 def _stem(word: str) -> str | None:
     """Return what a German or Nordic compound with "number" in it numbers: `patienten`."""
-    for ending in ("nummer", "nr", "nummern", "numret"):
+    for ending in _NUMBER_ENDINGS:
         stem = word.removesuffix(ending)
         if stem != word and stem in LABELS:
             return stem
@@ -178,7 +182,7 @@ def _find_labelled(text: str) -> Iterator[Span]:
     done = 0
     last: Span | None = None
     for match in _VALUE.finditer(text):
-        if match.start() < done:
+        if match.start() < done or _is_far_from_labels(text, match.start(), done):
             continue
         span = _labelled_at(text, match.start(), match.end(), done, last)
         if span is not None:
@@ -189,6 +193,16 @@ def _find_labelled(text: str) -> Iterator[Span]:
 def _look(value: str) -> str:
     """Return a value with 9 for each digit and A for each letter."""
     return "".join("9" if c.isdecimal() else "A" if c.isalpha() else c for c in value)
+
+
+def _is_far_from_labels(text: str, digit: int, done: int) -> bool:
+    """Say whether a number after a plain space has neither a label before it nor a list's start."""
+    return (
+        text[digit - 1 : digit] == " "
+        and not text[digit - 2 : digit - 1].isupper()
+        and (not done or digit - done > _LONGEST_LIST_GAP)
+        and not _could_follow_a_label(text, digit)
+    )
 
 
 def _labelled_at(text: str, digit: int, end: int, floor: int, last: Span | None) -> Span | None:

@@ -95,22 +95,26 @@ def _has_a_whole_word(text: str, start: int, end: int) -> bool:
 # --- titles --------------------------------------------------------------------------------
 
 _TITLE = re.compile(
-    rf"(?<![\w-])(?:{'|'.join(sorted(TITLES, key=len, reverse=True))}"
+    rf"(?<![\w-])(?=[A-Z][A-Za-z\u00f1-]{{0,8}}[. \u00a0])"
+    rf"(?:{'|'.join(sorted(TITLES, key=len, reverse=True))}"
     rf"|(?:{'|'.join(DOTTED_TITLES)})(?=\.))(?:\.[ \u00a0]?|"
     rf"[ \u00a0]{{1,2}}|\.?ssa )"
     r"(?:(?:med|jur|phil|rer|nat|habil|dent|vet)\. ?){0,3}(?=[^\W\d_])|"
     r"(?<![\w-])(?:DR|MR|MRS|MS|PROF|REV)\. ?(?=[A-Z])"
 )
+_CAPITALISED = re.compile(r"[A-Z][A-Za-z\u00f1-]{0,8}")
+_TITLE_WORDS = frozenset((*TITLES, *DOTTED_TITLES, "DR", "MR", "MRS", "MS", "PROF", "REV"))
 _COUPLE = re.compile(r"(?:and|und|et|&) (?:Mrs?|Ms|Dr|Frau|Mme|Miss)\b\.? ")
 _AND_ANOTHER = re.compile(r" (?:and|&|und|et) (?=[^\W\d_a-z])")
 
 
 def _find_titled(text: str) -> Iterator[Span]:
     done = 0
-    for match in _TITLE.finditer(text):
-        start = match.end()
-        if start < done:
+    for word in _CAPITALISED.finditer(text):
+        match = _TITLE.match(text, word.start()) if word[0] in _TITLE_WORDS else None
+        if match is None or match.end() < done:
             continue
+        start = match.end()
         title = match[0].rstrip(" .\u00a0")
         couple = _COUPLE.match(text, start)
         start = couple.end() if couple else start
@@ -154,6 +158,7 @@ def _is_none(title: str, first: str, text: str, end: int) -> bool:
 # --- labels --------------------------------------------------------------------------------
 
 _LABEL_END = re.compile(r":| -(?= )")
+_LAST_LABEL_WORDS = frozenset(label.rpartition(" ")[2] for label in (*NAME_LABELS, *PERSON_LABELS))
 _LABEL_WORD = re.compile(r"[^\W\d_]+")
 _AFTER_LABEL = re.compile(r"[ \t\u00a0]*(?:\n[ \t]{0,4})?(?:[-*\u2022] ?)?")
 _LABEL_BREAK = re.compile(r"[^\w\s'\u2019/()-]|\n|\d")
@@ -161,7 +166,9 @@ _LABEL_BREAK = re.compile(r"[^\w\s'\u2019/()-]|\n|\d")
 
 def _label_before(text: str, colon: int) -> str | None:
     """Return the longest known label that ends before `colon`."""
-    tail = text[max(0, colon - _LOOK_BACK) : colon]
+    tail = text[max(0, colon - _LOOK_BACK) : colon].rstrip(" )")
+    if tail[tail.rfind(" ") + 1 :].rpartition("\n")[2].lower() not in _LAST_LABEL_WORDS:
+        return None
     last = tail[max((mark.end() for mark in _LABEL_BREAK.finditer(tail)), default=0) :]
     words = [word.lower() for word in _LABEL_WORD.findall(last)]
     for count in range(min(LONGEST_NAME_LABEL, len(words)), 0, -1):
@@ -225,16 +232,37 @@ _NAME_IS = re.compile(
 _NAMED = re.compile(
     r"\b(?:named|called|signed by|beneficiary|under the name(?: of)?) (?=[^\W\d_a-z])"
 )
-_I_AM = re.compile(r"\b(?:I am|I'm|I\u2019m|[Tt]his is|Ich bin) (?=[^\W\d_a-z])")
+_I_AM = re.compile(r"\b(?:I am|I'm|I\u2019m|Ich bin) (?=[^\W\d_a-z])")
 _SIGNED = re.compile(
     r"\b(?:Electronically signed|[Ss]igned|[Dd]ictated|[Rr]eviewed|[Vv]erified) by (?=[^\W\d_])"
 )
 
 
+_ANNOUNCEMENTS = (
+    (_SALUTATION, 1, (
+        "dear ", "hi ", "hello ", "hallo ", "lieb", "geehrt", "cher", "ch\u00e8re", "estimad",
+        "car", "geachte ", "beste ",
+    )),
+    (_CLOSING, 1, (
+        "regards", "wishes", "sincerely", "yours", "respectfully", "cordial", "cheers", "thank",
+        "gr\u00fc\u00dfe", "bien \u00e0", "atentamente", "saludo", "groet",
+    )),
+    (_NAME_IS, 1, (
+        "name is ", "ask for ", "speak ", "hei\u00dfe ", "appelle ", "llamo ", "chiamo ", "heet ",
+        "holder ", "kin is ",
+    )),
+    (_NAMED, 2, ("named ", "called ", "signed by ", "beneficiary ", "the name ")),
+    (_I_AM, 2, ("i am ", "i'm ", "i\u2019m ", "ich bin ")),
+    (_SIGNED, 2, ("signed by ", "dictated by ", "reviewed by ", "verified by ")),
+)  # fmt: skip
+"""Each phrase, how many words a name has after it, and what it holds in small letters."""
+
+
 def _find_announced(text: str) -> Iterator[Span]:
-    for pattern, fewest in (
-        (_SALUTATION, 1), (_CLOSING, 1), (_NAME_IS, 1), (_NAMED, 2), (_I_AM, 2), (_SIGNED, 2)
-    ):  # fmt: skip
+    low = text.lower()
+    for pattern, fewest, hints in _ANNOUNCEMENTS:
+        if not any(hint in low for hint in hints):
+            continue
         for match in pattern.finditer(text):
             start = _after_titles(text, match.end())
             end, words = _read_name(text, start)
@@ -245,15 +273,17 @@ def _find_announced(text: str) -> Iterator[Span]:
 # --- degrees and initials --------------------------------------------------------------------
 
 _DEGREE = re.compile(
-    rf",? ?(?<=[, ])(?:{'|'.join(re.escape(degree) for degree in DEGREES)})(?![\w-])"
+    rf"[, ](?=[A-Z][A-Za-z.]{{1,6}})(?:{'|'.join(map(re.escape, DEGREES))})(?![\w-])"
 )
 _NAME_WORD = re.compile(r"[^\W\d_]+(?:['\u2019-][^\W\d_]+)*\.?")
 _ZIP_AFTER = re.compile(r",? \d{5}")
+_INITIAL = re.compile(r"[A-Z\u00c0-\u00de][. ](?=[ -]?[^\W\d_a-z])")
 _INITIALS = re.compile(
-    r"(?<![\w.'-])(?:[^\W\d_a-z]\.[ -]?){1,3}(?=[^\W\d_a-z][^\W\d_])|"
-    r"(?<![\w.'-])[^\W\d_a-z][^\W\d_]+ (?:[^\W\d_a-z]\. |(?![AI] )[^\W\d_a-z] ){1,2}"
-    r"(?=[^\W\d_a-z][^\W\d_])"
+    r"(?:[^\W\d_a-z]\.[ -]?){1,3}(?=[^\W\d_a-z][^\W\d_])|"
+    r"(?:[^\W\d_a-z]\. |(?![AI] )[^\W\d_a-z] ){1,2}(?=[^\W\d_a-z][^\W\d_])"
 )
+_FIRST_NAME = re.compile(r"(?<![\w.'-])[^\W\d_a-z][^\W\d_]+ \Z")
+_LONGEST_FIRST_NAME = 20
 _ONE_INITIAL_BEFORE = re.compile(
     r"(?:^|[\n:(;,\u2022-] ?|(?<!\w)(?:by|and|with|from|for|to|nurse|surgeon) )\Z",
     re.IGNORECASE,
@@ -268,8 +298,8 @@ def _find_with_degree(text: str) -> Iterator[Span]:
     for match in _DEGREE.finditer(text):
         if _ZIP_AFTER.match(text, match.end()):
             continue
-        end = match.start()
-        before = text[max(0, end - _LOOK_BACK) : end]
+        before = text[max(0, match.start() - _LOOK_BACK) : match.start()].rstrip(" ,")
+        end = max(0, match.start() - _LOOK_BACK) + len(before)
         before = before[before.rfind("\n") + 1 :]
         words = list(_NAME_WORD.finditer(before))
         start = _start_of_last_name(before, words)
@@ -300,18 +330,33 @@ def _start_of_last_name(before: str, words: list[re.Match[str]]) -> int | None:
 
 def _find_with_initials(text: str) -> Iterator[Span]:
     done = 0
-    for match in _INITIALS.finditer(text):
-        start = match.start()
-        first = match[0].split(" ")[0].rstrip(".")
-        if len(first) > 1 and (first in NOT_NAMES or first in TITLES):
-            # "The J. R. Smith house": the name starts behind the word.
-            start += len(first) + 1
-        elif first in NOT_FIRST_NAMES:
+    for match in _INITIAL.finditer(text):
+        place = match.start()
+        before = text[place - 1 : place]
+        if place < done or before.isalnum() or before in ("_", ".", "'", "-"):
             continue
-        if start >= done and _is_with_initials(text, start, match.end()):
+        initials = _INITIALS.match(text, place)
+        if initials is None:
+            continue
+        start = _start_of_first_name(text, place)
+        if start is None or (start == place and "." not in initials[0]):
+            continue
+        if _is_with_initials(text, start, initials.end()):
             end, _ = _read_name(text, start)
             yield Span(start, end, "PERSON", WRITTEN)
             done = end
+
+
+def _start_of_first_name(text: str, place: int) -> int | None:
+    """Return where the name starts whose initials stand at `place`, None for Hepatitis B."""
+    first = _FIRST_NAME.search(text, max(0, place - _LONGEST_FIRST_NAME), place)
+    if first is None:
+        return place
+    word = first[0].rstrip()
+    if word in NOT_FIRST_NAMES:
+        return None
+    # "The J. R. Smith house": the name starts behind the word.
+    return place if word in NOT_NAMES or word in TITLES else first.start()
 
 
 def _is_with_initials(text: str, start: int, last: int) -> bool:

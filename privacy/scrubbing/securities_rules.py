@@ -22,7 +22,7 @@ SECURITIES_RECOGNIZERS = (
     Recognizer(
         "securities and legal entities",
         ("LEI", "ISIN", "CUSIP", "SEDOL"),
-        finder(_FORMS),
+        finder(_FORMS, opening="[0-9A-Z]{2}[0-9A-Z -]"),
         ("lei", "isin", "cusip", "sedol", "security", "securities"),
         Trigger.SEVEN_CAPITALS_OR_DIGITS,
     ),

@@ -142,12 +142,16 @@ _TAX_WORDS = (
 
 TAX_RECOGNIZERS = (
     Recognizer(
-        "tax number", ("TAX_ID", "US_EIN"), finder(_NUMBERS), _TAX_WORDS, Trigger.SIX_DIGITS
+        "tax number",
+        ("TAX_ID", "US_EIN"),
+        finder(_NUMBERS, opening="[0-9A-Z][0-9A-Z -]"),
+        _TAX_WORDS,
+        Trigger.SIX_DIGITS,
     ),
     Recognizer(
         "tax code with letters",
         ("TAX_ID",),
-        finder(_LETTERED),
+        finder(_LETTERED, opening="[A-Z]{5}"),
         _TAX_WORDS,
         Trigger.FIVE_CAPITALS_AND_DIGIT,
     ),
