@@ -72,6 +72,7 @@ class Fixed:
         return [Span(0, text.index(" "), "PERSON", 1.0)]
 
 
+@pytest.mark.timeout(300)  # two processes import spaCy and torch, beside other tests
 def test_json_is_one_object_with_every_row(
     published: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
