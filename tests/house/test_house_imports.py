@@ -77,7 +77,8 @@ def test_a_heavy_library_has_one_home(library: str) -> None:
     homes = {path.relative_to(ROOT).parts[0] for path in users}
     assert len(homes) <= 1, f"{library} is imported in {sorted(homes)}"
     folders = {path.parent.relative_to(ROOT) for path in users}
-    in_a_subfolder = len(folders) == 1 and len(next(iter(folders)).parts) > 1
+    home = min(folders, key=lambda folder: len(folder.parts))
+    in_a_subfolder = len(home.parts) > 1 and all(f.is_relative_to(home) for f in folders)
     assert len(users) <= 1 or in_a_subfolder, [str(path) for path in users]
 
 
