@@ -7,6 +7,7 @@ folded copy; spans are moved back to the text as it was given, which is never no
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -56,6 +57,12 @@ def _plain(character: str) -> str:
     return character
 
 
+@functools.lru_cache(maxsize=4096)
+def _kind(character: str) -> tuple[str, str]:
+    """Return a character as patterns see it, and its Unicode category."""
+    return _plain(character.translate(_TABLE)), unicodedata.category(character)
+
+
 def readings(text: str) -> tuple[Folded, ...]:
     """Return the readings of `text` that patterns should see, one for plain ASCII.
 
@@ -65,10 +72,15 @@ def readings(text: str) -> tuple[Folded, ...]:
     """
     if text.isascii():
         return (Folded(text),)
-    plain = "".join(map(_plain, text.translate(_TABLE)))
-    categories = [unicodedata.category(character) for character in text]
-    marks = {place for place, category in enumerate(categories) if category[0] == "M"}
-    formats = {place for place, category in enumerate(categories) if category == "Cf"}
+    # Looked up once per different character: a page has a hundred of them, and thousands in all.
+    kinds = {character: _kind(character) for character in set(text)}
+    plain = text.translate({ord(c): new for c, (new, _) in kinds.items() if new != c})
+    combining = {c for c, (_, category) in kinds.items() if category[0] == "M"}
+    invisible = {c for c, (_, category) in kinds.items() if category == "Cf"}
+    if not combining and not invisible:
+        return (Folded(plain),)
+    marks = {place for place, character in enumerate(text) if character in combining}
+    formats = {place for place, character in enumerate(text) if character in invisible}
     if not formats:
         return (_without(plain, marks, frozenset()),)
     spaced = "".join(" " if place in formats else c for place, c in enumerate(plain))

@@ -35,7 +35,6 @@ _AFTER_EPONYM: Final = frozenset(
     "phenomenon contracture line ratio model distribution curve street road avenue hospital "
     "bank".split()
 )
-)
 
 
 def propagated(text: str, found: Sequence[Span]) -> list[Span]:
@@ -94,9 +93,10 @@ class _Known:
         words = [plain(token) for token in tokens]
         for first, word in enumerate(words):
             for length in self._lengths.get(word, ()):
-                source = self._wholes[word].get(tuple(words[first : first + length]))
+                whole = tuple(words[first : first + length])
+                source = self._wholes[word].get(whole)
                 if source is not None:
-                    end = places[first + length - 1][1]
+                    end = places[first + len(whole) - 1][1]
                     yield Span(places[first][0], end, source.entity, source.score)
             source = self._names.get(tokens[first])
             following = words[first + 1 : first + 4]

@@ -9,6 +9,7 @@ import numpy as np
 
 from privacy.scrubbing.names.features import TOKEN_COLUMNS, UNKNOWN_WORD, place_rows, token_row
 from privacy.scrubbing.names.tokens import tokenise
+from recipes.names.filler import Piece
 
 if TYPE_CHECKING:
     import random
@@ -17,13 +18,21 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from privacy.scrubbing.names.gazetteer import Gazetteer
-    from recipes.names.filler import Piece
 
 _UNLISTED: Final = 0.35
 """How often a name is taken off its lists, as most names are on none."""
 _UNKNOWN: Final = 0.7
 """How often a word within a name is read as one without weights of its own."""
-_UNKNOWN_ELSEWHERE: Final = 0.05
+_UNKNOWN_ELSEWHERE: Final = 0.1
+_SCRUBBED_TEXTS, _SCRUBBED_PIECES = 0.3, 0.75
+"""How often a text is one that was scrubbed before, and how much of it: the scrubber looks again
+at what it wrote, until nothing more is found."""
+
+
+def _scrubbed(piece: Piece, rng: random.Random) -> Piece:
+    if piece.placeholder and rng.random() < _SCRUBBED_PIECES:
+        return Piece(piece.placeholder)
+    return piece
 
 
 @dataclass(frozen=True)
@@ -53,6 +62,8 @@ class ExampleMaker:
                 yield example
 
     def _example(self, text: Sequence[Piece], rng: random.Random | None) -> Example | None:
+        if rng is not None and rng.random() < _SCRUBBED_TEXTS:
+            text = [_scrubbed(piece, rng) for piece in text]
         whole = "".join(piece.text for piece in text)
         tokens, places = tokenise(whole)
         if not tokens:

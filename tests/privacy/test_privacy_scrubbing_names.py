@@ -32,7 +32,7 @@ from privacy.scrubbing.names.features import (
 )
 from privacy.scrubbing.names.gazetteer import LONGEST_PHRASE, Gazetteer, Listed
 from privacy.scrubbing.names.network import KINDS, Network
-from privacy.scrubbing.names.recognizer import NamesModel, find_names
+from privacy.scrubbing.names.recognizer import NamesModel, find_listed_places, find_names
 from privacy.scrubbing.names.tokens import plain, tokenise
 from recipes.names.training import TrainedNetwork
 
@@ -243,6 +243,13 @@ def test_names_and_places_are_found(text: str, expected: tuple[str, str]) -> Non
 )
 def test_eponyms_drugs_and_figures_stay(text: str) -> None:
     assert found_in(text) == []
+
+
+def test_countries_and_provinces_are_found_by_their_list() -> None:
+    text = "Finland bans it; new zealand and New Zealand agree, turkey in Kent, bath in Bath."
+    assert [text[s.start : s.end] for s in find_listed_places(text)] == [
+        "Finland", "New", "Zealand", "Kent",
+    ]  # fmt: skip
 
 
 def test_a_name_does_not_run_over_the_end_of_its_line() -> None:

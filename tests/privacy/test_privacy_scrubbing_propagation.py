@@ -46,6 +46,8 @@ def inside(start: int, end: int, spans: list[Span]) -> bool:
          ["Wilson"]),
         ("MRN 4711-0815, again 4711-0815 and 47110815.", ("4711-0815", "MEDICAL_RECORD_NUMBER"),
          ["4711-0815"]),
+        ("A. B. Nowak, A. B. Nowak", ("A. B. Nowak", "LOCATION"), ["A. B. Nowak"]),
+        ("4711 0815 99, 4711 0815", ("4711 0815", "ACCOUNT_NUMBER"), ["4711 0815"]),
         ("ab 12, 12", ("12", "ACCOUNT_NUMBER"), []),
         ("In Ljubljana. LJUBLJANA!", ("Ljubljana", "LOCATION"), ["LJUBLJANA"]),
         # A town that is an English word would take the word with it.

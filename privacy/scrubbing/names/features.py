@@ -56,7 +56,7 @@ def shape(token: str) -> int:
 
 
 def _bucket(kind: str, piece: str) -> int:
-    return zlib.crc32(f"{kind}{piece}".encode()) % AFFIX_BUCKETS
+    return zlib.crc32(f"{kind}{piece}".encode("utf-8", "surrogatepass")) % AFFIX_BUCKETS
 
 
 def token_row(token: str, vocabulary: Mapping[str, int], gazetteer: Gazetteer) -> tuple[int, ...]:

@@ -20,7 +20,9 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-KINDS: Final = ("", "PERSON", "LOCATION", "STREET_ADDRESS", "POSTAL_CODE", "ORGANIZATION")
+KINDS: Final = (
+    "", "PERSON", "LOCATION", "STREET_ADDRESS", "POSTAL_CODE", "ORGANIZATION", "UNIQUE_ID",
+)  # fmt: skip
 """What a token can be part of; the first is none of them."""
 
 WINDOW: Final = 5
