@@ -160,10 +160,18 @@ def find_listed_places(text: str) -> Iterator[Span]:
     tokens, places = tokenise(text)
     words = [plain(token) for token in tokens]
     phrases = gazetteer.phrases(words)
+    run: list[tuple[int, int]] = []
     for token, word, place, phrase in zip(tokens, words, places, phrases, strict=True):
-        listed = phrase | gazetteer.of(word)
-        if listed & _AREAS and token[0].isupper() and not listed & int(ORDINARY):
+        capital = token[0].isupper()
+        if run and not (capital and phrase & _AREAS):
+            yield Span(run[0][0], run[-1][1], "LOCATION", _LISTED)
+            run = []
+        if capital and phrase & _AREAS:
+            run.append(place)
+        elif capital and gazetteer.of(word) & _AREAS and not gazetteer.of(word) & int(ORDINARY):
             yield Span(*place, "LOCATION", _LISTED)
+    if run:
+        yield Span(run[0][0], run[-1][1], "LOCATION", _LISTED)
 
 
 NAME_RECOGNIZERS = (
