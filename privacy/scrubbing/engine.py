@@ -231,6 +231,8 @@ class _InFrame(LocalRecognizer):
         spans: Sequence[Span] = ()
         try:
             spans = tuple(self.ours.find(text))
+        except RecognizerFailedError as error:  # of another process, where it was told already
+            failure = error.failure
         except Exception as error:  # noqa: BLE001 - a site's own recogniser may raise anything
             failure = type(error).__name__
         # Raised out here, so that the original error, which may quote the text, is not chained.

@@ -14,9 +14,10 @@ import os
 import resource
 import signal
 import sys
+from operator import index
 from typing import TYPE_CHECKING, Final
 
-from crypto.codec import Message, decode, encode
+from crypto.codec import decode, encode
 from crypto.errors import ConfigError
 from privacy.scrubbing.own_models.loading import load
 from secure_fl.own_models.messages import Ask, Begin, Begun, Found, Known, Raised, Refused
@@ -45,12 +46,12 @@ def main() -> None:
         begin = decode(Begin, read_message(requests), limit_bytes=_NO_LIMIT)
         _end_after(begin.seconds)
         told, loaded = _begun(begin)
-        _write(answers, told)
+        write_message(answers, encode(told))
         while loaded:
             signal.alarm(0)
             ask = decode(Ask, read_message(requests), limit_bytes=_NO_LIMIT)
             _end_after(ask.seconds)
-            _write(answers, _answer(loaded, ask))
+            write_message(answers, _answer(loaded, ask))
 
 
 def _alone() -> tuple[int, int]:
@@ -85,13 +86,12 @@ def _begun(begin: Begin) -> tuple[Begun | Refused, tuple[Loaded, ...]]:
     return Begun(tuple(Known(one.entities, one.best_score, one.digest) for one in loaded)), loaded
 
 
-def _answer(loaded: tuple[Loaded, ...], ask: Ask) -> Found | Raised:
+def _answer(loaded: tuple[Loaded, ...], ask: Ask) -> bytes:
+    """Return the encoded answer; what a recogniser returned may have no encoding either."""
     try:
-        spans = tuple(loaded[ask.number].find(ask.text.decode("utf-8", "surrogatepass")))
-        return Found(tuple((s.start, s.end, s.entity, float(s.score)) for s in spans))
+        spans = loaded[ask.number].find(ask.text.decode("utf-8", "surrogatepass"))
+        return encode(
+            Found(tuple((index(s.start), index(s.end), s.entity, float(s.score)) for s in spans))
+        )
     except Exception as error:  # noqa: BLE001 - a recogniser may raise anything, with the text in it
-        return Raised(type(error).__name__)
-
-
-def _write(answers: int, message: Message) -> None:
-    write_message(answers, encode(message))
+        return encode(Raised(type(error).__name__))
