@@ -41,6 +41,7 @@ from privacy.scrubbing.health_rules import HEALTH_RECOGNIZERS
 from privacy.scrubbing.identity_rules import IDENTITY_RECOGNIZERS
 from privacy.scrubbing.label_rules import LABEL_RECOGNIZERS
 from privacy.scrubbing.name_cue_rules import NAME_CUE_RECOGNIZERS
+from privacy.scrubbing.names.recognizer import NAME_RECOGNIZERS
 from privacy.scrubbing.recognizers import (
     CONTEXT_BOOST,
     LEAST_WITH_CONTEXT,
@@ -53,7 +54,7 @@ from privacy.scrubbing.spans import Span
 from privacy.scrubbing.tax_rules import TAX_RECOGNIZERS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 BUILT_IN = (
     *BANKING_RECOGNIZERS,
@@ -69,6 +70,7 @@ BUILT_IN = (
     *AGE_RECOGNIZERS,
     *GROUP_RECOGNIZERS,
     *NAME_CUE_RECOGNIZERS,
+    *NAME_RECOGNIZERS,
 )
 
 _LANGUAGE = "en"
@@ -170,36 +172,49 @@ class NearbyWords(ContextAwareEnhancer):
         context: list[str] | None = None,
     ) -> list[RecognizerResult]:
         """Return the findings, with raised scores where a context word stands near."""
-        del text, context
-        context_of = {recognizer.id: recognizer.context for recognizer in recognizers}
-        engine = nlp_artifacts.nlp_engine
-        words: list[str] | None = None
-        places: list[int] = []
-        for result in raw_results:
-            wanted = context_of[
-                result.recognition_metadata[RecognizerResult.RECOGNIZER_IDENTIFIER_KEY]
-            ]
-            if not wanted or result.score >= self.MAX_SCORE:
-                continue
-            if words is None:
-                words, places = _keywords(nlp_artifacts, engine)
-            first = bisect.bisect_left(places, result.start)
-            after = bisect.bisect_left(places, result.end)
-            near = words[max(0, first - self.context_prefix_count) : first]
-            near += words[after : after + self.context_suffix_count]
-            if not set(near).isdisjoint(wanted):
-                result.score = with_context(result.score)
+        del context
+        del nlp_artifacts  # a word's lemma is its lower case, so the text is all that is needed
+        raise_beside_context(text, raw_results, {r.id: r.context for r in recognizers})
         return raw_results
 
 
-def _keywords(artifacts: NlpArtifacts, engine: NlpEngine) -> tuple[list[str], list[int]]:
-    """Return the lemmas that may be context words, and where they start."""
+_WORD = re.compile(r"a/c(?!\w)|[^\W\d_]+", re.IGNORECASE)
+
+
+def raise_beside_context(
+    text: str, results: Iterable[RecognizerResult], context_of: Mapping[str, Sequence[str]]
+) -> None:
+    """Raise the score of each result that stands near one of its recogniser's context words.
+
+    Args:
+        text: what the results were found in.
+        results: findings; their scores are changed.
+        context_of: each recogniser's context words, by its id.
+    """
+    words: list[str] | None = None
+    places: list[int] = []
+    for result in results:
+        wanted = context_of[result.recognition_metadata[RecognizerResult.RECOGNIZER_IDENTIFIER_KEY]]
+        if not wanted or result.score >= EntityRecognizer.MAX_SCORE:
+            continue
+        if words is None:
+            words, places = _keywords(text)
+        first = bisect.bisect_left(places, result.start)
+        after = bisect.bisect_left(places, result.end)
+        near = words[max(0, first - _WORDS_BEFORE) : first] + words[after : after + _WORDS_AFTER]
+        if not set(near).isdisjoint(wanted):
+            result.score = with_context(result.score)
+
+
+def _keywords(text: str) -> tuple[list[str], list[int]]:
+    """Return the words that may be context, in lower case, and where they start."""
     words: list[str] = []
     places: list[int] = []
-    for lemma, place in zip(artifacts.lemmas, artifacts.tokens_indices, strict=True):
-        if not (engine.is_punct(lemma, _LANGUAGE) or engine.is_stopword(lemma, _LANGUAGE)):
-            words.append(lemma)
-            places.append(place)
+    for match in _WORD.finditer(text):
+        word = match[0].lower()
+        if word not in _STOP_WORDS and word[0].isalpha():
+            words.append(word)
+            places.append(match.start())
     return words, places
 
 
@@ -275,6 +290,7 @@ class Engine:
         silence_presidio()
         self._framed = [_InFrame(recognizer) for recognizer in recognizers]
         self._frame: list[EntityRecognizer] = [*self._framed]
+        self._context_of = {framed.id: framed.context for framed in self._framed}
         self._entities = sorted(entities)
         self._threshold = threshold
         self.analyzer = AnalyzerEngine(
@@ -298,11 +314,7 @@ class Engine:
             if fires[recognizer.ours.trigger]
             for result in recognizer.analyze(text, self._entities, None)
         ]
-        if any(result.score < EntityRecognizer.MAX_SCORE for result in results):
-            artifacts = self.analyzer.nlp_engine.process_text(text, _LANGUAGE)
-            results = self.analyzer.context_aware_enhancer.enhance_using_context(
-                text, results, artifacts, self._frame
-            )
+        raise_beside_context(text, results, self._context_of)
         return [_span(result) for result in results if result.score >= self._threshold]
 
     def find_by_presidio(self, text: str) -> list[Span]:

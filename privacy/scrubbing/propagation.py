@@ -91,24 +91,31 @@ class _Known:
     def find(self, tokens: Sequence[str], places: Sequence[tuple[int, int]]) -> Iterator[Span]:
         """Yield the places of whatever is known, the found ones among them."""
         words = [plain(token) for token in tokens]
-        for first, word in enumerate(words):
-            for length in self._lengths.get(word, ()):
-                whole = tuple(words[first : first + length])
-                source = self._wholes[word].get(whole)
-                if source is not None:
-                    end = places[first + len(whole) - 1][1]
-                    yield Span(places[first][0], end, source.entity, source.score)
-            source = self._names.get(tokens[first])
-            following = words[first + 1 : first + 4]
-            if source is not None and _AFTER_EPONYM.isdisjoint(_next_word(following)):
-                yield Span(*places[first], source.entity, source.score)
+        lengths, names = self._lengths, self._names
+        for first, (token, word) in enumerate(zip(tokens, words, strict=True)):
+            if word in lengths:
+                yield from self._wholes_at(first, words, places)
+            if token in names and _AFTER_EPONYM.isdisjoint(
+                _next_word(words[first + 1 : first + 4])
+            ):
+                yield Span(*places[first], names[token].entity, names[token].score)
+
+    def _wholes_at(
+        self, first: int, words: Sequence[str], places: Sequence[tuple[int, int]]
+    ) -> Iterator[Span]:
+        for length in self._lengths[words[first]]:
+            whole = tuple(words[first : first + length])
+            source = self._wholes[words[first]].get(whole)
+            if source is not None:
+                end = places[first + len(whole) - 1][1]
+                yield Span(places[first][0], end, source.entity, source.score)
 
 
-def _next_word(words: Sequence[str]) -> list[str]:
+def _next_word(words: list[str]) -> list[str]:
     """Return the word that follows a name, past a possessive `'s`, as a list of at most one."""
-    if list(words[:2]) in (["'", "s"], ["\u2019", "s"]):
+    if words[:2] in (["'", "s"], ["\u2019", "s"]):
         words = words[2:]
-    return list(words[:1])
+    return words[:1]
 
 
 def _is_ordinary(word: str) -> bool:

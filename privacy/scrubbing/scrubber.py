@@ -11,6 +11,7 @@ from crypto.errors import ConfigError
 from privacy.scrubbing.folding import readings
 from privacy.scrubbing.modes import Document
 from privacy.scrubbing.profile import KNOWN_ENTITIES, Coverage, ScrubProfile
+from privacy.scrubbing.propagation import propagated
 from privacy.scrubbing.recognizers import (
     Provider,
     ProviderKind,
@@ -167,7 +168,7 @@ class Scrubber:
         found = [
             span
             for reading in readings(text)
-            for span in reading.unfold(self._engine.find(reading.text))
+            for span in reading.unfold(propagated(reading.text, self._engine.find(reading.text)))
         ]
         if not found:
             return ()

@@ -39,6 +39,10 @@ class Scrubbed:
         return f"<Scrubbed: {len(self.text)} characters, {len(self.spans)} placeholders>"
 
 
+_ANY_NUMBER = "UNIQUE_ID"
+"""The entity that says least: a number of somebody's, of no known type."""
+
+
 def placeholder(entity: str) -> str:
     """Return what stands in the text for one `entity`, such as `<IBAN_CODE>`."""
     return f"<{entity}>"
@@ -48,9 +52,10 @@ def merge_overlaps(spans: Iterable[Span]) -> tuple[Span, ...]:
     """Return disjoint ascending spans that cover exactly what `spans` cover together.
 
     Spans that share a character become one, since cutting the loser off would leave part of an
-    identifier in the text. It takes the entity and score of the longest of them; then the highest
-    score, the earliest start and the first name in the alphabet decide, so that neither the order
-    of recognisers nor the hash seed shows. Spans that only touch stay apart.
+    identifier in the text. It takes the entity and score of the longest of them, where one says
+    more than that there is some number; then the highest score, the earliest start and the first
+    name in the alphabet decide, so that neither the order of recognisers nor the hash seed shows.
+    Spans that only touch stay apart.
     """
     merged: list[Span] = []
     chain: list[Span] = []
@@ -69,7 +74,9 @@ def merge_overlaps(spans: Iterable[Span]) -> tuple[Span, ...]:
 def _named_after_best(chain: Sequence[Span], reach: int) -> Span:
     if len(chain) == 1:
         return chain[0]
-    best = min(chain, key=lambda s: (s.start - s.end, -s.score, s.start, s.entity))
+    best = min(
+        chain, key=lambda s: (s.entity == _ANY_NUMBER, s.start - s.end, -s.score, s.start, s.entity)
+    )
     return Span(chain[0].start, reach, best.entity, best.score)
 
 

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 
 _FLOOR: Final = 0.25
 """A token less likely than this to be part of anything ends a finding."""
-_SURE: Final = {"UNIQUE_ID": 0.65}
+_NUMBER: Final = "UNIQUE_ID"
+_SURE: Final = {_NUMBER: 0.65}
 """Of a number the model knows no type, so that a rule that does comes first."""
 _AREAS: Final = int(Listed.COUNTRY | Listed.REGION)
 _LISTED: Final = 0.6
@@ -98,17 +99,37 @@ def _spans(
     kinds = 1 + probabilities[:, 1:].argmax(axis=1)
     inside = np.flatnonzero(likely >= _FLOOR)
     for run in _runs(inside, kinds, tokens):
-        first, last = run[0], run[-1]
-        while first <= last and not tokens[first][0].isalnum():
-            first += 1
-        while first <= last and not (
-            tokens[last][0].isalnum() or _is_full_stop(text, places, last)
-        ):
-            last -= 1
-        if first <= last:
-            entity = KINDS[kinds[first]]
-            score = float(likely[first : last + 1].max()) * _SURE.get(entity, 1.0)
-            yield Span(places[first][0], places[last][1], entity, round(score, 4))
+        entity = KINDS[kinds[run[0]]]
+        first, last = _trimmed(text, tokens, places, run, entity)
+        if first > last or (entity == _NUMBER and not _has_digit(tokens[first : last + 1])):
+            continue
+        score = float(likely[first : last + 1].max()) * _SURE.get(entity, 1.0)
+        yield Span(places[first][0], places[last][1], entity, round(score, 4))
+
+
+def _trimmed(
+    text: str,
+    tokens: Sequence[str],
+    places: Sequence[tuple[int, int]],
+    run: Sequence[int],
+    entity: str,
+) -> tuple[int, int]:
+    """Return the first and last token of a run without what stands around a name or number."""
+
+    def belongs(place: int) -> bool:
+        token = tokens[place]
+        return token[0].isalnum() and (entity != _NUMBER or token.isascii())
+
+    first, last = run[0], run[-1]
+    while first <= last and not belongs(first):
+        first += 1
+    while first <= last and not (belongs(last) or _is_full_stop(text, places, last)):
+        last -= 1
+    return first, last
+
+
+def _has_digit(tokens: Sequence[str]) -> bool:
+    return any(token[0].isdigit() for token in tokens)
 
 
 def _is_full_stop(text: str, places: Sequence[tuple[int, int]], last: int) -> bool:
