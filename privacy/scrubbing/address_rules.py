@@ -14,6 +14,7 @@ from privacy.scrubbing.address_words import (
     NOT_IN_STREETS,
     NOT_STREETS,
     PREFIXES_BEFORE_SMALL_WORDS,
+    RARE_STREET_WORDS,
     ROOM_WORDS,
     STATE_NAMES,
     STATES,
@@ -50,6 +51,10 @@ _ENGLISH = re.compile(
     rf"(?P<word>{_one_of(STREET_WORDS)})(?!\w)(?:\.(?! [A-Z][a-z]))?"
     r"(?: (?:[NSEW]|[NS][EW]|North|South|East|West)(?!\w)\.?)?"
 )
+_RARE = re.compile(
+    rf"(?!(?:19|20)\d\d )\d{{3,5}} (?:{_CAPITAL} ){{1,2}}"
+    rf"{_one_of(RARE_STREET_WORDS)}(?!\w)(?! \d{{4}}(?!\d))"
+)
 _HIGHWAY = re.compile(
     rf"{_NUMBER},? (?:US|State|County|Interstate)? ?(?:Highway|Hwy|Route|Rte|Road|"
     rf"Rd) \d{{1,4}}(?!\w)"
@@ -61,11 +66,11 @@ _NUMBER_AFTER = re.compile(rf",? (?:n[\u00b0\u00ba.]{{1,2}} ?)?{_NUMBER}(?![\w%]
 _POST_CODE = re.compile(r",? \d{4,5}\Z")
 _NUMBER_AND_STAIR = re.compile(rf"{_NUMBER}(?: [A-Z](?: \d{{1,3}})?(?!\w))?")
 _WORDS_BEFORE = re.compile(rf"(?:{_CAPITAL} ){{0,2}}\Z")
-_ENDINGS = frozenset(suffix[-2:] for suffix in (*STREET_SUFFIXES, "utca", "\u00fat", "t\u00e9r"))
 _STREET_NOUNS = frozenset((
     "stra\u00dfe", "strasse", "gasse", "platz", "allee", "weg", "straat", "laan", "plein", "utca",
-    "\u00fat", "t\u00e9r", "katu",
+    "alle", "bulevardi", "\u00fat", "t\u00e9r", "katu",
 ))  # fmt: skip
+_ENDINGS = frozenset(word[-2:] for word in (*STREET_SUFFIXES, *_STREET_NOUNS))
 _LONGEST_STREET = 40
 
 _SMALL = _one_of(PREFIXES_BEFORE_SMALL_WORDS)
@@ -103,6 +108,8 @@ _CONTINUATION = re.compile(
     rf"|(?<=[ \n\t])(?:[A-Z]{{1,2}}-)?\d{{4,5}}(?: [A-Z]{{2}})? {_TOWN}"
     rf"|(?<=[ \n\t])(?:{_UK_CODE}|{_CANADIAN_CODE})(?!\w))"
 )
+_LONE_ROOM_HINTS = ("Apt", "apt.", "Suite ", "suite ")
+_LONE_ROOM = re.compile(r"(?<!\w)(?:Apt\.?|apt\.|Apartment|Suite|suite) #?\d{1,5}[A-Za-z]?(?!\w)")
 _MOST_PIECES = 4
 _LONGEST_ROOM = 16
 _STOPS_A_TOWN = re.compile(r"\W(?:Phone|Tel|Fax|Email|E-mail|Mobile|DOB|MRN|Date)\b.*", re.DOTALL)
@@ -145,13 +152,14 @@ def _find_street(text: str) -> Iterator[Span]:
             yield Span(max(start, done), end, "STREET_ADDRESS", WRITTEN)
             done = end
     yield from _find_prefixed(text)
+    yield from _find_room(text)
     yield from _find_box(text)
 
 
 def _english_at(text: str, start: int) -> tuple[int, int] | None:
     if not _starts_a_number(text, start):
         return None
-    match = _ENGLISH.match(text, start) or _HIGHWAY.match(text, start)
+    match = _ENGLISH.match(text, start) or _RARE.match(text, start) or _HIGHWAY.match(text, start)
     if match is None:
         return None
     if match.lastgroup == "word" and match["word"] == "Dr" and _title_follows(text, match.end()):
@@ -200,6 +208,13 @@ def _find_prefixed(text: str) -> Iterator[Span]:
         start = before.start() if before else match.start()
         start, end = _extended(text, start, after.end() if after else match.end())
         yield Span(start, end, "STREET_ADDRESS", WRITTEN)
+
+
+def _find_room(text: str) -> Iterator[Span]:
+    """Yield a flat on its own line, which belongs to an address that has no form."""
+    if any(hint in text for hint in _LONE_ROOM_HINTS):
+        for match in _LONE_ROOM.finditer(text):
+            yield Span(match.start(), match.end(), "STREET_ADDRESS", WRITTEN)
 
 
 def _find_box(text: str) -> Iterator[Span]:

@@ -19,12 +19,29 @@ STREET_WORDS = _words(
 )
 """What ends the name of a street in English, after a number and the name."""
 
+RARE_STREET_WORDS = _words(
+    """
+    Bridge Brook Bypass Camp Canyon Cape Causeway Center Cliff Cliffs Club Common Corner Corners
+    Course Creek Crest Curve Dale Dam Divide Estate Estates Extension Fall Falls Ferry Field
+    Fields Flats Ford Forest Forge Fork Forks Fort Garden Gateway Glen Glens Harbor Haven
+    Heights Highlands Hollow Inlet Island Islands Isle Junction Key Keys Knoll Knolls Lake Lakes
+    Land Landing Light Lock Locks Lodge Manor Meadow Meadows Mill Mills Mission Motorway
+    Mountain Neck Orchard Oval Overpass Pass Passage Pine Pines Plain Plains Point Points Port
+    Ports Prairie Radial Ramp Ranch Rapid Rapids Rest Ridges River Roads Shoal Shoals Shore
+    Shores Skyway Spring Springs Spur Station Stravenue Stream Streets Summit Throughway Trace
+    Track Trafficway Tunnel Union Unions Valley Valleys Viaduct Views Village Ville Vista Walks
+    Walkway Wall Ways Well Wells Squares Junctions Burgs Groves Hills Mews Terraces
+    """
+)
+"""The other street words of US Postal Service Publication 28, after a number of three digits on."""
+
 STREET_SUFFIXES = (
     "stra\u00dfe", "strasse", "str.", "gasse", "platz", "allee", "damm", "ufer", "chaussee",
-    "weg", "steig", "graben", "katu", "polku", "kuja", "penger", "raitti", "gatan", "v\u00e4gen",
-    "gata", "v\u00e4g", "gr\u00e4nd", "stigen", "vej", "all\u00e9", "str\u00e6de", "gaten",
-    "veien", "vegen", "straat", "laan", "plein", "gracht", "singel", "dreef", "steenweg", "kade",
-    "dijk", "markt", "hof", "stra\u00df", "katu.", "gade",
+    "weg", "steig", "bulevardi", "puistikko", "graben", "katu", "polku", "kuja", "penger",
+    "raitti", "gatan", "v\u00e4gen", "gata", "v\u00e4g", "gr\u00e4nd", "stigen", "vej",
+    "all\u00e9", "str\u00e6de", "gaten", "veien", "vegen", "straat", "laan", "plein", "gracht",
+    "singel", "dreef", "steenweg", "kade", "dijk", "markt", "hof", "stra\u00df", "katu.",
+    "gade",
 )  # fmt: skip
 """What ends a one-word name of a street before its number, lower case."""
 

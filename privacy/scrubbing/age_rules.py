@@ -33,11 +33,18 @@ _BEFORE = re.compile(
     r"y)\)|aging|turn(?:s|ed|ing)|alter|"
     r"edad|\u00e2ge|et\u00e0|leeftijd|ik\u00e4|years old at|over the age of|now)(?: ?[:=(,-]|"
     r" of| is| was| now)? ?"
-    r"|\b(?:he|she|patient|who) (?:is|was|just turned|is now|will be) )\Z",
+    r"|\b(?:he|she|who|patient|deceased|mother|father|aunt|uncle|brother|sister|husband|wife|niece|nephew|carer|"
+    r"grandmother|grandfather|partner|lady|man|woman|gentleman) "
+    r"(?:is|was|just turned|will be)(?: now| also)? )\Z",
     re.IGNORECASE,
 )
-_LONGEST_CUE = 26
-_PRONOUN = re.compile(r"(?:he|she|patient|who|now)\b[\w ]*\Z", re.IGNORECASE)
+_LONGEST_CUE = 32
+_PRONOUN = re.compile(
+    r"(?!age|aging|turn|alter|edad|\u00e2ge|et\u00e0|leeftijd|ik\u00e4|years|over)[\w ]*\Z",
+    re.IGNORECASE,
+)
+_YEARS_ALONE = re.compile(rf"[ -]{_UNIT}(?!\w)", re.IGNORECASE)
+_IS_BEFORE = re.compile(r"\b(?:is|was|turned) (?:now |also )?\Z", re.IGNORECASE)
 _RANGE = re.compile(r"(?: ?[-\u2013] ?| to )(?:9\d|1[0-2]\d)(?![\w.,]\w)")
 _SENTENCE_GOES_ON = re.compile(r"\s{0,2}(?:[.,;)](?!\d)|$|and\b|years|when|at\b)")
 _MEASURE_AFTER = re.compile(
@@ -79,6 +86,9 @@ def _find_in_figures(text: str) -> Iterator[Span]:
         if _AFTER.match(text, end):
             yield Span(start, end, "AGE_OVER_89", WRITTEN)
             continue
+        if _YEARS_ALONE.match(text, end) and _IS_BEFORE.search(text, max(0, start - 8), start):
+            yield Span(start, end, "AGE_OVER_89", SHAPE)
+            continue
         cue = _BEFORE.search(text, max(0, start - _LONGEST_CUE), start)
         if cue is None or _MEASURE_AFTER.match(text, end):
             continue
@@ -95,7 +105,10 @@ def _find_in_words(text: str) -> Iterator[Span]:
     for match in _WORDS.finditer(text):
         start, end = match.span()
         cue = _BEFORE.search(text, max(0, start - _LONGEST_CUE), start)
-        if _AFTER.match(text, end) or (cue and not _PRONOUN.match(cue[0])):
+        is_years = _YEARS_ALONE.match(text, end) and _IS_BEFORE.search(
+            text, max(0, start - 8), start
+        )
+        if is_years or _AFTER.match(text, end) or (cue and not _PRONOUN.match(cue[0])):
             yield Span(start, end, "AGE_OVER_89", WRITTEN)
 
 

@@ -64,12 +64,18 @@ def _find_iban(text: str) -> Iterator[Span]:
 
 
 # Look-behinds stand after the first character, so that the search skips to where it occurs.
+_SWIFT_FIELD = re.compile(r":5\d[A-Z]?:/{0,2}\Z")
+"""The tag of a party in a SWIFT MT message, such as `:57A:`."""
+
 _BIC = re.compile(r"[A-Z](?<!\w[A-Z])[A-Z]{3}([A-Z]{2})([A-Z0-9]{2}(?:[A-Z0-9]{3})?)(?!\w)")
 
 
 def _find_bic(text: str) -> Iterator[Span]:
     for match in _BIC.finditer(text):
         if match[1] in COUNTRIES:
+            if _SWIFT_FIELD.search(text, max(0, match.start() - 6), match.start()):
+                yield Span(match.start(), match.end(), "BIC_CODE", _SHAPE)
+                continue
             # Eight capitals are also an English word: DIVIDEND reads as a bank in Germany.
             score = _WEAK if match[2].isalpha() else _SHAPE
             yield Span(match.start(), match.end(), "BIC_CODE", score)
@@ -141,6 +147,9 @@ def _is_amount(text: str, start: int, end: int) -> bool:
 def _find_account_number(text: str) -> Iterator[Span]:
     for run in runs(text, _ACCOUNT_GROUPS, fewest=_SHORTEST_ACCOUNT):
         start, end = run.start, run.end
+        if _SWIFT_FIELD.search(text, max(0, start - 7), start):
+            yield Span(start, end, "ACCOUNT_NUMBER", _SHAPE)
+            continue
         if (
             run.digits <= _LONGEST_ACCOUNT
             and stands_alone(text, start, end)

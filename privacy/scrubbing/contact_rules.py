@@ -42,7 +42,7 @@ def _top_level_domains() -> frozenset[str]:
     return frozenset(suffix.rpartition(".")[2] for suffix in extract.tlds)
 
 
-_LOCAL_MARKS = frozenset("!#$%&'*+/=?^_`{|}~.-")
+_LOCAL_MARKS = frozenset("!#$%&'*+/=?^_`{|}~.-\u2019")
 _DOMAIN = re.compile(r"\w[\w-]*(?:\.[\w-]*\w)*|\[[0-9A-Fa-f:.]{3,45}\]")
 
 
@@ -171,7 +171,7 @@ def _phone_score(candidate: str) -> float:
         return _SHAPE if candidate[0] == "+" else _WEAK
     nanp = _NANP.fullmatch(candidate)
     if nanp:
-        return _NEEDS_CONTEXT if nanp[1] == " " else _WRITTEN
+        return _SHAPE if nanp[1] == " " else _WRITTEN
     if _TRUNK.match(candidate) and any(_is_valid_number(candidate, region) for region in _REGIONS):
         return _SHAPE
     return 0.0
@@ -191,12 +191,19 @@ def _closing(text: str, end: int) -> int:
     return extension.end() if extension else end
 
 
+def _is_fraction(text: str, start: int) -> bool:
+    """Say whether the digits at `start` stand behind a decimal point."""
+    return text[start - 1 : start] in (".", ",") and text[start - 2 : start - 1].isdecimal()
+
+
 def _find_phone(text: str) -> Iterator[Span]:
     for run in runs(text, _PHONE_GROUPS, fewest=_FEWEST_DIGITS):
+        if is_date_or_years(text, run.start, run.end):
+            continue
         done = 0
         for first, part in parts(run, shortest=_FEWEST_DIGITS, longest=_MOST_DIGITS):
             start, end = _opening(text, part), _closing(text, part.end)
-            if first < done or not stands_alone(text, start, end):
+            if first < done or not stands_alone(text, start, end) or _is_fraction(text, start):
                 continue
             score = _phone_score(text[start : part.end])
             if score >= _NEEDS_CONTEXT:
@@ -207,7 +214,7 @@ def _find_phone(text: str) -> Iterator[Span]:
         if (
             _FEWEST_DIGITS <= run.digits <= _MOST_DIGITS
             and stands_alone(text, start, end)
-            and not is_date_or_years(text, start, end)
+            and not _is_fraction(text, start)
         ):
             yield Span(start, end, "PHONE_NUMBER", _WEAK)
 
@@ -231,7 +238,7 @@ CONTACT_RECOGNIZERS = (
         (
             "phone", "phones", "telephone", "tel", "telefon", "mobile", "mob", "cell", "cellphone",
             "call", "calls", "called", "calling", "fax", "dial", "ring", "sms", "whatsapp", "text",
-            "answering", "reach", "message", "messages", "hotline", "landline",
+            "answering", "contact", "reach", "message", "messages", "hotline", "landline",
         ),
         Trigger.SIX_DIGITS,
     ),

@@ -11,7 +11,7 @@ import re
 from typing import TYPE_CHECKING
 
 from privacy.scrubbing.date_words import ENGLISH, LANGUAGES
-from privacy.scrubbing.forms import NEEDS_CONTEXT, WEAK, WRITTEN
+from privacy.scrubbing.forms import NEEDS_CONTEXT, WRITTEN
 from privacy.scrubbing.recognizers import Recognizer, Trigger
 from privacy.scrubbing.spans import Span
 
@@ -27,6 +27,7 @@ _MONTHS = (
 _PLAIN = _FULL_NAMES | frozenset(ENGLISH.short_months) | {"sept"}
 """Months that need no day before them: "Set 2" is rarely the second of September in Italian."""
 
+_CAPITALS_TOO = frozenset(("MAY", "MARCH", "MARS", "MAI"))
 _WORDS_TOO = frozenset(("may", "march", "mar", "mars", "mai", "dec", "sep", "marzo"))
 """What is another word in small letters."""
 
@@ -42,8 +43,8 @@ _DAY = "(?:0?[1-9]|[12][0-9]|3[01])"
 _MONTH = "(?:0?[1-9]|1[0-2])"
 _YEAR = r"(?:(?:1[89]|2[01])\d\d)"
 _TIME = (
-    r"(?:(?:[T ]|,? at |,? um |, ?)[0-2]?\d:[0-5]\d(?::[0-5]\d(?:[.,]\d{1,9})?)?"
-    r"(?: ?[ap]\.?m\b)?(?:Z|[ ]?(?:UTC|GMT)|[+-][01]\d:?[0-5]\d)?)"
+    r"(?:(?:[Tt ]|,? at |,? um |, ?)[0-2]?\d:[0-5]\d(?::[0-5]\d(?:[.,]\d{1,9})?)?"
+    r"(?: ?[ap]\.?m\b)?(?:[Zz]|[ ]?(?:UTC|GMT)|[+-][01]\d:?[0-5]\d)?)"
 )
 _WEEKDAY = rf"(?:{'|'.join(_WEEKDAYS)})"
 
@@ -56,7 +57,8 @@ _NUMERIC = re.compile(
     rf"|(?P<month>(?:0[1-9]|1[0-2]|[1-9])/(?:19|20)\d\d)"
     rf"|(?P<padded>(?:0[1-9]|[12]\d|3[01])/(?:0[1-9]|1[0-2])|(?:0[1-9]|1[0-2])/(?:0[1-9]|[12]\d|"
     rf"3[01]))"
-    rf"|(?P<short>{_DAY}/{_MONTH}|{_MONTH}/{_DAY}|{_DAY}\.{_MONTH}\.)"
+    rf"|(?P<short>{_DAY}/{_MONTH}|{_MONTH}/{_DAY})"
+    rf"|(?P<dotted>{_DAY}\.{_MONTH}\.)"
     rf"|(?P<compact>(?:19|20)\d\d(?:0[1-9]|1[0-2])(?:0[1-9]|[12]\d|3[01]))"
     rf")(?![\w/]|[.-]\d|,\d)"
 )  # fmt: skip
@@ -67,6 +69,9 @@ _SHORT_CUE = re.compile(
     r"[-\u2013] ?)\Z",
     re.IGNORECASE,
 )
+_GERMAN_CUE = re.compile(r"\b(?:am|vom|seit|bis|zum|ab|den|der|dem) \Z", re.IGNORECASE)
+_CUES = {"padded": None, "short": _SHORT_CUE, "dotted": _GERMAN_CUE}
+_WITHOUT_YEAR = frozenset(_CUES)
 _LONGEST_CUE = 14
 _NO_DATE_AFTER = re.compile(
     r" ?(?:%|of\b|patients?|cases?|points?|strength|mm|mg|ml|systolic|murmur)"
@@ -91,16 +96,19 @@ _AFTER_MONTH = re.compile(
     rf"|(?:[ -/]|,? (?:of )?| de | del | d[\u2019']){_YEAR}|[-/ ]?'?\d\d(?!\d)"
     rf")(?![\w]|[.,:]\d){_TIME}?"
 )
+_WITH_YEAR = re.compile(_YEAR)
 _YEAR_AFTER_DAY = re.compile(
     rf"\.?(?:(?:[ /-]|, ?| of | de | del |){_YEAR}|[-/ ]'?\d\d|'\d\d)(?![\w]|[.,:/]\d|[ ]?%|"
     rf"-\d){_TIME}?"
 )
 _TIME_ONLY = re.compile(_TIME)
 _MONTH_CUE = re.compile(
-    r"\b(?:in|since|last|next|until|till|early|late|mid|during|by|before|after|from|to|this|end of|"
-    r"beginning of|im|seit|ende|anfang|en|in the|of|between|and|through|month of|ab)[ -]\Z",
+    r"\b(?:in|since|last|next|each|every|until|till|early|late|mid|during|by|before|after|"
+    r"from|to|this|end of|beginning of|im|seit|ende|anfang|en|in the|of|between|and|through|"
+    r"month of|ab)[ -]\Z",
     re.IGNORECASE,
 )
+_NEXT_MONTH = re.compile(r"(?: ?[-/] ?| to | and | through )([^\W\d_]{3,9})(?!\w)")
 _LONGEST_MONTH_CUE = 14
 
 
@@ -115,13 +123,19 @@ def _find_numeric(text: str) -> Iterator[Span]:
         score = WRITTEN
         if kind == "compact":
             score = NEEDS_CONTEXT
-        elif kind in ("padded", "short"):
-            if _NO_DATE_AFTER.match(text, match.end()):
-                continue
-            cue = _SHORT_CUE.search(text, max(0, match.start() - _LONGEST_CUE), match.start())
-            if cue is None and kind == "short":
-                score = WEAK
+        elif kind in _WITHOUT_YEAR and not _says_a_date(text, match, kind):
+            continue
         yield Span(_with_weekday(text, match.start()), match.end(), "DATE_TIME", score)
+
+
+def _says_a_date(text: str, match: re.Match[str], kind: str) -> bool:
+    """Say whether a day and a month without a year are that, and not a score or a fraction."""
+    if _NO_DATE_AFTER.match(text, match.end()):
+        return False
+    cue = _CUES[kind]
+    return cue is None or bool(
+        cue.search(text, max(0, match.start() - _LONGEST_CUE), match.start())
+    )
 
 
 def _with_weekday(text: str, start: int) -> int:
@@ -155,13 +169,19 @@ def _around_month(text: str, start: int, end: int, floor: int) -> Span | None:
         stop = after.end() if after else end
         return Span(_with_weekday(text, day.start()), stop, "DATE_TIME", WRITTEN)
     following = _AFTER_MONTH.match(text, end)
-    if following is not None and plain:
+    if following is not None and (plain or _WITH_YEAR.search(following[0])):
         return Span(_with_weekday(text, start), following.end(), "DATE_TIME", WRITTEN)
-    if plain and word.istitle() and word.lower() in _FULL_NAMES:
+    if plain and word.lower() in _FULL_NAMES and word not in _CAPITALS_TOO:
         cue = _MONTH_CUE.search(text, max(0, start - _LONGEST_MONTH_CUE), start)
-        if cue is not None:
+        if cue is not None or _is_range_of_months(text, end):
             return Span(start, end, "DATE_TIME", WRITTEN)
     return None
+
+
+def _is_range_of_months(text: str, end: int) -> bool:
+    """Say whether another month follows, as in "January-March"."""
+    following = _NEXT_MONTH.match(text, end)
+    return following is not None and following[1].lower() in _FULL_NAMES
 
 
 def _find_date(text: str) -> Iterator[Span]:

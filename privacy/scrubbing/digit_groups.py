@@ -13,11 +13,15 @@ _GROUP = re.compile(r"\d+")
 _YEAR = r"(?:19|20)\d\d"
 _DAY_OR_MONTH = r"(?:0?[1-9]|[12]\d|3[01])"
 # Two digits for the year only beside dots and slashes: 12-10-11 is how a sort code is written.
-_DATES = re.compile(
-    rf"{_DAY_OR_MONTH}([-./]){_DAY_OR_MONTH}\1{_YEAR}|{_DAY_OR_MONTH}([./]){_DAY_OR_MONTH}\2\d\d|"
-    rf"{_YEAR}([-./]){_DAY_OR_MONTH}\3{_DAY_OR_MONTH}|"
-    rf"{_YEAR}(?: ?[-/] ?(?:{_YEAR}|\d\d)| {_YEAR})+"
+_DATE = (
+    rf"(?:{_DAY_OR_MONTH}([-./]){_DAY_OR_MONTH}\1{_YEAR}|{_DAY_OR_MONTH}([./]){_DAY_OR_MONTH}\2\d\d|"
+    rf"{_YEAR}([-./]){_DAY_OR_MONTH}\3{_DAY_OR_MONTH})"
 )
+_RANGES = re.compile(
+    rf"{_DAY_OR_MONTH}[./](?:{_DAY_OR_MONTH}[./])?{_YEAR} ?- ?"
+    rf"{_DAY_OR_MONTH}[./](?:{_DAY_OR_MONTH}[./])?{_YEAR}"
+)
+_DATES = re.compile(rf"{_DATE}|{_RANGES.pattern}|{_YEAR}(?: ?[-/] ?(?:{_YEAR}|\d\d)| {_YEAR})+")
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,5 +97,5 @@ def stands_alone(text: str, start: int, end: int) -> bool:
 
 
 def is_date_or_years(text: str, start: int, end: int) -> bool:
-    """Say whether [`start`, `end`) reads as one date or as a list of years, and as nothing else."""
+    """Say whether [`start`, `end`) reads as a date, a range or a list of years alone."""
     return _DATES.fullmatch(text, start, end) is not None

@@ -56,7 +56,7 @@ Social-Democrat Brexiteer Remainer Unionist
 _GERMAN_AND_FRENCH = """
 Deutscher \u00d6sterreicher \u00d6sterreicherin Schweizerin Franzose Franz\u00f6sin T\u00fcrke
 T\u00fcrkin Pole Polin Russe Russin Syrer Syrerin Ukrainerin Italiener Italienerin Grieche
-Griechin Spanier Spanierin Moslem Muslima Katholik Katholikin Protestant Jude J\u00fcdin
+Griechin Spanier Spanierin Moslem Muslima Katholik Katholikin Protestant J\u00fcdin
 Fran\u00e7ais Fran\u00e7aise Alg\u00e9rien Alg\u00e9rienne Marocain Marocaine Tunisien Tunisienne
 Allemand Allemande Italienne Espagnol Espagnole Portugais Portugaise Belge Juif Juive Musulman
 Musulmane Catholique
@@ -87,7 +87,7 @@ _NOT_A_GROUP_BEFORE = {
     "Swiss": ("cheese",),
     "Asian": ("flu",),
     "Spanish": ("flu",),
-    "Canadian": ("Cardiovascular", "Journal"),
+    "Canadian": ("C", "CT", "Cardiovascular", "Journal"),
     "Conservative": ("management", "treatment", "therapy", "measures", "estimate", "estimates"),
     "African": ("swine",),
     "Persian": ("Gulf",),

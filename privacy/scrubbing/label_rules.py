@@ -41,19 +41,30 @@ _BETWEEN = frozenset(".,-('\u2019\"\u00b0\u00ba/[*|")
 _VALUE = re.compile(r"\d[^\W_]*(?:[-/.\\:][^\W_]+)*|[Xx*]{2,}[-/ ]?(?:[Xx*]+[-/ ]?)*\d{2,}")
 _TOKEN = re.compile(r"[Nn][\u00b0\u00ba]|[^\W\d_]+|\d+|\n|[^\w\s]")
 _LETTER_GROUPS = re.compile(r"(?<!\w)(?:[A-Z]{1,3}[ -]){1,2}\Z")
-_NEXT_GROUP = re.compile(r" (?=[A-Z]{0,4}\d)[A-Z0-9]{1,5}(?![\w.,/-]\w|\w)")
+_NEXT_GROUP = re.compile(r" (?=[A-Z]{0,4}\d)[A-Z0-9]{1,6}(?![\w.,/-]\w|\w)")
 _NEXT_PLATE_GROUP = re.compile(r"[ -][A-Z0-9]{1,4}(?!\w)")
-_MEASURE = re.compile(r"\d{1,3}[.:]\d{1,2}|\d{1,3}[-/]\d{1,3}")
-_YEAR = re.compile(r"(?:19|20)\d\d(?:[-/](?:19|20)?\d\d)?")
+_MEASURE = re.compile(r"\d{1,3}[.:]\d{1,2}|\d{1,3}[-/]\d{1,3}|\d+\.\d+[-/]\d+\.\d+")
+_FRACTION = re.compile(r"\d{1,4}(?:[.,]\d{1,3})?[-/]\d{1,4}(?:[.,]\d{1,3})?")
+_YEAR = re.compile(r"(?:FY|[QH][1-4]-?)?(?:19|20)\d\d(?:[-/](?:19|20)?\d\d)?")
 _LIST_GAP = re.compile(r"\s{0,2}(?:,|;|/|&|and|or|und|et|y)\s{1,2}(?:and |or )?")
 _NUMBER_ENDINGS = ("nummer", "nr", "nummern", "numret")
 _LONGEST_LIST_GAP = 10
+_AGE = re.compile(r"\d+[- ]?(?:year|month|week|day|yo\b|y/o)", re.IGNORECASE)
+_MANY_DIGITS = 7
+_SOME_DIGITS = 4
+_PLATE = re.compile(
+    r"(?:[A-Z]{1,3}[ -][A-Z]{0,2} ?\d{1,4}|[A-Z]{2}\d\d ?[A-Z]{3}|\d{1,3} [A-Z]{1,4} \d{1,4}|"
+    r"[A-Z]{3}[ -]?\d{3,4}|[A-Z]{2}-\d{3}-[A-Z]{2}|\d[A-Z]{3}\d{3})(?!\w)"
+)
 _TRIAL = re.compile(r"(?:NCT|ISRCTN|ACTRN|CRD|ChiCTR|JPRN|UMIN|DRKS|PMC)\S", re.IGNORECASE)
 _SHORT_VALUES = {"LICENCE_PLATE": 3, "POSTAL_CODE": 3, "ACCOUNT_NUMBER": 3}
 _SPACED = frozenset((
-    "ACCOUNT_NUMBER", "HEALTH_PLAN_NUMBER", "LICENCE_PLATE", "MEDICAL_RECORD_NUMBER",
-    "POSTAL_CODE", "TAX_ID", "US_DRIVER_LICENSE", "US_PASSPORT", "US_SSN",
+    "ACCOUNT_NUMBER", "HEALTH_PLAN_NUMBER", "IBAN_CODE", "LICENCE_PLATE", "MEDICAL_RECORD_NUMBER",
+    "POSTAL_CODE", "TAX_ID", "UNIQUE_ID", "US_DRIVER_LICENSE", "US_PASSPORT", "US_SSN",
 ))  # fmt: skip
+
+
+_SOME_NUMBER = Label("UNIQUE_ID", bare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +74,13 @@ class _Found:
     label: Label
     numbered: bool
     marked: bool
+    last_word: str = ""
 
 
 def _could_follow_a_label(text: str, start: int) -> bool:
     """Say whether the last word before `start` can end a label: the cheap test that most fail."""
+    if text[start - 1 : start] == "#":
+        return True
     tail = text[max(0, start - _LONGEST_WORD) : start].rstrip(_MARKS)
     word = tail.rpartition(" ")[2]
     if not word.isalpha():
@@ -101,11 +115,12 @@ def _label_before(text: str, start: int) -> _Found | None:
     for first in range(len(words)):
         phrase = " ".join(words[first:])
         if phrase in LABELS:
-            return _Found(LABELS[phrase], numbered, marked)
-    if not words:
-        return _Found(Label("UNIQUE_ID", bare=False), numbered, marked)
-    stem = _stem(words[-1])
-    return None if stem is None else _Found(LABELS[stem], numbered=True, marked=marked)
+            return _Found(LABELS[phrase], numbered, marked, words[-1])
+    stem = _stem(words[-1]) if words else None
+    if stem is not None:
+        return _Found(LABELS[stem], numbered=True, marked=marked)
+    # "Job no. 12345", or "ID:" after something else: a number of something, whatever it is.
+    return _Found(_SOME_NUMBER, numbered, marked) if numbered else None
 
 
 def _may_stand_between(piece: str) -> bool:
@@ -121,7 +136,7 @@ def _last_words(pieces: list[str]) -> list[str]:
     for piece in reversed(pieces):
         if piece.isalpha():
             words.append(piece.lower())
-        elif piece not in _BETWEEN:
+        elif piece not in _BETWEEN and piece != "\n":
             break
         if len(words) == LONGEST_LABEL_WORDS:
             break
@@ -132,17 +147,29 @@ def _last_words(pieces: list[str]) -> list[str]:
 def _announces(found: _Found, value: str) -> bool:
     """Say whether a number of this look is what the label announces."""
     entity = found.label.entity
-    if entity is None or _TRIAL.match(value):
+    if entity is None or _TRIAL.match(value) or _MEASURE.fullmatch(value) or _AGE.match(value):
         return False
     size = sum(map(str.isalnum, value))
     if size < _SHORT_VALUES.get(entity, _SHORTEST_VALUE) and not (found.numbered and size > 2):  # noqa: PLR2004 - two digits number a page
         return False
-    if _MEASURE.fullmatch(value):
+    announced = found.marked and size >= _SHORTEST_AFTER_COLON and not _YEAR.fullmatch(value)
+    if found.label is _SOME_NUMBER or found.last_word == "s":
+        # A topic of the day such as #SP500 is no number, and 2003A is not the company's.
+        many = sum(map(str.isdecimal, value)) >= _SOME_DIGITS
+        return many and (announced or _is_code(value)) and found.numbered
+    if found.label.bare and entity == "LICENCE_PLATE" and value.isdecimal():
+        return found.numbered or found.marked  # "the plate 3 mm thick" is none
+    return found.numbered or found.label.bare or announced or _is_code(value)
+
+
+def _is_code(value: str) -> bool:
+    """Say whether a value looks like nothing but a code: letters or hyphens among many digits."""
+    if _FRACTION.fullmatch(value) or _YEAR.fullmatch(value):
         return False
-    if found.numbered or found.label.bare:
-        # "Plate AB12 CDE", but not "the plate 3 mm".
-        return found.numbered or found.marked or entity != "LICENCE_PLATE" or not value.isdecimal()
-    return found.marked and size >= _SHORTEST_AFTER_COLON and not _YEAR.fullmatch(value)
+    digits = sum(map(str.isdecimal, value))
+    return digits >= _MANY_DIGITS or (
+        digits >= _SOME_DIGITS and any(c.isupper() or c in "-/" for c in value)
+    )
 
 
 def _with_spaced_groups(text: str, end: int, entity: str, first_size: int) -> int:
@@ -152,7 +179,7 @@ def _with_spaced_groups(text: str, end: int, entity: str, first_size: int) -> in
         return end
     for _ in range(1 if entity == "POSTAL_CODE" else 6):
         group = following.match(text, end)
-        if group is None:
+        if group is None or (entity == "UNIQUE_ID" and group.end() - end < _SHORTEST_VALUE):
             break
         end = group.end()
     return end
@@ -221,6 +248,11 @@ def _labelled_at(text: str, digit: int, end: int, floor: int, last: Span | None)
         entity = found.label.entity
         if entity is None:
             return None
+        plate = _PLATE.match(text, start) if found.last_word == "registration" else None
+        if plate is not None:
+            return Span(start, plate.end(), "LICENCE_PLATE", _LABELLED)
+        if text[start:digit].endswith(" ") and (entity not in _SPACED or entity == "UNIQUE_ID"):
+            continue
         stop = _with_spaced_groups(text, end, entity, end - start)
         if _announces(found, text[start:stop]):
             return Span(start, stop, entity, _LABELLED)

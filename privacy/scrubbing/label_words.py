@@ -25,7 +25,8 @@ class Label:
     """What a label announces.
 
     A `bare` one needs no number word: what follows "MRN" is a number, what follows "case" need
-    not be. `entity` is None where the number identifies nobody, such as a trial's.
+    not be. `entity` is None where the number identifies nobody, such as a trial's, or where a
+    recogniser of its own finds it, such as a telephone's.
     """
 
     entity: str | None
@@ -41,8 +42,8 @@ _TABLE: tuple[tuple[str | None, str, str], ...] = (
         """,
         """
         mr, patient s, medical record, medical records, health record, unit record, chart,
-        patient, hospital, hosp, ur, urn, emr, ehr, epi, crn, pid, record, case note, case notes,
-        inpatient, outpatient, patienten, pat, fall, dossier, historia cl\u00ednica,
+        patient, hospital, hosp, ur, urn, emr, ehr, epi, crn, pid, record, case note,
+        case notes, inpatient, outpatient, patienten, pat, fall, dossier, historia cl\u00ednica,
         historia clinica, journal, patient registration, hospital registration, cartella,
         cartella clinica
         """,
@@ -53,11 +54,11 @@ _TABLE: tuple[tuple[str | None, str, str], ...] = (
         mbi, hicn, medicare, medicaid, kvnr, nhs, ohip, ehic, tricare, chi
         """,
         """
-        member, membership, subscriber, group, policy, policyholder, insurance, insurance policy,
-        health plan, plan, payer, insured, enrollee, beneficiary, health insurance, health card,
-        versicherten, versicherungs, krankenversicherungs, krankenversicherten, mutuelle,
-        medicare beneficiary, medicaid recipient, insurance card, insurance member,
-        private health
+        ins, member, membership, subscriber, group, policy, policyholder, insurance,
+        insurance policy, health plan, plan, payer, insured, enrollee, beneficiary,
+        health insurance, health card, versicherten, versicherungs, krankenversicherungs,
+        krankenversicherten, mutuelle, medicare beneficiary, medicaid recipient, insurance card,
+        insurance member, private health
         """,
     ),
     (
@@ -77,9 +78,9 @@ _TABLE: tuple[tuple[str | None, str, str], ...] = (
         sn, s n, udi, imei, imsi, iccid, meid, eid, idfa, gaid, aaid, mac address
         """,
         """
-        serial, s, device, implant, pump, pacemaker, defibrillator, lot, batch, mac, advertising,
-        android, asset, asset tag, equipment, cochlear implant, prosthesis, stent, lead, serien,
-        ger\u00e4te, hearing aid, glucose monitor, sensor, handset
+        serial, s, device, implant, pump, pacemaker, defibrillator, lot, batch, mac,
+        advertising, android, asset, asset tag, equipment, cochlear implant, prosthesis, stent,
+        lead, serien, ger\u00e4te, hearing aid, glucose monitor, sensor, handset
         """,
     ),
     (
@@ -119,9 +120,9 @@ _TABLE: tuple[tuple[str | None, str, str], ...] = (
         "US_DRIVER_LICENSE",
         """
         driver license, driver licence, drivers license, drivers licence, driver s license,
-        driver s licence, driving licence, driving license, operator license, operator s license,
-        f\u00fchrerschein, permis de conduire, patente di guida, rijbewijs, permiso de conducir,
-        k\u00f6rkort, ajokortti
+        driver s licence, driving licence, driving license, operator license,
+        operator s license, f\u00fchrerschein, permis de conduire, patente di guida, rijbewijs,
+        permiso de conducir, k\u00f6rkort, ajokortti
         """,
         """
         dl, d l, oln, driver lic, drivers lic, driver s lic, permis
@@ -130,7 +131,8 @@ _TABLE: tuple[tuple[str | None, str, str], ...] = (
     (
         "US_PASSPORT",
         """
-        passport, us passport, reisepass, passeport, pasaporte, passaporto, paspoort, passi, pass
+        passport, us passport, reisepass, passeport, pasaporte, passaporto, paspoort, passi,
+        pass
         """,
         """
         passport card, travel document
@@ -163,9 +165,9 @@ _TABLE: tuple[tuple[str | None, str, str], ...] = (
         f\u00f8dsels, rijksregister, social insurance, curp, cuit, abn
         """,
         """
-        tax, taxpayer, tax file, tax reference, taxpayer reference, tva, iva, pan, sin, national,
-        national identity, identity card, identity, personal identity, steuerliche, citizen,
-        sozialversicherungs, identity document, moms, rfc, s\u00e9curit\u00e9 sociale,
+        tax, taxpayer, tax file, tax reference, taxpayer reference, tva, iva, pan, sin,
+        national, national identity, identity card, identity, personal identity, steuerliche,
+        citizen, sozialversicherungs, identity document, moms, rfc, s\u00e9curit\u00e9 sociale,
         permanent account
         """,
     ),
@@ -182,7 +184,7 @@ _TABLE: tuple[tuple[str | None, str, str], ...] = (
     (
         "ACCOUNT_NUMBER",
         """
-        sort, bsb, kontonr, iban
+        sort, bsb, kontonr
         """,
         """
         account, acct, acc, a c, konto, bank account, compte, cuenta, conto, rekening, loan,
@@ -203,8 +205,18 @@ _TABLE: tuple[tuple[str | None, str, str], ...] = (
         authorization, authorisation, booking, reservation, incident, report, our ref, your ref,
         personal, personnel, kunden, vertrags, vorgangs, auftrags, rechnungs, mandate,
         mandate reference, matriculation, event, donor, blood unit, unit, biobank, payroll,
-        inmate, prisoner, service, warrant, complaint, appointment, consent, protocol, screening,
-        randomization, randomisation, pathology, slide, image, exam, procedure, end to end
+        inmate, prisoner, service, warrant, complaint, appointment, consent, protocol,
+        screening, randomization, randomisation, pathology, slide, image, exam, procedure,
+        end to end
+        """,
+    ),
+    (
+        "IBAN_CODE",
+        """
+        iban
+        """,
+        """
+        international bank account
         """,
     ),
     (
@@ -212,13 +224,15 @@ _TABLE: tuple[tuple[str | None, str, str], ...] = (
         """
         trial registration, clinical trial registration, trials registration, doi, pmid, nct,
         isrctn, prospero registration, prospero, clinical trials registration,
-        review registration
+        review registration, phone, telephone, tel, fax, mobile, cell, telefon, contact, card,
+        credit card, debit card, bic, swift, isin, cusip, sedol, lei, routing, wallet, page,
+        room, bed, ward, floor, gate, flight, channel, pages, item, items
         """,
         """
         trial, clinical trial, grant, award, ethics, ethics approval, approval, irb,
-        protocol version, cas, ec, catalog, catalogue, cat, accession genbank, model, version,
-        genbank accession, clinicaltrials gov, registry, trial registry,
-        identifier clinicaltrials gov, study registration
+        protocol version, ec, mg dl, g dl, mmol l, ml, catalog, catalogue, cat,
+        accession genbank, model, version, genbank accession, clinicaltrials gov, registry,
+        trial registry, identifier clinicaltrials gov, study registration
         """,
     ),
 )

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from privacy.scrubbing.forms import WRITTEN
 from privacy.scrubbing.name_words import (
+    AFTER_COMMA,
     DEGREES,
     DIRECTIONS,
     DOTTED_TITLES,
@@ -46,6 +47,13 @@ def _is_capital(piece: str) -> bool:
     return piece[0].isupper()
 
 
+def _is_no_name(bare: str) -> bool:
+    """Say whether a capitalised word ends a name, also where a whole text is in capitals."""
+    if bare in NOT_NAMES or bare in TITLES:
+        return True
+    return bare.isupper() and (bare.capitalize() in NOT_NAMES or bare.capitalize() in TITLES)
+
+
 def _is_initial(piece: str) -> bool:
     return len(piece.rstrip(".")) == 1 or (piece.count(".") > 1)
 
@@ -61,7 +69,7 @@ def _read_name(text: str, start: int) -> tuple[int, int]:
         bare = piece.rstrip(".")
         capital = _is_capital(piece)
         if capital and (
-            (len(bare) > 1 and bare in NOT_NAMES)
+            (len(bare) > 1 and _is_no_name(bare))
             or (words and _LABEL_GOES_ON.match(text, match.end()))
         ):
             break
@@ -229,9 +237,7 @@ _NAME_IS = re.compile(
     r"ich hei\u00dfe|je m'appelle|me llamo|mi chiamo|ik heet|"
     r"account holder|cardholder|next of kin is) (?=[^\W\d_])"
 )
-_NAMED = re.compile(
-    r"\b(?:named|called|signed by|beneficiary|under the name(?: of)?) (?=[^\W\d_a-z])"
-)
+_NAMED = re.compile(r"\b(?:signed by|beneficiary|under the name of) (?=[^\W\d_a-z])")
 _I_AM = re.compile(r"\b(?:I am|I'm|I\u2019m|Ich bin) (?=[^\W\d_a-z])")
 _SIGNED = re.compile(
     r"\b(?:Electronically signed|[Ss]igned|[Dd]ictated|[Rr]eviewed|[Vv]erified) by (?=[^\W\d_])"
@@ -251,11 +257,27 @@ _ANNOUNCEMENTS = (
         "name is ", "ask for ", "speak ", "hei\u00dfe ", "appelle ", "llamo ", "chiamo ", "heet ",
         "holder ", "kin is ",
     )),
-    (_NAMED, 2, ("named ", "called ", "signed by ", "beneficiary ", "the name ")),
+    (_NAMED, 2, ("signed by ", "beneficiary ", "the name of ")),
     (_I_AM, 2, ("i am ", "i'm ", "i\u2019m ", "ich bin ")),
     (_SIGNED, 2, ("signed by ", "dictated by ", "reviewed by ", "verified by ")),
 )  # fmt: skip
 """Each phrase, how many words a name has after it, and what it holds in small letters."""
+
+
+_SMALL = re.compile(
+    r"\b(?:my name is ((?!on\b|not\b|in\b|wrong|correct|misspel|missing)"
+    r"[^\W\d_]{2,}(?: [^\W\d_]{2,})?)"
+    r"(?=[.,;!?\n]|\Z)|(?:mrs?|ms|dr|prof)\. ([^\W\d_]{2,}))"
+)
+_SMALL_HINTS = ("my name is ", "mr. ", "mrs. ", "ms. ", "dr. ", "prof. ")
+
+
+def _find_in_small_letters(text: str) -> Iterator[Span]:
+    """Yield what people write in chats: "my name is anna berg", "ms. berg"."""
+    if any(hint in text for hint in _SMALL_HINTS):
+        for match in _SMALL.finditer(text):
+            start, end = match.span(match.lastindex or 1)
+            yield Span(start, end, "PERSON", WRITTEN)
 
 
 def _find_announced(text: str) -> Iterator[Span]:
@@ -296,6 +318,9 @@ _NOT_INITIALS = frozenset((
 
 def _find_with_degree(text: str) -> Iterator[Span]:
     for match in _DEGREE.finditer(text):
+        degree = match[0][1:]
+        if degree in AFTER_COMMA and text[match.start() - 1 : match.start()] not in ("", ","):
+            continue
         if _ZIP_AFTER.match(text, match.end()):
             continue
         before = text[max(0, match.start() - _LOOK_BACK) : match.start()].rstrip(" ,")
@@ -341,7 +366,7 @@ def _find_with_initials(text: str) -> Iterator[Span]:
         start = _start_of_first_name(text, place)
         if start is None or (start == place and "." not in initials[0]):
             continue
-        if _is_with_initials(text, start, initials.end()):
+        if _is_with_initials(text, start, initials):
             end, _ = _read_name(text, start)
             yield Span(start, end, "PERSON", WRITTEN)
             done = end
@@ -359,15 +384,15 @@ def _start_of_first_name(text: str, place: int) -> int | None:
     return place if word in NOT_NAMES or word in TITLES else first.start()
 
 
-def _is_with_initials(text: str, start: int, last: int) -> bool:
-    """Say whether initials at [`start`, `last`), after a first name or not, belong to a name."""
-    initials = text[start:last].strip(" -")
+def _is_with_initials(text: str, start: int, found: re.Match[str]) -> bool:
+    """Say whether the initials `found`, after the first name at `start`, belong to a name."""
+    initials, last = found[0].strip(" -"), found.end()
     end, words = _read_name(text, start)
     if initials.replace(" ", "") in _NOT_INITIALS or end <= last or words < 2:  # noqa: PLR2004 - an initial and a name
         return False
     if _follows_initial_as_no_name(text, last):
         return False
-    if len(initials.rstrip(".")) > 1:
+    if start < found.start() or len(initials.rstrip(".")) > 1:
         return True
     before = text[max(0, start - 9) : start]
     return _ONE_INITIAL_BEFORE.search(before) is not None
@@ -385,6 +410,7 @@ def _find_cued_names(text: str) -> Iterator[Span]:
     yield from _find_titled(text)
     yield from _find_labelled(text)
     yield from _find_announced(text)
+    yield from _find_in_small_letters(text)
     yield from _find_with_degree(text)
     yield from _find_with_initials(text)
 

@@ -7,8 +7,8 @@ TITLES = (
     "Herrn", "Frau", "Mme", "Mlle", "Madame", "Monsieur", "Sra", "Srta", "Se\u00f1or",
     "Se\u00f1ora", "Don", "Do\u00f1a", "Dott", "Dottssa", "Sigra", "Signor", "Signora",
     "Dhr", "Mevr", "Mevrouw", "Dra", "Nurse", "Sister", "Father", "Rev", "Reverend", "Judge",
-    "Justice", "Rabbi", "Imam", "Pastor", "Captain", "Capt", "Sgt", "Sergeant", "Lt",
-    "Lieutenant", "Colonel", "Officer", "Detective", "Constable", "Lord", "Lady", "Dame",
+     "Rabbi", "Imam", "Pastor", "Captain", "Capt", "Sgt", "Sergeant", "Lt",
+    "Lieutenant", "Colonel", "Detective", "Constable", "Lord", "Lady", "Dame",
     "Sir", "Senator", "Sheikh", "Shri", "Smt", "Dipl-Ing",     "Cllr", "Matron", "Aunt", "Uncle",
 )  # fmt: skip
 """Without the dot that may follow."""
@@ -17,7 +17,7 @@ DOTTED_TITLES = ("Sr", "Sig", "Hr", "Fr", "Ing", "Mag", "Hon", "MM")
 """Titles only with their dot: 8 Fr is a catheter's size."""
 
 WORDS_AS_WELL = frozenset((
-    "Don", "Major", "Sister", "Father", "Nurse", "Judge", "Justice", "Lady", "Officer", "Sir",
+    "Don", "Major", "Sister", "Father", "Nurse", "Judge",  "Lady", "Sir",
     "Mag", "Ing", "Fr", "Hr", "MM", "Hon", "Miss", "Captain", "Doctor", "Lord", "Dame", "Aunt",
     "Uncle", "Lead", "Pastor", "Matron", "Sr", "Sig", "Lt", "Detective", "Constable", "Professor",
     "Colonel", "Senator", "Dra", "Reverend",
@@ -31,48 +31,49 @@ ROLES = frozenset((
     "Executive", "Analyst", "Associate", "Mary", "Bank", "Lecturer", "Partner", "Engineer",
     "Counsel", "Advisor", "Adviser", "Resident", "Registrar", "Fellow", "Figure", "Table", "Care",
     "Call", "Calls", "Educator", "Led", "Unit", "Department", "Who", "Google", "Seuss", "No",
-    "Martens", "Scholl", "Strangelove", "Depart", "Day", "Christmas", "Time", "Gaga", "Justice",
+    "Martens", "Scholl", "Strangelove", "Depart", "Day", "Christmas", "Time", "Gaga",
     "Chief", "Secretary", "President", "Leader", "Coordinator", "Assessment", "Review", "Visit",
     "Report", "Initiated",
 ))  # fmt: skip
 """What follows a title where no name does."""
 
 NAME_LABELS = frozenset((
-    "name", "names", "full name", "first name", "last name", "surname", "given name", "forename",
-    "forenames", "family name", "middle name", "patient name", "name of patient", "maiden name",
-    "preferred name", "legal name", "account name", "customer name", "client name",
-    "contact name", "guardian name", "subscriber name", "member name", "employee name",
-    "applicant name", "nom", "pr\u00e9nom", "nachname", "vorname", "familienname", "nombre",
-    "apellido", "apellidos", "cognome", "nome", "naam", "achternaam", "voornaam", "alias", "aka",
-    "also known as", "nimi", "namn", "navn", "n\u00e9e", "nee", "cardholder", "card holder",
-    "account holder", "accountholder", "kontoinhaber", "titulaire", "titular", "dear", "signed",
-    "signed by", "electronically signed by", "sincerely", "patient s name", "name on card",
-    "user", "caller", "policyholder",
+    "name", "names", "full name", "first name", "last name", "surname", "given name",
+    "forename", "forenames", "family name", "middle name", "patient name", "name of patient",
+    "maiden name", "preferred name", "legal name", "account name", "customer name",
+    "client name", "contact name", "guardian name", "subscriber name", "member name",
+    "employee name", "applicant name", "nom", "pr\u00e9nom", "nachname", "vorname",
+    "familienname", "nombre", "apellido", "apellidos", "cognome", "nome", "naam", "achternaam",
+    "voornaam", "alias", "aka", "also known as", "nimi", "namn", "navn", "n\u00e9e", "nee",
+    "cardholder", "card holder", "account holder", "accountholder", "kontoinhaber", "titulaire",
+    "titular", "dear", "signed", "signed by", "electronically signed by", "sincerely",
+    "patient s name", "name on card", "policyholder",
 ))  # fmt: skip
 """What follows is a name, even one word."""
 
 PERSON_LABELS = frozenset((
-    "patient", "pt", "attending", "attending physician", "attending doctor", "physician",
-    "doctor", "consultant", "surgeon", "assistant", "anesthetist", "anaesthetist",
+    "patient", "pt", "user", "caller", "attending", "attending physician", "attending doctor",
+    "physician", "doctor", "consultant", "surgeon", "assistant", "anesthetist", "anaesthetist",
     "anesthesiologist", "provider", "primary care provider", "pcp", "referring physician",
-    "referring provider", "referred by", "gp", "resident", "registrar", "nurse", "primary nurse",
-    "dictated by", "transcribed by", "reviewed by", "verified by", "authored by", "author",
-    "prepared by", "witness", "witnessed by", "approved by", "ordered by", "requested by",
-    "cosigned by", "completed by", "entered by", "seen by", "cc", "copy to", "attn", "attention",
-    "beneficiary", "payee", "payer", "customer", "client", "applicant", "co-applicant",
-    "borrower", "guarantor", "insured", "subscriber", "member", "employee", "employer contact",
-    "next of kin", "nok", "emergency contact", "contact", "contact person", "guardian",
-    "caregiver", "carer", "spouse", "husband", "wife", "partner", "mother", "father", "son",
-    "daughter", "brother", "sister", "parent", "from", "to", "sender", "recipient", "remitter",
-    "debtor", "creditor", "owner", "director", "relationship manager", "account manager",
-    "case manager", "social worker", "therapist", "psychiatrist", "psychologist", "pharmacist",
-    "midwife", "radiologist", "pathologist", "cardiologist", "interpreter", "investigator",
-    "teller", "cashier", "advisor", "adviser", "agent", "tenant", "landlord", "plaintiff",
-    "defendant", "arzt", "patientin", "kunde", "kundin", "empf\u00e4nger", "auftraggeber",
-    "m\u00e9decin", "paciente", "m\u00e9dico", "paziente", "medico", "pati\u00ebnt", "arts",
-    "regards", "ansprechpartner", "hausarzt", "operator", "editor", "chairman",
-    "ordering provider", "ordering physician", "supervisor", "supervising physician",
-    "responsible physician", "named nurse", "health visitor", "key worker", "executor",
+    "referring provider", "referred by", "gp", "resident", "registrar", "nurse",
+    "primary nurse", "dictated by", "transcribed by", "reviewed by", "verified by",
+    "authored by", "author", "prepared by", "witness", "witnessed by", "approved by",
+    "ordered by", "requested by", "cosigned by", "completed by", "entered by", "seen by", "cc",
+    "copy to", "attn", "attention", "beneficiary", "payee", "payer", "customer", "client",
+    "applicant", "co-applicant", "borrower", "guarantor", "insured", "subscriber", "member",
+    "employee", "employer contact", "next of kin", "nok", "emergency contact", "contact",
+    "contact person", "guardian", "caregiver", "carer", "spouse", "husband", "wife", "partner",
+    "mother", "father", "son", "daughter", "brother", "sister", "parent", "from", "to",
+    "sender", "recipient", "remitter", "debtor", "creditor", "owner", "director",
+    "relationship manager", "account manager", "case manager", "social worker", "therapist",
+    "psychiatrist", "psychologist", "pharmacist", "midwife", "radiologist", "pathologist",
+    "cardiologist", "interpreter", "investigator", "teller", "cashier", "advisor", "adviser",
+    "agent", "tenant", "landlord", "plaintiff", "defendant", "arzt", "patientin", "kunde",
+    "kundin", "empf\u00e4nger", "auftraggeber", "m\u00e9decin", "paciente", "m\u00e9dico",
+    "paziente", "medico", "pati\u00ebnt", "arts", "regards", "ansprechpartner", "hausarzt",
+    "operator", "editor", "chairman", "ordering provider", "ordering physician", "supervisor",
+    "supervising physician", "responsible physician", "named nurse", "health visitor",
+    "key worker", "executor",
 ))  # fmt: skip
 """What follows is a name where it has two words or an initial."""
 
@@ -93,6 +94,9 @@ DEGREES = (
     "DNP",
 )  # fmt: skip
 """Letters after a name."""
+
+AFTER_COMMA = frozenset(("PT", "OT", "DO", "OD", "RD", "PA", "JD", "CFA", "CPA", "NP"))
+"""Degrees that are other abbreviations too unless a comma stands before them."""
 
 NOT_NAMES = frozenset((
     # Labels and headings that follow a name on the same line.
@@ -130,11 +134,11 @@ NOT_NAMES = frozenset((
     "February", "March", "July", "September", "October", "November", "December", "Jan", "Feb",
     "Mar", "Apr", "Jun", "Jul", "Aug", "Sep", "Sept", "Oct", "Nov", "Dec",
     # Places of work and degrees.
-    "Radiology", "Cardiology", "Surgery", "Oncology", "Medicine", "Emergency", "Pharmacy",
-    "Laboratory", "Pathology", "Neurology", "Pediatrics", "Paediatrics", "Medical", "Health",
-    "Records", "Billing", "Bank", "Ltd", "Inc", "GmbH", "LLC", "Plc", "Corp", "MD", "RN", "PhD",
-    "DO", "NP", "PA", "Reported", "Referred", "Requested", "Transferred", "Lives", "Works",
-    "Spouse", "Disease", "Syndrome", "Criteria", "Score", "Scale", "Test", "Sign",
+    "Radiology", "Desk", "Cardiology", "Surgery", "Oncology", "Medicine", "Emergency",
+    "Pharmacy", "Laboratory", "Pathology", "Neurology", "Pediatrics", "Paediatrics", "Medical",
+    "Health", "Records", "Billing", "Bank", "Ltd", "Inc", "GmbH", "LLC", "Plc", "Corp", "MD",
+    "RN", "PhD", "DO", "NP", "PA", "Reported", "Referred", "Requested", "Transferred", "Lives",
+    "Works", "Spouse", "Disease", "Syndrome", "Criteria", "Score", "Scale", "Test", "Sign",
     "Classification", "Association", "Institute", "University", "Questionnaire", "Index",
     "Inventory", "Satisfaction", "Safety", "Education", "Information", "Center", "Centre",
     "Services", "Pulmonary",
@@ -142,13 +146,13 @@ NOT_NAMES = frozenset((
 """Capitalised words at which a name ends, or that are no name where one was expected."""
 
 NOT_FIRST_NAMES = frozenset((
-    "Vitamin", "Hepatitis", "Type", "Group", "Class", "Grade", "Stage", "Protein", "Factor",
-    "Table", "Figure", "Fig", "Appendix", "Section", "Part", "Plan", "Child", "Influenza",
-    "Immunoglobulin", "Panel", "Arm", "Cohort", "Phase", "Category", "Schedule", "Exhibit",
-    "Series", "Model", "Level", "Option", "Study", "Experiment", "Trial", "Version", "Annex",
-    "Block", "Building", "Line", "Item", "Streptococcus", "Haemophilus", "Amphotericin",
-    "Polymyxin", "Botulinum", "Cyclosporin", "Tier", "Share", "Shares", "Room", "Ward", "Bed",
-    "Pool", "Site", "Region", "Area", "Sample",
+    "Vitamin", "Killip", "Hepatitis", "Type", "Group", "Class", "Grade", "Stage", "Protein",
+    "Factor", "Table", "Figure", "Fig", "Appendix", "Section", "Part", "Plan", "Child",
+    "Influenza", "Immunoglobulin", "Panel", "Arm", "Cohort", "Phase", "Category", "Schedule",
+    "Exhibit", "Series", "Model", "Level", "Option", "Study", "Experiment", "Trial", "Version",
+    "Annex", "Block", "Building", "Line", "Item", "Streptococcus", "Haemophilus",
+    "Amphotericin", "Polymyxin", "Botulinum", "Cyclosporin", "Tier", "Share", "Shares", "Room",
+    "Ward", "Bed", "Pool", "Site", "Region", "Area", "Sample",
 ))  # fmt: skip
 """What stands before a capital and a dot that are no middle initial."""
 
