@@ -41,6 +41,7 @@ def test_descriptions_travel_and_are_equal_when_they_say_the_same() -> None:
         ({"threshold": 0.0}, "not in .0, 1."),
         ({"threshold": float("nan")}, "not in .0, 1."),
         ({"threshold": 1.1}, "not in .0, 1."),
+        ({"kind": GLINER}, "asked for nothing"),
         ({"kind": SPACY, "threshold": 0.5}, "does not say how likely"),
         ({"seconds": 0.0}, "no time to wait"),
         ({"seconds": float("inf")}, "no time to wait"),
@@ -155,7 +156,7 @@ def folder(tmp_path: Path, kind: OwnModelKind, **files: str) -> OwnModel:
         path = tmp_path / name.replace("__", "/").replace("_dot_", ".")
         path.parent.mkdir(exist_ok=True)
         path.write_text(content)
-    return OwnModel(kind, tmp_path)
+    return OwnModel(kind, tmp_path, (("person", "PERSON"),) if kind is GLINER else ())
 
 
 @pytest.mark.parametrize("kind", list(OwnModelKind))

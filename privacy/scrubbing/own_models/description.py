@@ -67,6 +67,11 @@ class OwnModel:
                 f"The model {self.name} is told twice what its label {twice[0]!r} stands for: one "
                 "of them would be ignored, so the site refuses to train. Keep one."
             )
+        if self.kind is OwnModelKind.GLINER and not self.labels:
+            raise ConfigError(
+                f"The model {self.name} is asked for nothing, so the site refuses to train. Say in "
+                'words what to look for, and which entity it is (`labels`): person = "PERSON".'
+            )
         if self.threshold is None:
             return
         if not 0 < self.threshold <= 1:

@@ -29,25 +29,20 @@ def load_gliner(model: OwnModel) -> Loaded:
     """Load a model that is asked for the site's labels, on the processor.
 
     Raises:
-        ConfigError: the `gliner` package is not installed, or the site gave no labels.
+        ConfigError: the `gliner` package cannot be imported.
     """
     prompts = [label for label, _ in model.labels]
-    if not prompts:
-        raise ConfigError(
-            f"The GLiNER model {model.name} is asked for nothing, so the site refuses to train. "
-            'Say in words what to look for, and which entity it is (`labels`): person = "PERSON".'
-        )
-    frame = GLiNERRecognizer(
-        entity_mapping=dict(model.labels),
-        model_name=str(model.folder),
-        map_location="cpu",
-        local_files_only=True,
-    )
     try:
-        frame.load()
+        # Presidio's constructor loads.
+        frame = GLiNERRecognizer(
+            entity_mapping=dict(model.labels),
+            model_name=str(model.folder),
+            map_location="cpu",
+            local_files_only=True,
+        )
     except ImportError:
         raise ConfigError(
-            f"The package `gliner` is not installed, and the model {model.name} needs it: the "
+            f"The package `gliner` cannot be imported, and the model {model.name} needs it: the "
             "site refuses to train. Install it where secure-fl is installed, if its requirements "
             "can be met there, or use a spaCy or Hugging Face model."
         ) from None

@@ -35,10 +35,10 @@ def load_hugging_face(model: OwnModel) -> Loaded:
         ConfigError: a weight is missing, the tokeniser does not say where its tokens stand, a label
             is unknown, or there is none.
     """
+    # Presidio's constructor loads.
     frame = HuggingFaceNerRecognizer(
         model_name=str(model.folder), device="cpu", aggregation_strategy="simple"
     )
-    frame.load()
     pipeline: Any = frame.ner_pipeline
     _refuse_unfinished(model, pipeline)
     declared = {without_prefix(label) for label in pipeline.model.config.id2label.values()}
