@@ -16,6 +16,7 @@ _BECH32_GENERATOR = (0x3B6A57B2, 0x26508E6D, 0x1EA119FA, 0x3D4233DD, 0x2A1462B3)
 _BECH32M = 0x2BC830A3
 _SEGWIT_PREFIXES = frozenset(("bc", "ltc"))
 
+_KECCAK_PADDING = 0x01
 _HASH_BYTES = 32
 _LANE_BITS = 64
 _LANE_MASK = (1 << _LANE_BITS) - 1
@@ -99,12 +100,17 @@ def ethereum_is_valid(address: str) -> bool:
 
 
 def keccak_256(message: bytes) -> bytes:
-    """Return the Keccak-256 hash of `message`, 32 bytes (the Keccak team's padding, not SHA-3's).
+    """Return the Keccak-256 hash of `message`, 32 bytes.
 
-    hashlib offers SHA3-256 alone, which pads otherwise.
+    hashlib offers SHA3-256 alone, which is the same sponge with another padding.
     """
+    return _sponge(message, _KECCAK_PADDING)
+
+
+def _sponge(message: bytes, padding: int) -> bytes:
+    """Return 32 bytes of Keccak[512] of `message` padded from the byte `padding` (FIPS 202, 4)."""
     padded = bytearray(message)
-    padded += b"\x01" + bytes(-(len(message) + 1) % _RATE_BYTES)
+    padded += bytes((padding,)) + bytes(-(len(message) + 1) % _RATE_BYTES)
     padded[-1] |= 0x80
     state = [0] * 25
     for start in range(0, len(padded), _RATE_BYTES):

@@ -86,7 +86,7 @@ _TABLE: tuple[tuple[str | None, str, str], ...] = (
     (
         "VEHICLE_ID",
         """
-        vin, chassis, vehicle identification, fahrgestell, fin
+        vin, chassis, fahrgestell, fin
         """,
         """
         vehicle, engine, frame
@@ -150,10 +150,10 @@ _TABLE: tuple[tuple[str | None, str, str], ...] = (
     (
         "US_EIN",
         """
-        ein, fein, employer identification, federal employer
+        ein, fein, federal employer
         """,
         """
-        federal tax, employer tax
+        employer, federal tax, employer tax
         """,
     ),
     (

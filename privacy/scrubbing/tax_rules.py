@@ -29,9 +29,9 @@ def _any_of(*checks: Callable[[str], bool]) -> Callable[[str], bool]:
 
 
 def _with_date_score(number: str) -> float:
-    """Score a Swedish or Danish number written with its hyphen or plus, maybe with a century."""
+    """Score a Swedish, Danish or Finnish number of digits with its hyphen or plus."""
     ten = number.replace("+", "")[-10:]
-    if tax.personnummer_is_valid(ten) or tax.cpr_is_valid(ten):
+    if tax.personnummer_is_valid(ten) or tax.cpr_is_valid(ten) or _henkilotunnus_is_valid(number):
         return WRITTEN
     return NEEDS_CONTEXT if tax.cpr_is_plausible(ten) else WEAK
 
