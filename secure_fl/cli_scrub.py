@@ -6,7 +6,7 @@ What the command needs is imported inside it, so that `--help` answers at once.
 from __future__ import annotations
 
 import sys
-from pathlib import Path  # noqa: TC003 - typer reads it at run time
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final
 
 import click
@@ -21,6 +21,7 @@ from secure_fl.scrubbing_files.json_text import Missing
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from privacy.scrubbing.own_models import OwnModel
     from secure_fl.scrubbing_files.plan import FileTask
     from secure_fl.scrubbing_files.progress import Watcher
 
@@ -138,7 +139,18 @@ def scrub(  # noqa: PLR0913 - one parameter per option
     ] = None,
     policy: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="A site's policy: require the types that it requires."),
+        typer.Option(
+            metavar="FILE",
+            help="A site's policy: require the types that it requires, and ask its own models too.",
+        ),
+    ] = None,
+    model: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="KIND:FOLDER",
+            help="A model of your own: spacy:FOLDER or hugging-face:FOLDER. May be repeated. One "
+            "whose labels need explaining, or a GLiNER model, is named in a policy.",
+        ),
     ] = None,
     out: Annotated[
         Path | None,
@@ -215,7 +227,9 @@ def scrub(  # noqa: PLR0913 - one parameter per option
     order = Order(
         files=tuple(files),
         choices=choices,
-        wanted=Wanted(_names("--entities", entities), _names("--require", require), policy),
+        wanted=Wanted(
+            _names("--entities", entities), _names("--require", require), policy, _models(model)
+        ),
         mode=Mode(mode, site, date_order),
         out=out,
         replace=force,
@@ -244,6 +258,22 @@ def _names(option: str, given: str | None) -> tuple[str, ...]:
     if not all(names):
         raise click.UsageError(f"{option} takes names with commas between them")
     return tuple(dict.fromkeys(names))
+
+
+def _models(given: Sequence[str] | None) -> tuple[OwnModel, ...]:
+    """Return the models that `KIND:FOLDER` name."""
+    if not given:
+        return ()
+    from privacy.scrubbing.own_models import OwnModel, OwnModelKind  # noqa: PLC0415 - as said
+
+    models = []
+    for one in given:
+        kind, _, folder = one.partition(":")
+        if kind not in set(OwnModelKind) or not folder:
+            kinds = " or ".join(f"{known}:FOLDER" for known in OwnModelKind)
+            raise click.UsageError(f"--model {one} names no model: write {kinds}")
+        models.append(OwnModel(OwnModelKind(kind), Path(folder)))
+    return tuple(models)
 
 
 def _watched(tasks: Sequence[FileTask]) -> Watcher:

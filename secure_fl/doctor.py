@@ -5,6 +5,7 @@ Nothing is downloaded, nobody is asked, nothing is charged, and no key or ledger
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -72,6 +73,9 @@ def _for_run(path: Path, state: Path, moment: datetime) -> Iterator[Finding]:
     yield from checked("sums", lambda: run_checks.sums(mechanism))
     yield from checked("base model", lambda: run_checks.base_model(mechanism.model, config.runtime))
     data = mechanism.data
-    yield from checked("scrubbing", lambda: run_checks.scrubbing(data.scrub, data.scrub_mode))
+    for own in run_checks.own_recognizers(path, state, mechanism.sites):
+        yield from checked(
+            "scrubbing", partial(run_checks.scrubbing, data.scrub, data.scrub_mode, own)
+        )
     yield from run_checks.data(mechanism)
     yield from checked("policy", lambda: run_checks.permission(config, path, state, moment))

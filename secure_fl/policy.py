@@ -21,6 +21,7 @@ from privacy.scrubbing.modes import ScrubMode
 from secure_fl.config import Guaranteed, explain
 from secure_fl.config_sections import Count, CountOrNone, Hex32, Positive, Rate, Section
 from secure_fl.policy_datasets import DatasetBudget, budget_of, require_one_account
+from secure_fl.policy_own import OwnFunctionEntry, OwnModelEntry, described
 from secure_fl.policy_privacy import privacy_problems
 from secure_fl.views import Protection
 
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
     from privacy.ledger import Budget
     from privacy.scrubbing.modes import DateOrder
+    from privacy.scrubbing.own_models.description import Own
     from secure_fl.config import Mechanism
 
 __all__ = ["DatasetBudget", "SitePolicy", "load_policy", "smallest_opened_sum"]
@@ -79,6 +81,10 @@ class SitePolicy(Section):
     expert_statement: Hex32 | None = None
     """SHA-256 of the document in which an expert determined that the risk of identifying somebody
     in what expert-determination leaves is very small. The site's own report names it."""
+    own_models: tuple[OwnModelEntry, ...] = ()
+    """Named-entity models of the site's own, which look for what a run scrubs, beside ours."""
+    own_functions: tuple[OwnFunctionEntry, ...] = ()
+    """Python functions of the site's own that do the same."""
     datasets: tuple[DatasetBudget, ...]
 
     @model_validator(mode="after")
@@ -133,6 +139,14 @@ class SitePolicy(Section):
         """Return how numeric dates are meant in what a run calls `dataset`, if it is known."""
         entry = self.entry_for(dataset)
         return None if entry is None else entry.date_order
+
+    def own_recognizers(self, beside: Path) -> tuple[Own, ...]:
+        """Return the site's own models and functions.
+
+        Args:
+            beside: the folder in which the policy stands; relative folders begin there.
+        """
+        return described((*self.own_models, *self.own_functions), beside)
 
     def ceiling(self, name: str) -> float:
         """Return the epsilon that the data set called `name` may spend over all private runs.

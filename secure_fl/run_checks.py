@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Final
 
 from privacy.scrubbing import KNOWN_ENTITIES, Scrubber, ScrubMode, ScrubProfile
@@ -12,6 +13,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from privacy.scrubbing import Recognizer
+    from privacy.scrubbing.own_models.description import Own
     from secure_fl.config import Mechanism, ModelSection, RunConfig, Runtime
     from secure_fl.findings import Finding
 
@@ -45,14 +48,37 @@ def base_model(model: ModelSection, runtime: Runtime) -> Iterator[Finding]:
 
 
 def scrubbing(
-    required: tuple[str, ...], mode: ScrubMode = ScrubMode.PLACEHOLDERS
+    required: tuple[str, ...],
+    mode: ScrubMode = ScrubMode.PLACEHOLDERS,
+    own: tuple[Own, ...] = (),
 ) -> Iterator[Finding]:
     """Yield which PII entities can be looked for, which of `required` cannot, and what `mode` asks.
 
+    Args:
+        required: what a run takes out of every record.
+        mode: what it writes instead.
+        own: a site's own recognisers, which are loaded.
+
     Raises:
-        ConfigError: an entity that must be scrubbed has no provider.
+        ConfigError: an entity that must be scrubbed has no provider, or one of the site's own
+            recognisers cannot be loaded.
+        IntegrityError: the folder of a model of the site's own was changed.
     """
-    able = Scrubber(ScrubProfile(required=(), optional=KNOWN_ENTITIES))
+    from secure_fl.own_models import OwnRecognizers  # noqa: PLC0415 - with its one use
+
+    with OwnRecognizers(own) as loaded:
+        yield from _providers(required, mode, loaded.recognizers)
+        for recognizer in loaded.recognizers:
+            entities = ", ".join(recognizer.entities)
+            yield ok("scrubbing", f"The site's own {recognizer.name} answers; finds {entities}")
+
+
+def _providers(
+    required: tuple[str, ...], mode: ScrubMode, own: tuple[Recognizer, ...]
+) -> Iterator[Finding]:
+    extra = {entity for recognizer in own for entity in recognizer.entities}
+    every = ScrubProfile(required=(), optional=tuple({*KNOWN_ENTITIES, *extra}))
+    able = Scrubber(every, own)
     found = {span.entity for span in able.scrub(_SPECIMEN).spans}
     missed = sorted(set(_FOUND_IN_SPECIMEN) - found)
     if missed:
@@ -63,7 +89,7 @@ def scrubbing(
         )
         return
     if required:
-        Scrubber(ScrubProfile(required=required))
+        Scrubber(ScrubProfile(required=required), own)
         yield ok("scrubbing", f"A provider is loaded for each of {', '.join(sorted(required))}")
         yield from _of_mode(mode)
     coverage = able.coverage
@@ -166,22 +192,17 @@ def permission(
         IntegrityError: a ledger does not verify.
     """
     from privacy.ledger import Ledger  # noqa: PLC0415 - with the accountant, seconds
-    from secure_fl.consortium import site_names  # noqa: PLC0415 - likewise
     from secure_fl.guarantee import planned_event, resolve_sigma  # noqa: PLC0415 - likewise
     from secure_fl.policy import load_policy  # noqa: PLC0415 - likewise
 
     mechanism = resolve_sigma(config.mechanism)
-    begun = [state / "sites" / name for name in site_names(mechanism.sites)]
-    homes = [home for home in begun if (home / "policy.toml").is_file()]
-    beside = config_path.parent / "policy.toml"
-    paths = [home / "policy.toml" for home in homes]
-    if len(homes) < len(begun):
-        paths.append(beside)
+    paths = policy_paths(config_path, state, mechanism.sites)
     for path in paths:
         policy = load_policy(path)
         policy.check(mechanism)
         policy.budget_for(mechanism)
     yield ok("policy", f"Allowed by {' and '.join(_shortened(paths))}")
+    homes = [path.parent for path in paths if path.parent != config_path.parent]
     for home in homes:
         ledger_path = home / "ledger.sqlite"
         if not ledger_path.is_file():
@@ -190,6 +211,33 @@ def permission(
         with Ledger.open(ledger_path, clock=lambda: now) as ledger:
             ledger.afford(name, planned_event(mechanism), budget)
     yield ok("budget", "Every site can still afford this run" if homes else "Nothing spent yet")
+
+
+def policy_paths(config_path: Path, state: Path, sites: int) -> list[Path]:
+    """Return the policies that count: of each site that has begun, and of those that would."""
+    from secure_fl.consortium import site_names  # noqa: PLC0415 - with the accountant, seconds
+
+    begun = [state / "sites" / name for name in site_names(sites)]
+    paths = [home / "policy.toml" for home in begun if (home / "policy.toml").is_file()]
+    if len(paths) < len(begun):
+        paths.append(config_path.parent / "policy.toml")
+    return paths
+
+
+def own_recognizers(config_path: Path, state: Path, sites: int) -> tuple[tuple[Own, ...], ...]:
+    """Return the recognisers of their own that sites have, each set of them once.
+
+    A policy that cannot be read names none: `permission` says why it cannot.
+    """
+    from crypto.errors import ConfigError  # noqa: PLC0415 - with its one use
+    from secure_fl.policy import load_policy  # noqa: PLC0415 - likewise
+
+    found: list[tuple[Own, ...]] = []
+    for path in policy_paths(config_path, state, sites):
+        with contextlib.suppress(ConfigError):
+            found.append(load_policy(path).own_recognizers(path.parent))
+    own = tuple(dict.fromkeys(filter(None, found)))
+    return own or ((),)
 
 
 def _shortened(paths: list[Path]) -> list[str]:

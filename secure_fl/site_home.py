@@ -84,7 +84,11 @@ class SiteHome:
 
     def record_facts(self, dataset: str) -> RecordFacts:
         """Return what the officer says of the records that a run calls `dataset`."""
-        return RecordFacts(self.policy.unit_column(dataset), self.policy.date_order(dataset))
+        return RecordFacts(
+            self.policy.unit_column(dataset),
+            self.policy.date_order(dataset),
+            self.policy.own_recognizers(self.folder),
+        )
 
     def machine(self, workbench: Workbench) -> Site:
         """Return the site's machine over its records."""

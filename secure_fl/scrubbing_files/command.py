@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
     from privacy.scrubbing import DateOrder
+    from privacy.scrubbing.own_models import OwnModel
+    from privacy.scrubbing.own_models.description import Own
     from secure_fl.policy import SitePolicy
     from secure_fl.scrubbing_files.plan import Choices
     from secure_fl.scrubbing_files.progress import Watcher
@@ -43,12 +45,15 @@ class Wanted:
         entities: these alone, and each of them has to be found by something; empty for every type
             that anything loaded can find.
         required: these have to be among them.
-        policy: a site's policy, whose required types have to be among them too.
+        policy: a site's policy, whose required types have to be among them too, and whose own
+            recognisers look for them too.
+        models: models of the site's own, beside those of the policy.
     """
 
     entities: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
     policy: Path | None = None
+    models: tuple[OwnModel, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,13 +124,14 @@ def carry_out(order: Order, watch: Callable[[Sequence[FileTask]], Watcher]) -> S
 
 def _carried_out(order: Order, watch: Callable[[Sequence[FileTask]], Watcher]) -> ScrubReport:
     policy = _policy(order)
-    profile = profile_of(order.wanted, order.mode.mode, policy)
+    own = _own(order, policy)
+    profile = profile_of(order.wanted, order.mode.mode, policy, own)
     writing = writing_of(order.mode)
     tasks = plan(order.files, order.choices, order.out, replace=order.replace)
     sample = _sample(order.labelled)
     _refuse_paths(order, tasks)
     workers = order.workers or workers_for(tasks)
-    recipe = ScrubberRecipe(profile, writing)
+    recipe = ScrubberRecipe(profile, writing, own)
     with (
         watch(tasks) as watcher,
         Crew(recipe, workers=workers, deadline_seconds=order.deadline_seconds) as crew,
@@ -147,9 +153,7 @@ def _carried_out(order: Order, watch: Callable[[Sequence[FileTask]], Watcher]) -
 
 
 def _policy(order: Order) -> SitePolicy | None:
-    path = order.wanted.policy
-    if path is None and order.mode.site is not None:
-        path = order.mode.site / "policy.toml"
+    path = _policy_path(order)
     if path is None:
         return None
     from secure_fl.policy import load_policy  # noqa: PLC0415 - most scrubbing has none
@@ -157,7 +161,23 @@ def _policy(order: Order) -> SitePolicy | None:
     return load_policy(path)
 
 
-def profile_of(wanted: Wanted, mode: ScrubMode, policy: SitePolicy | None) -> ScrubProfile:
+def _policy_path(order: Order) -> Path | None:
+    if order.wanted.policy is None and order.mode.site is not None:
+        return order.mode.site / "policy.toml"
+    return order.wanted.policy
+
+
+def _own(order: Order, policy: SitePolicy | None) -> tuple[Own, ...]:
+    """Return the recognisers of the site's own, of the command line and of the policy."""
+    path = _policy_path(order)
+    if path is None or policy is None:
+        return order.wanted.models
+    return (*order.wanted.models, *policy.own_recognizers(path.parent))
+
+
+def profile_of(
+    wanted: Wanted, mode: ScrubMode, policy: SitePolicy | None, own: tuple[Own, ...] = ()
+) -> ScrubProfile:
     """Return what to look for, and what has to be found by something.
 
     Raises:
@@ -180,7 +200,8 @@ def profile_of(wanted: Wanted, mode: ScrubMode, policy: SitePolicy | None) -> Sc
                 f"for: nothing was scrubbed. Give --mode {policy.required_scrub_mode}."
             )
         required |= by_policy
-    optional = () if wanted.entities else set(KNOWN_ENTITIES) - required
+    findable = {*KNOWN_ENTITIES, *(entity for one in own for entity in one.entities_named)}
+    optional = () if wanted.entities else findable - required
     return ScrubProfile(required=tuple(sorted(required)), optional=tuple(sorted(optional)))
 
 

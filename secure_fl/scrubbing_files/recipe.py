@@ -13,6 +13,7 @@ from privacy.scrubbing import (
     Scrubber,
     ScrubMode,
 )
+from secure_fl.own_models import OwnRecognizers
 
 if TYPE_CHECKING:
     from privacy.scrubbing import (
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
         Scrubbed,
         ScrubProfile,
     )
+    from privacy.scrubbing.own_models.description import Own
 
 
 class Scrubs(Protocol):
@@ -87,11 +89,13 @@ class Writing:
 
 @dataclass(frozen=True, slots=True)
 class ScrubberRecipe:
-    """The scrubber of a profile, writing as one mode asks."""
+    """The scrubber of a profile, writing as one mode asks, with recognisers of the site's own."""
 
     profile: ScrubProfile
     writing: Writing
+    own: tuple[Own, ...] = ()
 
     def build(self) -> Scrubs:
-        """Return the scrubber."""
-        return Scrubber(self.profile, replacement=self.writing.replacement())
+        """Return the scrubber; the process of the site's own recognisers ends with it."""
+        own = OwnRecognizers(self.own)
+        return Scrubber(self.profile, own.recognizers, self.writing.replacement())

@@ -18,12 +18,14 @@ from privacy.scrubbing import (
     ScrubTally,
 )
 from secure_fl.labelled_sample import Residual, measure_sample
+from secure_fl.own_models import OwnRecognizers
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from domains.records import Record
     from privacy.scrubbing import DateOrder, Provider, Replacement
+    from privacy.scrubbing.own_models.description import Own
     from secure_fl.config import Mechanism
     from secure_fl.sites.scrub_secrets import ScrubSecrets
 
@@ -49,15 +51,17 @@ class Preparation:
 
 @dataclass(frozen=True)
 class RecordFacts:
-    """What the site's officer says of its records, where surrogates and dates depend on it.
+    """What the site's officer says of its records, as far as scrubbing depends on it.
 
     Attributes:
         unit_column: which column says whose a record is.
         date_order: how numeric dates are meant.
+        own: recognisers of the site's own, beside ours.
     """
 
     unit_column: str | None = None
     date_order: DateOrder | None = None
+    own: tuple[Own, ...] = ()
 
 
 def scrub_records(
@@ -77,29 +81,39 @@ def scrub_records(
         sample: labelled texts, to measure what is left of their personal data.
 
     Raises:
-        ConfigError: an entity has no provider on this machine, a recogniser failed, or a record
-            does not say whose it is, or the sample is none; nothing is trained on.
-        IntegrityError: what surrogates are drawn by does not unseal.
+        ConfigError: an entity has no provider on this machine, a recogniser of the site's own
+            cannot be loaded, one failed, a record does not say whose it is, or the sample is none;
+            nothing is trained on.
+        IntegrityError: what surrogates are drawn by does not unseal, or the folder of a model of
+            the site's own was changed.
     """
     entities, mode = mechanism.data.scrub, mechanism.data.scrub_mode
     if not entities:
         nothing = Coverage(looked_for=(), not_looked_for=())
         return records, Preparation(mode, nothing, ScrubTally())
     replacement = _replacement(mechanism, facts, secrets)
-    scrubber = Scrubber(ScrubProfile(required=entities), replacement=replacement)
-    tally = ScrubTally()
-    clean = []
     documents = [
         Document(number, _unit(record, facts.unit_column, mode))
         for number, record in enumerate(records)
     ]
+    with OwnRecognizers(facts.own) as own:
+        scrubber = Scrubber(ScrubProfile(required=entities), own.recognizers, replacement)
+        clean, tally = _scrubbed(records, documents, scrubber)
+        residual = None if sample is None else measure_sample(sample, scrubber)
+    done = Preparation(mode, scrubber.coverage, tally, scrubber.providers, residual)
+    return clean, done
+
+
+def _scrubbed(
+    records: tuple[Record, ...], documents: list[Document], scrubber: Scrubber
+) -> tuple[tuple[Record, ...], ScrubTally]:
+    tally = ScrubTally()
+    clean = []
     scrubbed = scrubber.scrub_all((record.text for record in records), documents)
     for record, result in zip(records, scrubbed, strict=True):
         tally += ScrubTally.of(result)
         clean.append(replace(record, text=result.text))
-    residual = None if sample is None else measure_sample(sample, scrubber)
-    done = Preparation(mode, scrubber.coverage, tally, scrubber.providers, residual)
-    return tuple(clean), done
+    return tuple(clean), tally
 
 
 def _replacement(

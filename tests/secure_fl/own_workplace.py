@@ -22,6 +22,9 @@ CANARY = "Zorbina Quuxdottir"
 def find(text):
     return [Span(m.start(), m.end(), "PERSON", 0.9) for m in re.finditer(CANARY, text)]
 
+def find_badge(text):
+    return [Span(m.start(), m.end(), "BADGE", 0.9) for m in re.finditer("Badge-Zulu", text)]
+
 def find_nothing(text):
     return ()
 

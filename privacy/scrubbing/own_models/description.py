@@ -91,6 +91,11 @@ class OwnModel:
         return f"{self.kind.value} {self.folder.name}"
 
     @property
+    def entities_named(self) -> tuple[str, ...]:
+        """The entities that the site named; the usual labels stand for others."""
+        return tuple(sorted({entity for _, entity in self.labels}))
+
+    @property
     def least_likely(self) -> float:
         """The threshold, or the default one."""
         return DEFAULT_THRESHOLD if self.threshold is None else self.threshold
@@ -138,6 +143,11 @@ class OwnFunction:
     def name(self) -> str:
         """What reports and errors call it."""
         return self.function
+
+    @property
+    def entities_named(self) -> tuple[str, ...]:
+        """The entities that the site named: all."""
+        return self.entities
 
 
 Own = OwnModel | OwnFunction
