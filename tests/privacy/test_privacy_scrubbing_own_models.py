@@ -151,7 +151,8 @@ def folder(tmp_path: Path, kind: OwnModelKind, **files: str) -> OwnModel:
         GLINER: ("gliner_config.json", "tokenizer_config.json", "model.safetensors"),
     }[kind]
     for name in needed:
-        (tmp_path / name).write_text("{}")
+        content = '{"encoder_config": {}}' if name == "gliner_config.json" else "{}"
+        (tmp_path / name).write_text(content)
     for name, content in files.items():
         path = tmp_path / name.replace("__", "/").replace("_dot_", ".")
         path.parent.mkdir(exist_ok=True)
@@ -239,6 +240,23 @@ def test_a_configuration_that_names_code_is_refused(
 ) -> None:
     with pytest.raises(ConfigError, match=message):
         digest_folder(folder(tmp_path, kind, **{name: json.dumps(content)}))
+
+
+@pytest.mark.parametrize(
+    ("content", "key"),
+    [
+        ("{}", "encoder_config"),
+        ("[]", "encoder_config"),
+        ('{"encoder_config": null, "model_name": "../other"}', "encoder_config"),
+        ('{"encoder_config": {}, "labels_encoder": "../other"}', "labels_encoder_config"),
+    ],
+)
+def test_a_gliner_model_whose_encoder_lies_elsewhere_is_refused(
+    tmp_path: Path, content: str, key: str
+) -> None:
+    model = folder(tmp_path, GLINER, gliner_config_dot_json=content)
+    with pytest.raises(ConfigError, match=rf"what its encoder is \({key} in"):
+        digest_folder(model)
 
 
 @pytest.mark.parametrize("content", ["{", "[" * 100_000, "\ud800"])

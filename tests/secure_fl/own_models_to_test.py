@@ -104,8 +104,8 @@ class GLiNER:
 
     @classmethod
     def from_pretrained(cls, model_id, *, map_location, load_onnx_model, onnx_model_file,
-                        local_files_only):
-        if not local_files_only or map_location != "cpu" or load_onnx_model:
+                        local_files_only, strict):
+        if not local_files_only or not strict or map_location != "cpu" or load_onnx_model:
             raise RuntimeError("a model would be downloaded")
         return cls(Path(model_id))
 
@@ -135,7 +135,9 @@ def gliner_model(folder: Path, max_len: int = 20) -> Path:
     folder.mkdir()
     found = {"Zorb": ("person", 0.5), "Quux": ("person", 0.2), "ward 7": ("room", 0.9)}
     (folder / "found.json").write_text(json.dumps(found), encoding="utf-8")
-    (folder / "gliner_config.json").write_text(json.dumps({"max_len": max_len}), encoding="utf-8")
+    (folder / "gliner_config.json").write_text(
+        json.dumps({"max_len": max_len, "encoder_config": {}}), encoding="utf-8"
+    )
     (folder / "tokenizer_config.json").write_text("{}", encoding="utf-8")
     (folder / "model.safetensors").write_bytes(b"")
     return folder

@@ -57,6 +57,19 @@ def is_gone(pid: int) -> bool:
     return False
 
 
+def group_of(pid: int) -> list[int]:
+    """Return the processes of a group that have not ended."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            state, _, group = path.read_text(encoding="utf-8").rpartition(")")[2].split()[:3]
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(group) == pid and state != "Z":
+            found.append(int(path.parent.name))
+    return found
+
+
 def pid_of(own: OwnRecognizers) -> int:
     assert own._child is not None
     return own._child._process.pid
@@ -140,6 +153,7 @@ def test_what_hangs_is_killed_whatever_it_is_in(site: Path, name: str) -> None:
         assert failure_of(own) == "no answer within 0.5 seconds"
         assert time.monotonic() - began < 20
         assert is_gone(pid_of(own))
+        assert all(map(is_gone, group_of(pid_of(own))))
         assert failure_of(own) == "its process was ended before"
         assert failure_of(own, number=1) == "its process was ended before"
 

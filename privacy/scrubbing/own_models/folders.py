@@ -19,10 +19,11 @@ if TYPE_CHECKING:
     from privacy.scrubbing.own_models.description import OwnModel
 
 _SAFETENSORS: Final = "*.safetensors"
+_GLINER_CONFIG: Final = "gliner_config.json"
 _NEEDED: Final = {
     OwnModelKind.SPACY: ("config.cfg", "meta.json"),
     OwnModelKind.HUGGING_FACE: ("config.json", "tokenizer.json", _SAFETENSORS),
-    OwnModelKind.GLINER: ("gliner_config.json", "tokenizer_config.json", _SAFETENSORS),
+    OwnModelKind.GLINER: (_GLINER_CONFIG, "tokenizer_config.json", _SAFETENSORS),
 }
 _PICKLES: Final = frozenset({".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth"})
 _SPACY_TABLES: Final = "lookups.bin"
@@ -52,6 +53,8 @@ def digest_folder(model: OwnModel) -> str:
         for name in names:
             if name.endswith("config.json"):
                 _refuse_code_by_name(model, name)
+    if model.kind is OwnModelKind.GLINER:
+        _refuse_encoder_elsewhere(model)
     try:
         digests = {name: digest_file(path).hex() for name, path in zip(names, files, strict=True)}
     except OSError as error:
@@ -141,10 +144,7 @@ def _refuse_code(model: OwnModel, names: Sequence[str]) -> None:
 
 
 def _refuse_code_by_name(model: OwnModel, name: str) -> None:
-    try:
-        content: JsonValue = json.loads((model.folder / name).read_text("utf-8"))
-    except (OSError, ValueError, RecursionError):
-        raise _refused(model, f"holds {name}, which is no JSON", "Copy the model again") from None
+    content = _json(model, name)
     found = sorted(_keys(content) & _RUNS_CODE)
     if found:
         raise _refused(
@@ -152,6 +152,28 @@ def _refuse_code_by_name(model: OwnModel, name: str) -> None:
             f"names code of its own ({found[0]} in {name})",
             "Use a model that the library itself can build",
         )
+
+
+def _refuse_encoder_elsewhere(model: OwnModel) -> None:
+    """GLiNER (read in 0.2.29) asks the hub, or another folder, for what its configuration lacks."""
+    content = _json(model, _GLINER_CONFIG)
+    config = content if isinstance(content, dict) else {}
+    for key in ("encoder", "labels_encoder"):
+        named = key == "encoder" or config.get(key) is not None
+        if named and not isinstance(config.get(f"{key}_config"), dict):
+            raise _refused(
+                model,
+                f"does not hold what its encoder is ({key}_config in {_GLINER_CONFIG})",
+                "Put the content of the encoder's own config.json there",
+            )
+
+
+def _json(model: OwnModel, name: str) -> JsonValue:
+    try:
+        content: JsonValue = json.loads((model.folder / name).read_text("utf-8"))
+    except (OSError, ValueError, RecursionError):
+        raise _refused(model, f"holds {name}, which is no JSON", "Copy the model again") from None
+    return content
 
 
 def _keys(value: JsonValue) -> set[str]:

@@ -33,12 +33,14 @@ def load_gliner(model: OwnModel) -> Loaded:
     """
     prompts = [label for label, _ in model.labels]
     try:
-        # Presidio's constructor loads.
+        # Presidio's constructor loads. Without `strict`, random weights would stand in for those
+        # that are missing.
         frame = GLiNERRecognizer(
             entity_mapping=dict(model.labels),
             model_name=str(model.folder),
             map_location="cpu",
             local_files_only=True,
+            strict=True,
         )
     except ImportError:
         raise ConfigError(
