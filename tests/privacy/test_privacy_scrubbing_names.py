@@ -245,6 +245,16 @@ def test_eponyms_drugs_and_figures_stay(text: str) -> None:
     assert found_in(text) == []
 
 
+def test_other_scripts_are_names_within_english_and_words_elsewhere() -> None:
+    greek = "\u039b\u03b5\u03c5\u03ba\u03c9\u03c3\u03af\u03b1"  # Nicosia
+    assert found_in(f"We flew to {greek} last week.") == [("LOCATION", greek)]
+    russian = "\u041c\u044b \u0431\u044b\u043b\u0438 \u0434\u043e\u043c\u0430"
+    assert found_in(russian) == []  # "We were at home"
+    ivan = "\u0418\u0432\u0430\u043d"
+    assert ("PERSON", ivan) in found_in(f"{russian}, {ivan}")
+    assert found_in("\u05d0 and \u0627") == []
+
+
 def test_countries_and_provinces_are_found_by_their_list() -> None:
     text = "Finland bans it; new zealand and New Zealand agree, turkey in Kent, baths, Sri Lanka"
     assert [text[s.start : s.end] for s in find_listed_places(text)] == [

@@ -35,6 +35,9 @@ _SURE: Final = {_NUMBER: 0.65}
 """Of a number the model knows no type, so that a rule that does comes first."""
 _AREAS: Final = int(Listed.COUNTRY | Listed.REGION)
 _LISTED: Final = 0.6
+_AFTER_LATIN: Final = 0x250
+_LATIN_EXTENDED, _AFTER_LATIN_EXTENDED = 0x1E00, 0x1F00
+"""Latin letters in Unicode: the first four blocks, and Latin Extended Additional."""
 _CHUNK: Final = 4096
 """Tokens in one pass: bounds the memory that a long text takes."""
 _CACHED_TOKENS: Final = 50_000
@@ -61,7 +64,28 @@ class NamesModel:
         """Yield disjoint ascending spans, each scored by its likeliest token."""
         tokens, places = tokenise(text)
         if tokens:
-            yield from _spans(text, tokens, places, self.probabilities(tokens))
+            probabilities = self.probabilities(tokens)
+            untaught = self._untaught(tokens)
+            probabilities[untaught] = 0
+            probabilities[untaught, 0] = 1
+            yield from _spans(text, tokens, places, probabilities)
+
+    def _untaught(self, tokens: Sequence[str]) -> list[int]:
+        """Return the places of words in other scripts than Latin that are hardly names.
+
+        The model learned such a word as a name within English. In a text that is written in that
+        script every word would be one, so there the lists alone decide; and no letter is a name.
+        """
+        foreign = [
+            n for n, token in enumerate(tokens) if token[0].isalpha() and not _is_latin(token)
+        ]
+        latin = sum(token[0].isalpha() for token in tokens) - len(foreign)
+        by_list = len(foreign) > latin
+        return [
+            n
+            for n in foreign
+            if len(tokens[n]) == 1 or (by_list and not self._gazetteer.of(plain(tokens[n])))
+        ]
 
     def probabilities(self, tokens: Sequence[str]) -> NDArray[np.float32]:
         """Return how likely each token of one text is of each kind: `(n, len(KINDS))`."""
@@ -86,6 +110,11 @@ class NamesModel:
             rows = [token_row(token, self._vocabulary, self._gazetteer) for token in new]
             self._vectors.update(zip(new, self._network.token_vectors(np.array(rows)), strict=True))
         return np.array([self._vectors[token] for token in tokens])
+
+
+def _is_latin(token: str) -> bool:
+    first = ord(token[0])
+    return first < _AFTER_LATIN or _LATIN_EXTENDED <= first < _AFTER_LATIN_EXTENDED
 
 
 def _spans(
