@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -20,10 +22,12 @@ from domains.records import Record
 from privacy.scrubbing import ProviderKind
 from privacy.scrubbing.own_models import OwnFunction, OwnModel, OwnModelKind
 from privacy.scrubbing.own_models.folders import digest_folder
+from privacy.scrubbing.own_models.labels import IDENTIFY_NOBODY, USUAL
 from secure_fl import run_checks
 from secure_fl.cli import main
 from secure_fl.doctor import examine
 from secure_fl.findings import Health, checked
+from secure_fl.own_models import OwnRecognizers
 from secure_fl.policy import load_policy
 from secure_fl.site_home import SiteHome
 from secure_fl.sites.scrubbing import RecordFacts, scrub_records
@@ -33,6 +37,7 @@ if TYPE_CHECKING:
 
     Call = Callable[..., Outcome]
 
+PAGE = Path(secure_fl.__file__).parents[1] / "docs" / "scrubbing-own-models.md"
 TEMPLATES = Path(secure_fl.__file__).parent / "templates"
 BADGE = "Badge-Zulu"
 
@@ -141,6 +146,35 @@ def test_the_examples_in_the_templates_policy_can_be_honoured(tmp_path: Path) ->
     path = policy_with(tmp_path, "\n" + "\n".join(line.removeprefix("# ") for line in lines))
     model, own_function = load_policy(path).own_recognizers(tmp_path)
     assert (model.name, own_function.name) == ("spacy de_core", "hospital.names:find")
+
+
+def blocks(language: str) -> list[str]:
+    """Return the fenced blocks of the page about own models."""
+    return re.findall(
+        rf"^```{language}\n(.*?)^```", PAGE.read_text("utf-8"), re.DOTALL | re.MULTILINE
+    )
+
+
+def test_the_pages_examples_can_be_honoured(tmp_path: Path) -> None:
+    tables = [block for block in blocks("toml") if block.startswith("[[own")]
+    policy = load_policy(policy_with(tmp_path, "\n" + "\n".join(tables)))
+    *models, badges = policy.own_recognizers(tmp_path)
+    assert [one.kind for one in models if isinstance(one, OwnModel)] == list(OwnModelKind)
+    (tmp_path / "hospital").mkdir()
+    (code,) = blocks("python")
+    (tmp_path / "hospital" / "names.py").write_text(code)
+    assert isinstance(badges, OwnFunction)
+    text = "badge B-1234, room B-12"
+    with OwnRecognizers([replace(badges, folder=tmp_path)]) as own:
+        spans = list(own.recognizers[0].find(text))
+    assert [(text[span.start : span.end], span.entity) for span in spans] == [("B-1234", "BADGE")]
+
+
+def test_the_page_lists_every_label_whose_meaning_is_known() -> None:
+    page = PAGE.read_text("utf-8")
+    table = page[page.index("## Labels") : page.index("`ignored` lists further")]
+    listed = set(re.findall("`([A-Z_]+)`", table))
+    assert listed >= set(USUAL) | set(USUAL.values()) | IDENTIFY_NOBODY
 
 
 def test_reading_a_policy_imports_nothing_heavy(tmp_path: Path) -> None:
