@@ -25,6 +25,9 @@ def find(text):
 def find_badge(text):
     return [Span(m.start(), m.end(), "BADGE", 0.9) for m in re.finditer("Badge-Zulu", text)]
 
+def find_capitals(text):
+    return [Span(*m.span(), "CAPITALISED", 0.9) for m in re.finditer(r"\\b[A-Z]\\w+", text)]
+
 def find_nothing(text):
     return ()
 

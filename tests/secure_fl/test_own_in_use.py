@@ -15,9 +15,13 @@ from cli_workplace import Outcome
 from own_models_to_test import spacy_pipeline
 from own_workplace import CANARY, TEXT, function, write_module
 from round_simulator import mechanism_of
+from tiny_run import RECORD, Setting, Watcher, tiny_config
 
 import secure_fl
+from audits.site_facts import SiteFacts
+from crypto.digests import sha256
 from crypto.errors import ConfigError, IntegrityError
+from domains.classification import SentenceClassification
 from domains.records import Record
 from privacy.scrubbing import ProviderKind
 from privacy.scrubbing.own_models import OwnFunction, OwnModel, OwnModelKind
@@ -26,14 +30,20 @@ from privacy.scrubbing.own_models.labels import IDENTIFY_NOBODY, USUAL
 from secure_fl import run_checks
 from secure_fl.cli import main
 from secure_fl.doctor import examine
+from secure_fl.embedded import start_run
 from secure_fl.findings import Health, checked
 from secure_fl.own_models import OwnRecognizers
 from secure_fl.policy import load_policy
 from secure_fl.site_home import SiteHome
 from secure_fl.sites.scrubbing import RecordFacts, scrub_records
+from secure_fl.verification import verify_run
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
+
+    from tiny_model import TinyModel
+
+    from domains.classification import EncodedRecords
 
     Call = Callable[..., Outcome]
 
@@ -253,6 +263,40 @@ def test_a_sites_home_gives_its_trainer_what_its_policy_names(tmp_path: Path) ->
     home = SiteHome("site-1", tmp_path, *(None,) * 2, policy, *(None,) * 2)  # type: ignore[arg-type]
     own = home.record_facts("finance.generated").own
     assert own == (OwnFunction("site_recognizers:find", ("PERSON",), tmp_path / "recognizers"),)
+
+
+def test_a_whole_run_trains_on_what_a_sites_own_recogniser_left(
+    tiny: TinyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[str] = []
+    encode = SentenceClassification.encode
+
+    def spy(task: SentenceClassification, records: Sequence[Record]) -> EncodedRecords:
+        read.extend(record.text for record in records)
+        return encode(task, records)
+
+    monkeypatch.setattr(SentenceClassification, "encode", spy)
+    setting = Setting(tmp_path, tiny)
+    places = setting.places()
+    table = FUNCTION.replace(":find", ":find_capitals").replace("PERSON", "CAPITALISED")
+    own_folder = write_module(tmp_path)
+    table = table.replace('"recognizers"', f'"{own_folder}"')
+    places.policy.write_text(places.policy.read_text() + table)
+    config = tiny_config(tiny, RECORD, rounds=1, scrub=("CAPITALISED",))
+    start_run(config, setting.out, places, Watcher())
+    verify_run(setting.out, setting.root)
+
+    assert any("<CAPITALISED>" in text for text in read)
+    facts = SiteFacts.from_json((setting.state / "sites" / "site-1" / "facts.json").read_bytes())
+    (provider,) = facts.providers
+    assert (provider.entity, provider.name, provider.kind) == (
+        "CAPITALISED",
+        "site_recognizers:find_capitals",
+        ProviderKind.OWN,
+    )
+    module = own_folder / "site_recognizers.py"
+    assert provider.digest == sha256(module.read_bytes()).hex()
+    assert "find_capitals" not in (setting.out / "report.html").read_text()
 
 
 # Files.
