@@ -103,7 +103,9 @@ def nir_is_valid(number: str) -> bool:
 _NIF_LETTERS = "TRWAGMYFPDXBNJZSQVHLCKE"
 _NIF = re.compile(r"[\dXYZ]\d{7}[A-Z]")
 _CODICE = re.compile(r"[A-Z]{6}[0-9LMNP-V]{2}[ABCDEHLMPRST][0-9LMNP-V]{2}[A-Z][0-9LMNP-V]{3}[A-Z]")
-_CODICE_ODD = (1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23)  # fmt: skip  # noqa: E501
+_CODICE_ODD = (
+    1, 0, 5, 7, 9, 13, 15, 17, 19, 21, 2, 4, 18, 20, 11, 3, 6, 8, 12, 14, 16, 10, 22, 25, 24, 23,
+)  # fmt: skip
 
 
 def nif_is_valid(number: str) -> bool:

@@ -21,6 +21,7 @@ ALLOWED = {
     "privacy": {
         *{"dp_accounting", "numpy", "opacus", "presidio_analyzer", "spacy", "torch"},
         *{"phonenumbers", "tldextract"},  # the validators behind Presidio's patterns
+        *{"safetensors", "threadpoolctl"},  # the names model's weights, and its one thread
     },
     "domains": {
         *{"faker", "huggingface_hub", "numpy", "safetensors", "scipy", "sklearn"},

@@ -74,8 +74,8 @@ CASES = {
         ("needs the folder with its published files", "--data"),
     ),
     "an entity that nobody finds": (
-        ("IBAN_CODE", "PERSON"),
-        ("requires PERSON", "no provider", "refuses to train"),
+        ("IBAN_CODE", "PRESON"),
+        ("requires PRESON", "no provider", "refuses to train"),
     ),
     "no TOML": (("^sites = 3", "sites = = 3"), ("is not TOML",)),
     "layers that the model does not have": (
