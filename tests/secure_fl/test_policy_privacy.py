@@ -281,7 +281,7 @@ def test_the_template_names_every_key_of_a_policy() -> None:
 
 
 def test_what_the_template_only_mentions_can_be_said(tmp_path: Path) -> None:
-    text = re.sub(r"^# (\w+ = )", r"\1", TEMPLATE.read_text("utf-8"), flags=re.MULTILINE)
+    text = re.sub(r"^# (\w+ = |\[\[)", r"\1", TEMPLATE.read_text("utf-8"), flags=re.MULTILINE)
     text = text.replace('composition = "planned"', 'composition = "adaptive"')
     other = '[[datasets]]\nname = "archive-2024"\ndataset = "old"\nepsilon = 1.0\ndelta = 1e-5\n'
     other += 'unit = "record"\ncomposition = "adaptive"\nrenyi_order = 8.0\n'
