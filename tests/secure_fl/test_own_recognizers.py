@@ -13,6 +13,7 @@ import sys
 import time
 import traceback
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from own_workplace import CANARY, TEXT, function, write_module
@@ -318,9 +319,12 @@ def test_a_copy_of_the_asking_process_is_refused_and_ends_nothing(
 def test_an_interrupted_question_is_not_answered_to_the_next_one(
     site: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    def interrupt(*_: object) -> NoReturn:
+        raise KeyboardInterrupt
+
     with OwnRecognizers([function(site, "find")]) as own:
         assert own._child is not None
-        monkeypatch.setattr(own._child._ends, "receive", lambda *_: signal.raise_signal(2))
+        monkeypatch.setattr(own._child._ends, "receive", interrupt)
         with pytest.raises(KeyboardInterrupt):
             own.recognizers[0].find(TEXT)
         monkeypatch.undo()
