@@ -46,7 +46,7 @@ from audits.privacy_facts import (
 )
 from audits.report_warnings import ReportWarning
 from crypto.errors import IntegrityError
-from privacy.scrubbing.modes import SAFE_HARBOR_ENTITIES, ScrubMode
+from privacy.scrubbing.modes.modes import SAFE_HARBOR_ENTITIES, ScrubMode
 
 __all__ = [
     "Adversary",

@@ -29,7 +29,7 @@ from audits.report_warnings import caution
 if TYPE_CHECKING:
     from audits.facts import ReportFacts, RoundFacts, ScoreFacts, ScrubbingFacts
     from audits.site_facts import SiteFacts
-    from privacy.scrubbing.modes import ScrubMode
+    from privacy.scrubbing.modes.modes import ScrubMode
 
 _MOST_ROWS = 40
 

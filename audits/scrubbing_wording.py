@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from privacy.scrubbing.modes import SAFE_HARBOR_IDENTIFIERS, ScrubMode
+from privacy.scrubbing.modes.modes import SAFE_HARBOR_IDENTIFIERS, ScrubMode
 
 if TYPE_CHECKING:
     from audits.site_facts import ProviderFacts, SiteFacts

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Final
 import click
 import typer
 
-from privacy.scrubbing.modes import DateOrder, ScrubMode
+from privacy.scrubbing.modes.modes import DateOrder, ScrubMode
 from secure_fl.scrubbing_files.formats import (
     FormatName,  # noqa: TC001 - typer reads it at run time
 )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from privacy.scrubbing.modes import ScrubMode, entities_of
+from privacy.scrubbing.modes.modes import ScrubMode, entities_of
 from secure_fl.config_sections import Section
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ from pydantic import Field, ValidationError, model_validator
 from crypto.errors import BudgetError, ConfigError
 from crypto.masked_sum_session import Adversary
 from privacy.events import Unit
-from privacy.scrubbing.modes import ScrubMode
+from privacy.scrubbing.modes.modes import ScrubMode
 from secure_fl.config import Guaranteed, explain
 from secure_fl.config_sections import Count, CountOrNone, Hex32, Positive, Rate, Section
 from secure_fl.policy_datasets import DatasetBudget, budget_of, require_one_account
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from privacy.ledger import Budget
-    from privacy.scrubbing.modes import DateOrder
+    from privacy.scrubbing.modes.modes import DateOrder
     from privacy.scrubbing.own_models.description import Own
     from secure_fl.config import Mechanism
 

@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 from privacy.events import Relation, Unit
 from privacy.ledger import Adaptive, Budget, Planned
 from privacy.renyi import ORDERS
-from privacy.scrubbing.modes import DateOrder
+from privacy.scrubbing.modes.modes import DateOrder
 from secure_fl.config_sections import Positive, Probability, Section
 
 if TYPE_CHECKING:

@@ -22,7 +22,7 @@ from crypto.errors import IntegrityError
 from privacy.events import DistributedGaussian, SubsampledGaussian
 from privacy.ledger_acts import Declaration, Restoration
 from privacy.ledger_terms import Adaptive
-from privacy.scrubbing.modes import ScrubMode
+from privacy.scrubbing.modes.modes import ScrubMode
 from secure_fl.storage import write_atomically
 
 if TYPE_CHECKING:

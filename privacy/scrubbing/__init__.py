@@ -4,7 +4,7 @@
 find. Importing this package imports no Presidio; making a `Scrubber` does.
 """
 
-from privacy.scrubbing.modes import (
+from privacy.scrubbing.modes.modes import (
     SAFE_HARBOR_ENTITIES,
     SAFE_HARBOR_IDENTIFIERS,
     DateOrder,
@@ -12,6 +12,14 @@ from privacy.scrubbing.modes import (
     Identifier,
     ScrubMode,
     entities_of,
+)
+from privacy.scrubbing.modes.replacing import (
+    Draw,
+    ExpertDetermination,
+    Keyed,
+    Placeholders,
+    Replacement,
+    SafeHarbor,
 )
 from privacy.scrubbing.profile import (
     DEFAULT_THRESHOLD,
@@ -22,14 +30,6 @@ from privacy.scrubbing.profile import (
     ScrubProfile,
 )
 from privacy.scrubbing.recognizers import Provider, ProviderKind, Recognizer, Trigger
-from privacy.scrubbing.replacing import (
-    Draw,
-    ExpertDetermination,
-    Keyed,
-    Placeholders,
-    Replacement,
-    SafeHarbor,
-)
 from privacy.scrubbing.scrubber import Scrubber
 from privacy.scrubbing.spans import Scrubbed, Span
 from privacy.scrubbing.tally import ScrubTally

@@ -30,17 +30,6 @@ from presidio_analyzer import (
 )
 from presidio_analyzer.nlp_engine import NlpArtifacts, NlpEngine
 
-from privacy.scrubbing.address_rules import ADDRESS_RECOGNIZERS
-from privacy.scrubbing.age_rules import AGE_RECOGNIZERS
-from privacy.scrubbing.banking_rules import BANKING_RECOGNIZERS
-from privacy.scrubbing.contact_rules import CONTACT_RECOGNIZERS
-from privacy.scrubbing.date_rules import DATE_RECOGNIZERS
-from privacy.scrubbing.device_rules import DEVICE_RECOGNIZERS
-from privacy.scrubbing.group_rules import GROUP_RECOGNIZERS
-from privacy.scrubbing.health_rules import HEALTH_RECOGNIZERS
-from privacy.scrubbing.identity_rules import IDENTITY_RECOGNIZERS
-from privacy.scrubbing.label_rules import LABEL_RECOGNIZERS
-from privacy.scrubbing.name_cue_rules import NAME_CUE_RECOGNIZERS
 from privacy.scrubbing.names.recognizer import NAME_RECOGNIZERS
 from privacy.scrubbing.recognizers import (
     CONTEXT_BOOST,
@@ -49,9 +38,20 @@ from privacy.scrubbing.recognizers import (
     RecognizerFailedError,
     with_context,
 )
-from privacy.scrubbing.securities_rules import SECURITIES_RECOGNIZERS
+from privacy.scrubbing.rules.addresses import ADDRESS_RECOGNIZERS
+from privacy.scrubbing.rules.ages import AGE_RECOGNIZERS
+from privacy.scrubbing.rules.banking import BANKING_RECOGNIZERS
+from privacy.scrubbing.rules.contact import CONTACT_RECOGNIZERS
+from privacy.scrubbing.rules.cued_names import NAME_CUE_RECOGNIZERS
+from privacy.scrubbing.rules.dates import DATE_RECOGNIZERS
+from privacy.scrubbing.rules.devices import DEVICE_RECOGNIZERS
+from privacy.scrubbing.rules.groups import GROUP_RECOGNIZERS
+from privacy.scrubbing.rules.health import HEALTH_RECOGNIZERS
+from privacy.scrubbing.rules.identity import IDENTITY_RECOGNIZERS
+from privacy.scrubbing.rules.labels import LABEL_RECOGNIZERS
+from privacy.scrubbing.rules.securities import SECURITIES_RECOGNIZERS
+from privacy.scrubbing.rules.taxes import TAX_RECOGNIZERS
 from privacy.scrubbing.spans import Span
-from privacy.scrubbing.tax_rules import TAX_RECOGNIZERS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence

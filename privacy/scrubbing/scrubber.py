@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 from crypto.errors import ConfigError
 from privacy.scrubbing.folding import readings
-from privacy.scrubbing.modes import Document
+from privacy.scrubbing.modes.modes import Document
+from privacy.scrubbing.modes.replacing import Placeholders
 from privacy.scrubbing.profile import KNOWN_ENTITIES, Coverage, ScrubProfile
 from privacy.scrubbing.propagation import propagated
 from privacy.scrubbing.recognizers import (
@@ -18,7 +19,6 @@ from privacy.scrubbing.recognizers import (
     Recognizer,
     RecognizerFailedError,
 )
-from privacy.scrubbing.replacing import Placeholders
 from privacy.scrubbing.spans import (
     Scrubbed,
     Span,
@@ -31,7 +31,7 @@ from privacy.scrubbing.spans import (
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from privacy.scrubbing.replacing import Replacement
+    from privacy.scrubbing.modes.replacing import Replacement
 
 
 _PLACEHOLDERS = Placeholders()

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from crypto.secrets import Entropy
     from crypto.signatures import SigningKey
-    from privacy.scrubbing.replacing import Draw, Keyed
+    from privacy.scrubbing.modes.replacing import Draw, Keyed
 
 _SECRET_BYTES: Final = 32
 _NUMBER_BYTES: Final = 8

@@ -15,8 +15,11 @@ import pytest
 
 from domains.notes import identifiers
 from domains.notes.people import Person
-from privacy.scrubbing import checksums, checksums_health, checksums_securities, checksums_tax
-from privacy.scrubbing.checksums_wallets import bitcoin_base58_is_valid
+from privacy.scrubbing.checksums import banking as checksums
+from privacy.scrubbing.checksums import health as checksums_health
+from privacy.scrubbing.checksums import securities as checksums_securities
+from privacy.scrubbing.checksums import taxes as checksums_tax
+from privacy.scrubbing.checksums.wallets import bitcoin_base58_is_valid
 
 if TYPE_CHECKING:
     from collections.abc import Callable

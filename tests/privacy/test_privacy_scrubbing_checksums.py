@@ -7,7 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privacy.scrubbing import checksums, checksums_wallets
+from privacy.scrubbing.checksums import banking as checksums
+from privacy.scrubbing.checksums import wallets as checksums_wallets
 
 REGISTRY_IBANS = [
     "AE070331234567890123456",

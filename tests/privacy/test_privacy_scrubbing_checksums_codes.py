@@ -9,9 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from privacy.scrubbing import checksums_health as health
-from privacy.scrubbing import checksums_securities as securities
-from privacy.scrubbing import checksums_wallets as wallets
+from privacy.scrubbing.checksums import health, securities, wallets
 
 if TYPE_CHECKING:
     from collections.abc import Callable

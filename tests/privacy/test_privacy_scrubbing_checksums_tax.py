@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privacy.scrubbing import checksums
-from privacy.scrubbing import checksums_tax as tax
-from privacy.scrubbing.checksums_vat import vat_has_its_form, vat_is_valid
+from privacy.scrubbing.checksums import banking as checksums
+from privacy.scrubbing.checksums import taxes as tax
+from privacy.scrubbing.checksums.vat import vat_has_its_form, vat_is_valid
 
 if TYPE_CHECKING:
     from collections.abc import Callable

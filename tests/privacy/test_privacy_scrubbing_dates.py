@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from privacy.scrubbing.date_words import LANGUAGES, DateWords
-from privacy.scrubbing.dates import WrittenDate, read_date, read_dates
-from privacy.scrubbing.modes import DateOrder
+from privacy.scrubbing.modes.date_words import LANGUAGES, DateWords
+from privacy.scrubbing.modes.dates import WrittenDate, read_date, read_dates
+from privacy.scrubbing.modes.modes import DateOrder
 
 DAYS = st.dates(date(1900, 1, 1), date(2098, 12, 31))
 SHIFTS = st.integers(-365, 365).filter(bool)

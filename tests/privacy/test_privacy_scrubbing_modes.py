@@ -29,8 +29,8 @@ from privacy.scrubbing import (
     Span,
     entities_of,
 )
-from privacy.scrubbing.kept_places import stays
-from privacy.scrubbing.surrogates import NAMES, PLACES, firm, name, place, street
+from privacy.scrubbing.modes.kept_places import stays
+from privacy.scrubbing.modes.surrogates import NAMES, PLACES, firm, name, place, street
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence

@@ -12,19 +12,21 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from rules_alone import rules_alone
 
-from privacy.scrubbing import checksums, checksums_health, checksums_securities
-from privacy.scrubbing import checksums_tax as tax
-from privacy.scrubbing.age_rules import AGE_RECOGNIZERS
-from privacy.scrubbing.date_rules import DATE_RECOGNIZERS
-from privacy.scrubbing.date_words import ENGLISH, FRENCH, GERMAN, SPANISH
-from privacy.scrubbing.device_rules import DEVICE_RECOGNIZERS
-from privacy.scrubbing.forms import WRITTEN
-from privacy.scrubbing.health_rules import HEALTH_RECOGNIZERS
-from privacy.scrubbing.label_rules import LABEL_RECOGNIZERS
-from privacy.scrubbing.label_words import LABELS
-from privacy.scrubbing.name_cue_rules import NAME_CUE_RECOGNIZERS
-from privacy.scrubbing.securities_rules import SECURITIES_RECOGNIZERS
-from privacy.scrubbing.tax_rules import TAX_RECOGNIZERS
+from privacy.scrubbing.checksums import banking as checksums
+from privacy.scrubbing.checksums import health as checksums_health
+from privacy.scrubbing.checksums import securities as checksums_securities
+from privacy.scrubbing.checksums import taxes as tax
+from privacy.scrubbing.modes.date_words import ENGLISH, FRENCH, GERMAN, SPANISH
+from privacy.scrubbing.rules.ages import AGE_RECOGNIZERS
+from privacy.scrubbing.rules.cued_names import NAME_CUE_RECOGNIZERS
+from privacy.scrubbing.rules.dates import DATE_RECOGNIZERS
+from privacy.scrubbing.rules.devices import DEVICE_RECOGNIZERS
+from privacy.scrubbing.rules.forms import WRITTEN
+from privacy.scrubbing.rules.health import HEALTH_RECOGNIZERS
+from privacy.scrubbing.rules.label_words import LABELS
+from privacy.scrubbing.rules.labels import LABEL_RECOGNIZERS
+from privacy.scrubbing.rules.securities import SECURITIES_RECOGNIZERS
+from privacy.scrubbing.rules.taxes import TAX_RECOGNIZERS
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -94,7 +94,7 @@ def nearby_words_naively(text: str, start: int, end: int) -> set[str]:
 def test_context_raises_a_score_exactly_when_a_word_stands_near(
     scrubber: Scrubber, before: list[str], after: list[str]
 ) -> None:
-    from privacy.scrubbing.banking_rules import BANKING_RECOGNIZERS  # noqa: PLC0415 - not needed above
+    from privacy.scrubbing.rules.banking import BANKING_RECOGNIZERS  # noqa: PLC0415 - not needed above
 
     del scrubber
     (bank,) = [r for r in BANKING_RECOGNIZERS if r.entities == ("US_BANK_NUMBER",)]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from privacy.scrubbing.checksums import itin_is_issuable, ssn_is_issuable
+from privacy.scrubbing.checksums.banking import itin_is_issuable, ssn_is_issuable
 from privacy.scrubbing.recognizers import Recognizer, Trigger
 from privacy.scrubbing.spans import Span
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from privacy.scrubbing import checksums_tax as tax
-from privacy.scrubbing.checksums import ein_is_issuable
-from privacy.scrubbing.checksums_vat import VAT_COUNTRIES, vat_has_its_form, vat_is_valid
-from privacy.scrubbing.forms import (
+from privacy.scrubbing.checksums import taxes as tax
+from privacy.scrubbing.checksums.banking import ein_is_issuable
+from privacy.scrubbing.checksums.vat import VAT_COUNTRIES, vat_has_its_form, vat_is_valid
+from privacy.scrubbing.recognizers import Recognizer, Trigger
+from privacy.scrubbing.rules.forms import (
     CERTAIN,
     NEEDS_CONTEXT,
     NONE,
@@ -18,7 +19,6 @@ from privacy.scrubbing.forms import (
     checked,
     finder,
 )
-from privacy.scrubbing.recognizers import Recognizer, Trigger
 
 if TYPE_CHECKING:
     from collections.abc import Callable

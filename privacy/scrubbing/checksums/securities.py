@@ -5,7 +5,7 @@ Every function takes a compact upper-case candidate and answers yes or no, like 
 
 from __future__ import annotations
 
-from privacy.scrubbing.checksums import COUNTRIES, luhn_is_valid
+from privacy.scrubbing.checksums.banking import COUNTRIES, luhn_is_valid
 
 _LEI_LENGTH = 20
 _ISIN_LENGTH = 12

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from privacy.scrubbing.checksums import luhn_is_valid
-from privacy.scrubbing.checksums_tax import (
+from privacy.scrubbing.checksums.banking import luhn_is_valid
+from privacy.scrubbing.checksums.taxes import (
     bsn_is_valid,
     mod_11_10_is_valid,
     nif_is_valid,

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from privacy.scrubbing.checksums_health import gtin_is_valid, imei_is_valid, vin_is_valid
-from privacy.scrubbing.forms import (
+from privacy.scrubbing.checksums.health import gtin_is_valid, imei_is_valid, vin_is_valid
+from privacy.scrubbing.recognizers import Recognizer, Trigger
+from privacy.scrubbing.rules.forms import (
     CERTAIN,
     NEEDS_CONTEXT,
     NONE,
@@ -14,7 +15,6 @@ from privacy.scrubbing.forms import (
     checked,
     finder,
 )
-from privacy.scrubbing.recognizers import Recognizer, Trigger
 
 _GTIN_DIGITS = 14
 _AFTER_GTIN = (

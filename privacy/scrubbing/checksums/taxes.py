@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 
-from privacy.scrubbing.checksums import luhn_is_valid
+from privacy.scrubbing.checksums.banking import luhn_is_valid
 
 _MOST_DAYS = (31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31)
 

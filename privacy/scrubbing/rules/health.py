@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from privacy.scrubbing.checksums_health import (
+from privacy.scrubbing.checksums.health import (
     dea_is_valid,
     mbi_is_valid,
     nhs_is_valid,
     npi_is_valid,
 )
-from privacy.scrubbing.forms import NEEDS_CONTEXT, NONE, SHAPE, WRITTEN, Form, checked, finder
 from privacy.scrubbing.recognizers import Recognizer, Trigger
+from privacy.scrubbing.rules.forms import NEEDS_CONTEXT, NONE, SHAPE, WRITTEN, Form, checked, finder
 
 _NPI = (Form("MEDICAL_LICENSE", r"[12]\d{9}", checked(npi_is_valid, NEEDS_CONTEXT)),)
 _NHS = (

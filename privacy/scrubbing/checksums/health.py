@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-from privacy.scrubbing.checksums import luhn_is_valid
+from privacy.scrubbing.checksums.banking import luhn_is_valid
 
 _NHS_DIGITS = 10
 _NPI_DIGITS = 10

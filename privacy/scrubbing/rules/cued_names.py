@@ -9,8 +9,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from privacy.scrubbing.forms import WRITTEN
-from privacy.scrubbing.name_words import (
+from privacy.scrubbing.recognizers import ProviderKind, Recognizer, Trigger
+from privacy.scrubbing.rules.forms import WRITTEN
+from privacy.scrubbing.rules.name_words import (
     AFTER_COMMA,
     DEGREES,
     DIRECTIONS,
@@ -26,7 +27,6 @@ from privacy.scrubbing.name_words import (
     TITLES,
     WORDS_AS_WELL,
 )
-from privacy.scrubbing.recognizers import ProviderKind, Recognizer, Trigger
 from privacy.scrubbing.spans import Span
 
 if TYPE_CHECKING:

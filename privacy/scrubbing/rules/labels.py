@@ -11,7 +11,8 @@ import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from privacy.scrubbing.label_words import (
+from privacy.scrubbing.recognizers import ProviderKind, Recognizer, Trigger
+from privacy.scrubbing.rules.label_words import (
     FILLERS,
     LABELS,
     LAST_WORDS,
@@ -19,7 +20,6 @@ from privacy.scrubbing.label_words import (
     NUMBER_WORDS,
     Label,
 )
-from privacy.scrubbing.recognizers import Recognizer, Trigger
 from privacy.scrubbing.spans import Span
 
 if TYPE_CHECKING:
@@ -267,5 +267,6 @@ LABEL_RECOGNIZERS = (
         (),
         Trigger.DIGIT,
         _LABELLED,
+        ProviderKind.CUE,
     ),
 )

@@ -10,7 +10,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from privacy.scrubbing.address_words import (
+from privacy.scrubbing.recognizers import Recognizer, Trigger
+from privacy.scrubbing.rules.address_words import (
     NOT_IN_STREETS,
     NOT_STREETS,
     PREFIXES_BEFORE_SMALL_WORDS,
@@ -22,8 +23,7 @@ from privacy.scrubbing.address_words import (
     STREET_SUFFIXES,
     STREET_WORDS,
 )
-from privacy.scrubbing.forms import NEEDS_CONTEXT, SHAPE, WEAK, WRITTEN
-from privacy.scrubbing.recognizers import Recognizer, Trigger
+from privacy.scrubbing.rules.forms import NEEDS_CONTEXT, SHAPE, WEAK, WRITTEN
 from privacy.scrubbing.spans import Span
 
 if TYPE_CHECKING:

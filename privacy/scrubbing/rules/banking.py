@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from privacy.scrubbing.checksums import (
+from privacy.scrubbing.checksums.banking import (
     COUNTRIES,
     IBAN_LENGTHS,
     aba_is_valid,
@@ -17,21 +17,21 @@ from privacy.scrubbing.checksums import (
     iban_is_valid,
     luhn_is_valid,
 )
-from privacy.scrubbing.checksums_wallets import (
+from privacy.scrubbing.checksums.wallets import (
     bitcoin_base58_is_valid,
     ethereum_is_valid,
     other_base58_is_valid,
     segwit_is_valid,
     xrp_is_valid,
 )
-from privacy.scrubbing.digit_groups import (
+from privacy.scrubbing.recognizers import Recognizer, Trigger
+from privacy.scrubbing.rules.digit_groups import (
     is_date_or_years,
     joined_by,
     parts,
     runs,
     stands_alone,
 )
-from privacy.scrubbing.recognizers import Recognizer, Trigger
 from privacy.scrubbing.spans import Span
 
 if TYPE_CHECKING:

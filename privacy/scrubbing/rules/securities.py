@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from privacy.scrubbing.checksums_securities import (
+from privacy.scrubbing.checksums.securities import (
     cusip_is_valid,
     isin_is_valid,
     lei_is_valid,
     sedol_is_valid,
 )
-from privacy.scrubbing.forms import CERTAIN, NEEDS_CONTEXT, WRITTEN, Form, checked, finder
 from privacy.scrubbing.recognizers import Recognizer, Trigger
+from privacy.scrubbing.rules.forms import CERTAIN, NEEDS_CONTEXT, WRITTEN, Form, checked, finder
 
 _FORMS = (
     Form("LEI", r"[A-Z0-9]{18}\d\d", checked(lei_is_valid, CERTAIN)),

@@ -10,9 +10,9 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from privacy.scrubbing.date_words import ENGLISH, LANGUAGES
-from privacy.scrubbing.forms import NEEDS_CONTEXT, WRITTEN
+from privacy.scrubbing.modes.date_words import ENGLISH, LANGUAGES
 from privacy.scrubbing.recognizers import Recognizer, Trigger
+from privacy.scrubbing.rules.forms import NEEDS_CONTEXT, WRITTEN
 from privacy.scrubbing.spans import Span
 
 if TYPE_CHECKING:

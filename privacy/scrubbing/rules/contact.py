@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 import phonenumbers
 import tldextract
 
-from privacy.scrubbing.digit_groups import (
+from privacy.scrubbing.recognizers import Recognizer, Trigger
+from privacy.scrubbing.rules.digit_groups import (
     Run,
     is_date_or_years,
     joined_by,
@@ -22,7 +23,6 @@ from privacy.scrubbing.digit_groups import (
     runs,
     stands_alone,
 )
-from privacy.scrubbing.recognizers import Recognizer, Trigger
 from privacy.scrubbing.spans import Span
 
 if TYPE_CHECKING:

@@ -12,11 +12,11 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
 from crypto.errors import ConfigError
-from privacy.scrubbing import surrogates
-from privacy.scrubbing.dates import read_dates
-from privacy.scrubbing.early_births import EARLIEST_YEAR, early_births
-from privacy.scrubbing.kept_places import stays, zip_area
-from privacy.scrubbing.modes import SAFE_HARBOR_ENTITIES, DateOrder, Document, ScrubMode
+from privacy.scrubbing.modes import surrogates
+from privacy.scrubbing.modes.dates import read_dates
+from privacy.scrubbing.modes.early_births import EARLIEST_YEAR, early_births
+from privacy.scrubbing.modes.kept_places import stays, zip_area
+from privacy.scrubbing.modes.modes import SAFE_HARBOR_ENTITIES, DateOrder, Document, ScrubMode
 from privacy.scrubbing.spans import Scrubbed, Span, placeholder, replace
 
 if TYPE_CHECKING:

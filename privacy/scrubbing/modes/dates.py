@@ -12,8 +12,8 @@ from datetime import date, timedelta
 from enum import Enum, auto
 from typing import TYPE_CHECKING, Final
 
-from privacy.scrubbing.date_words import GERMAN, LANGUAGES, DateWords
-from privacy.scrubbing.modes import DateOrder
+from privacy.scrubbing.modes.date_words import GERMAN, LANGUAGES, DateWords
+from privacy.scrubbing.modes.modes import DateOrder
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -9,8 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
-from privacy.scrubbing.forms import SHAPE, WRITTEN
 from privacy.scrubbing.recognizers import Recognizer, Trigger
+from privacy.scrubbing.rules.forms import SHAPE, WRITTEN
 from privacy.scrubbing.spans import Span
 
 if TYPE_CHECKING:

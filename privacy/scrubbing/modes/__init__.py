@@ -1,0 +1,1 @@
+"""What stands where something was found: three modes, and what each needs."""
