@@ -191,7 +191,7 @@ def scrub(  # noqa: PLR0913 - one parameter per option
             min=0.1,
             help="Longest time for a million characters before a recogniser counts as hung.",
         ),
-    ] = 60.0,
+    ] = 120.0,
     as_json: Annotated[
         bool, typer.Option("--json", help="The report as JSON on stdout, instead of a table.")
     ] = False,

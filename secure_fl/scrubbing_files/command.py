@@ -29,11 +29,11 @@ if TYPE_CHECKING:
     from secure_fl.scrubbing_files.plan import Choices
     from secure_fl.scrubbing_files.progress import Watcher
 
-BYTES_PER_WORKER: Final = 2**21
+BYTES_PER_WORKER: Final = 2**20
 """Below this for each, a further worker costs more to start than it saves."""
 MOST_WORKERS: Final = 8
 """Each holds about half a gigabyte; --workers asks for more."""
-DEADLINE_SECONDS: Final = 60.0
+DEADLINE_SECONDS: Final = 120.0
 _SECRET_BYTES: Final = 32
 
 
