@@ -38,8 +38,8 @@ class Begin(Message, frozen=True, tag="secure-fl.own-begin.v1"):
 
     @classmethod
     def of(cls, own: tuple[Own, ...], seconds: float) -> Begin:
-        """Return what to send; a path is absolute, and what a model's folder must be is checked."""
-        return cls(tuple(map(_to_load, own)), seconds)
+        """Return what to send, with absolute paths."""
+        return cls(tuple(map(_to_load, own)), float(seconds))
 
     def described(self) -> tuple[Own, ...]:
         """Return what the site said of each."""
@@ -94,7 +94,9 @@ def _to_load(own: Own) -> ModelToLoad | FunctionToLoad:
     if isinstance(own, OwnFunction):
         folder = None if own.folder is None else str(own.folder.absolute())
         return FunctionToLoad(own.function, own.entities, folder)
-    return ModelToLoad(own.kind, str(own.folder.absolute()), own.labels, own.ignored, own.threshold)
+    # A whole number would be encoded as one, and a decoder of floats takes no other encoding.
+    threshold = None if own.threshold is None else float(own.threshold)
+    return ModelToLoad(own.kind, str(own.folder.absolute()), own.labels, own.ignored, threshold)
 
 
 def _described(message: ModelToLoad | FunctionToLoad) -> Own:

@@ -130,7 +130,7 @@ def _find(child: ChildProcess, own: Own, number: int, text: str) -> tuple[Span, 
     seconds = seconds_for(own, text)
     try:
         answer = child.exchange(
-            Ask(number, seconds, text.encode("utf-8", "surrogatepass")),
+            Ask(number, float(seconds), text.encode("utf-8", "surrogatepass")),
             (Found, Raised),
             seconds=seconds,
             limit_bytes=_ANSWER_BYTES + _ANSWER_BYTES_PER_CHARACTER * len(text),

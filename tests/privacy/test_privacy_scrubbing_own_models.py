@@ -137,7 +137,7 @@ def test_gliner_is_asked_in_words_so_no_label_is_usual() -> None:
 def test_prefixes_of_all_schemes_are_taken_off_once() -> None:
     labels = ["B-PER", "I-PER", "E-PER", "S-PER", "U-PER", "L-PER", "M-PER", "PER", "O"]
     assert [without_prefix(label) for label in labels] == ["PER"] * 8 + ["O"]
-    assert without_prefix("B-B-12") == "B-12"
+    assert [without_prefix(label) for label in ("B-B-12", "FIRST-NAME")] == ["B-12", "NAME"]
 
 
 # Folders.

@@ -65,7 +65,7 @@ def token_classifier(folder: Path) -> Path:
         num_attention_heads=1,
         intermediate_size=_WIDTH,
         max_position_embeddings=POSITIONS,
-        id2label={0: "O", 1: "B-PER", 2: "I-PER"},
+        id2label={0: "O", 1: "SOME-PER", 2: "I-PER"},
     )
     model = BertForTokenClassification(config)
     with torch.no_grad():

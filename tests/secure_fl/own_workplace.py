@@ -14,7 +14,7 @@ CANARY = "Zorbina Quuxdottir"
 TEXT = f"Seen today: {CANARY}, in good spirits."
 
 _MODULE = '''
-import ctypes, logging, os, re, signal, socket, sys, time, warnings
+import ctypes, logging, os, re, signal, socket, sys, threading, time, warnings
 from privacy.scrubbing import Span
 
 CANARY = "Zorbina Quuxdottir"
@@ -49,6 +49,23 @@ def hang(text):
 def hang_in_c(text):
     """Holds the interpreter's lock for longer than the universe is old."""
     re.fullmatch("(a|a)*b", "a" * 200)
+
+def hang_and_say_so(text):
+    open(os.path.join(os.path.dirname(__file__), "hangs"), "w").close()
+    hang_in_c(text)
+
+def rest(text, seen=[]):
+    """Finds something once no alarm was set between two texts."""
+    def watch():
+        while signal.getitimer(signal.ITIMER_REAL)[0]:
+            time.sleep(0.01)
+        seen.append(1)
+    if not watching:
+        watching.append(threading.Thread(target=watch, daemon=True))
+        watching[0].start()
+    return [Span(0, 1, "PERSON", 0.9)] if seen else []
+
+watching = []
 
 def hang_with_children(text):
     """Leaves a copy of this process that keeps its pipes open."""

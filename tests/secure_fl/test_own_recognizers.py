@@ -18,13 +18,14 @@ from typing import NoReturn
 import pytest
 from own_workplace import CANARY, TEXT, function, write_module
 
+from crypto.codec import decode, encode
 from crypto.errors import ConfigError
 from privacy.scrubbing import ProviderKind, Scrubber, ScrubProfile, Span
 from privacy.scrubbing.own_models import OwnFunction, OwnModel, OwnModelKind
 from privacy.scrubbing.recognizers import RecognizerFailedError
 from secure_fl.own_models import OwnRecognizers
 from secure_fl.own_models import process as process_module
-from secure_fl.own_models.messages import Ask
+from secure_fl.own_models.messages import Ask, Begin
 
 ROOT = Path(__file__).resolve().parents[2]
 FOUND = Span(TEXT.index(CANARY), TEXT.index(CANARY) + len(CANARY), "PERSON", 0.9)
@@ -200,6 +201,18 @@ def test_nothing_that_a_recogniser_writes_is_seen(
     assert printed == ("", "")
 
 
+def test_what_is_described_arrives_as_it_was(tmp_path: Path) -> None:
+    own = (
+        OwnModel(OwnModelKind.GLINER, tmp_path, (("a", "B"), ("c", "D")), ("e",), threshold=1),
+        OwnModel(OwnModelKind.SPACY, tmp_path),
+        OwnFunction("a.b:c", ("D", "E"), tmp_path),
+        OwnFunction("a:b", ("C",)),
+    )
+    sent = encode(Begin.of(own, seconds=3))
+    begin = decode(Begin, sent, limit_bytes=len(sent))
+    assert (begin.described(), begin.seconds) == (own, 3.0)
+
+
 def test_a_message_with_a_text_does_not_show_it() -> None:
     assert CANARY not in repr(Ask(0, 1.0, TEXT.encode()))
 
@@ -240,9 +253,9 @@ def test_a_module_that_hangs_or_dies_while_it_is_imported_is_refused(site: Path)
 
 
 def test_a_folder_of_the_sites_stands_in_for_no_library(site: Path) -> None:
-    (site / "json.py").write_text("raise RuntimeError('the wrong json')")
-    (site / "crypto").mkdir()
-    with OwnRecognizers([function(site, "find")]) as own:
+    (site / "colorsys.py").write_text("raise RuntimeError('the wrong one')")
+    (site / "coloured.py").write_text("import colorsys\nfrom site_recognizers import find")
+    with OwnRecognizers([OwnFunction("coloured:find", ("PERSON",), site)]) as own:
         assert own.recognizers[0].find(TEXT) == (FOUND,)
 
 
@@ -279,16 +292,17 @@ def test_the_process_ends_with_what_asks_it(site: Path) -> None:
     assert is_gone(second)
 
 
-@pytest.mark.parametrize(("name", "ask"), [("find", False), ("hang_in_c", True)])
-def test_the_process_ends_when_its_parent_is_killed(site: Path, name: str, ask: bool) -> None:  # noqa: FBT001 - a case
+@pytest.mark.parametrize("name", ["find", "hang_and_say_so"])
+def test_the_process_ends_when_its_parent_is_killed(site: Path, name: str) -> None:
+    """At once where it waits; soon after its deadline where it hangs and hears of nothing."""
     program = (
         "import sys\n"
         "from pathlib import Path\n"
         "from own_workplace import function\n"
         "from secure_fl.own_models import OwnRecognizers\n"
-        f"own = OwnRecognizers([function(Path({str(site)!r}), {name!r}, seconds=0.5)])\n"
+        f"own = OwnRecognizers([function(Path({str(site)!r}), {name!r}, seconds=3)])\n"
         "print(own._child._process.pid, flush=True)\n"
-        f"own.recognizers[0].find('x') if {ask} else sys.stdin.read()\n"
+        f"own.recognizers[0].find('x') if {name!r} != 'find' else sys.stdin.read()\n"
     )
     with subprocess.Popen(
         [sys.executable, "-c", program],
@@ -300,8 +314,19 @@ def test_the_process_ends_when_its_parent_is_killed(site: Path, name: str, ask: 
     ) as parent:
         assert parent.stdout is not None
         child = int(parent.stdout.readline())
+        while name != "find" and not (site / "hangs").exists():
+            time.sleep(0.02)
         parent.kill()
     assert is_gone(child)
+
+
+def test_a_process_that_waits_for_a_text_has_all_the_time(site: Path) -> None:
+    with OwnRecognizers([function(site, "rest")]) as own:
+        for _ in range(100):
+            if own.recognizers[0].find(TEXT):
+                return
+            time.sleep(0.05)
+        pytest.fail("it would have been ended between two texts")
 
 
 def test_a_copy_of_the_asking_process_is_refused_and_ends_nothing(

@@ -96,6 +96,6 @@ def _read(pipeline: Any, limit: int, text: str) -> Iterator[Finding]:  # noqa: A
         yield Finding(
             found["start"],
             found["end"],
-            without_prefix(found["entity_group"]),
+            found["entity_group"],
             float(found["score"]),
         )

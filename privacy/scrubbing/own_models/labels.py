@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Final
 
 from crypto.errors import ConfigError
@@ -35,12 +34,14 @@ IDENTIFY_NOBODY: Final = frozenset(
 OUTSIDE: Final = "O"
 """What a token classifier says of a token that is part of nothing."""
 
-_PREFIX: Final = re.compile("^[BIELSUM]-")
-
 
 def without_prefix(label: str) -> str:
-    """Return a label without what says whether it begins, continues or ends an entity."""
-    return _PREFIX.sub("", label)
+    """Return a label without what says whether it begins, continues or ends an entity.
+
+    It is what transformers (read in 5.23, `group_sub_entities`) calls a finding: what follows the
+    first hyphen, whatever stands before it.
+    """
+    return label.split("-", 1)[-1]
 
 
 def meaning(model: OwnModel, labels: Iterable[str]) -> dict[str, str | None]:
