@@ -57,7 +57,8 @@ class DatasetBudget(Section):
     @classmethod
     def _of_sites(cls, given: object) -> object:
         """A site's presence is public, so what is hidden of it is what it contributed."""
-        if isinstance(given, dict) and given.get("unit") in {Unit.SITE, Unit.SITE.value}:
+        # Compared one by one: a file may hold a list here, which no set could be asked for.
+        if isinstance(given, dict) and given.get("unit") in (Unit.SITE, Unit.SITE.value):
             return {"relation": Relation.ZERO_OUT.value, **given}
         return given
 

@@ -236,6 +236,13 @@ def test_people_are_shared_through_others() -> None:
     assert policy.budget_for(private_mechanism())[1].shares_people_with == ("b",)
 
 
+@pytest.mark.parametrize("unit", [[], {}, ["site"]])
+def test_a_unit_that_is_a_list_is_refused_like_any_other(unit: object) -> None:
+    entry = {"name": "a", "dataset": "b", "epsilon": 1.0, "delta": 1e-5, "unit": unit}
+    with pytest.raises(ValidationError, match="unit"):
+        DatasetBudget.model_validate(entry)
+
+
 def test_a_site_is_hidden_under_zero_out() -> None:
     _, budget = policy_of(datasets=[OF_SITES]).budget_for(site_noise())
     assert (budget.unit, budget.relation) == (Unit.SITE, Relation.ZERO_OUT)
