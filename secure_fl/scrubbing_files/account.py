@@ -42,7 +42,10 @@ def write_account(report: ScrubReport, stream: TextIO) -> None:
         console.print(_listed("Columns left as they were", tuple(kept)))
     console.print(Text(mode_sentence(report.mode)))
     console.print(
-        Text("Looked for is not found: read some of the output before anybody else does.")
+        Text(
+            "Looked for is not found, and fields, columns and numbers that were not chosen were "
+            "not looked at: read some of the output before anybody else does."
+        )
     )
 
 
