@@ -41,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Make lists, texts and network, and write the files with their digests."""
     parser = argparse.ArgumentParser(prog="python -m recipes.names", description=__doc__)
     parser.add_argument("--out", type=Path, default=FOLDER, help="the folder to write to")
-    parser.add_argument("--texts", type=int, default=60_000, help="texts in each epoch")
-    parser.add_argument("--notes", type=int, default=6_000, help="notes of each kind")
+    parser.add_argument("--texts", type=int, default=50_000, help="texts in each epoch")
+    parser.add_argument("--notes", type=int, default=7_000, help="notes of each kind")
     parser.add_argument(
         "--leave-out", action="store_true", help="keep a sixth of the notes' templates unseen"
     )
