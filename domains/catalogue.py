@@ -6,15 +6,16 @@ mistyped option never turns a run on real data into one on generated data.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from crypto.errors import ConfigError
-from domains.finance import generator, phrasebank
+from domains.biomedical import pubmedqa
+from domains.finance import fiqa, generator, nwgi, phrasebank, tfns
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from domains.records import Dataset
@@ -42,21 +43,41 @@ DEFAULT_OPTIONS: Final = DatasetOptions()
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What the catalogue says of a data set without loading it.
+    """What the catalogue says of a data set without loading it, and how it is loaded.
 
     Attributes:
         name: what a run asks for.
         summary: one line for a person.
         licence: under which the texts may be used.
         labels: the classes, in label order.
-        files: what the folder holds; empty for a data set that is generated.
+        source: reads its published files, or generates it.
     """
 
     name: str
     summary: str
     licence: str
     labels: tuple[str, ...]
+    source: Published | Generated = field(repr=False)
+
+    @property
+    def files(self) -> tuple[str, ...]:
+        """What the folder holds; empty for a data set that is generated."""
+        return self.source.files if isinstance(self.source, Published) else ()
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A data set of published files, and what reads them from a folder."""
+
     files: tuple[str, ...]
+    load: Callable[[Path, DatasetOptions], Dataset]
+
+
+@dataclass(frozen=True, slots=True)
+class Generated:
+    """A data set that is made from a seed."""
+
+    load: Callable[[int, DatasetOptions], Dataset]
 
 
 ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
@@ -68,14 +89,51 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 summary="Generated financial sentences with invented people and accounts.",
                 licence=generator.LICENCE,
                 labels=generator.LABELS,
-                files=(),
+                source=Generated(
+                    lambda seed, options: generator.generate(
+                        seed, train=options.train, evaluation=options.evaluation
+                    )
+                ),
             ),
             Entry(
                 name=phrasebank.NAME,
                 summary="Financial PhraseBank v1.0, with the test split of FinGPT.",
                 licence=phrasebank.LICENCE,
                 labels=phrasebank.LABELS,
-                files=phrasebank.EXPECTED_FILES,
+                source=Published(
+                    phrasebank.EXPECTED_FILES,
+                    lambda folder, options: phrasebank.load(
+                        folder, agreement=options.agreement, split=options.split
+                    ),
+                ),
+            ),
+            Entry(
+                name=tfns.NAME,
+                summary="Twitter Financial News Sentiment, scored on its validation file.",
+                licence=tfns.LICENCE,
+                labels=tfns.LABELS,
+                source=Published(tfns.EXPECTED_FILES, lambda folder, _: tfns.load(folder)),
+            ),
+            Entry(
+                name=fiqa.NAME,
+                summary="FiQA-SA headlines and posts, with the published test split.",
+                licence=fiqa.LICENCE,
+                labels=fiqa.LABELS,
+                source=Published(fiqa.EXPECTED_FILES, lambda folder, _: fiqa.load(folder)),
+            ),
+            Entry(
+                name=nwgi.NAME,
+                summary="News With GPT Instructions in the three classes of FinGPT.",
+                licence=nwgi.LICENCE,
+                labels=nwgi.LABELS,
+                source=Published(nwgi.EXPECTED_FILES, lambda folder, _: nwgi.load(folder)),
+            ),
+            Entry(
+                name=pubmedqa.NAME,
+                summary="PubMedQA (PQA-L): yes, no or maybe from an abstract, official test set.",
+                licence=pubmedqa.LICENCE,
+                labels=pubmedqa.LABELS,
+                source=Published(pubmedqa.EXPECTED_FILES, lambda folder, _: pubmedqa.load(folder)),
             ),
         )
     }
@@ -103,20 +161,21 @@ def load_dataset(
             f"No data set is called {name!r}: nothing was loaded. "
             f"Known data sets: {', '.join(sorted(ENTRIES))}."
         )
-    if data is not None and not entry.files:
-        raise ConfigError(
-            f"{name} is generated and reads no files, yet the folder {data} was named: training "
-            "on invented text instead would not be what was asked for. Leave the folder out, or "
-            f"ask for {_with_files()}."
-        )
-    if data is None and entry.files:
+    source = entry.source
+    if isinstance(source, Generated):
+        if data is not None:
+            raise ConfigError(
+                f"{name} is generated and reads no files, yet the folder {data} was named: "
+                "training on invented text instead would not be what was asked for. Leave the "
+                f"folder out, or ask for {_with_files()}."
+            )
+        return source.load(seed, options)
+    if data is None:
         raise ConfigError(
             f"{name} needs the folder with its published files, and none was named: nothing was "
             f"loaded. Pass --data FOLDER; it holds {', '.join(entry.files)}."
         )
-    if data is None:
-        return generator.generate(seed, train=options.train, evaluation=options.evaluation)
-    return phrasebank.load(data, agreement=options.agreement, split=options.split)
+    return source.load(data, options)
 
 
 def _with_files() -> str:

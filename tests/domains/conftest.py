@@ -38,6 +38,16 @@ def phrasebank_folder() -> Path:
 
 
 @pytest.fixture(scope="session")
+def tfns_folder() -> Path:
+    return _beside_the_checkout(_SHARED / "data" / "tfns")
+
+
+@pytest.fixture(scope="session")
+def pubmedqa_folder() -> Path:
+    return _beside_the_checkout(_SHARED / "data" / "pubmedqa")
+
+
+@pytest.fixture(scope="session")
 def stories_folder() -> Path:
     return _beside_the_checkout(_SHARED / "models" / "stories260K")
 

@@ -1,0 +1,1 @@
+"""Biomedical text: questions that published abstracts answer."""
