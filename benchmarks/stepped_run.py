@@ -18,7 +18,7 @@ from benchmarks.stopwatch import Stopwatch
 from crypto.errors import ConfigError, PeerError
 from crypto.secrets import system_entropy
 from domains.classification import SentenceClassification
-from domains.partition import equal
+from domains.partition import share_out
 from domains.records import content_digest
 from privacy.events import Unit
 from privacy.noise import SystemNoise
@@ -120,7 +120,7 @@ class Bench:
             find_method(mechanism.method, mechanism.protection),
             mechanism.seed,
         )
-        shares = equal(dataset.train, mechanism.sites, mechanism.seed)
+        shares = share_out(dataset.train, mechanism.sites, mechanism.seed, mechanism.data.rule())
         encoded = tuple(task.encode(share) for share in shares)
         return cls(task, adapted, shares, encoded, adapted.flat(), runtime.micro_batch)
 

@@ -411,10 +411,10 @@ def _hint(kind: type[Section], table: str, key: str) -> str:
     known = tuple(_keys(kind))
     if (table, key) in known:
         return " under this `mode`: remove it"
-    elsewhere = [place for place, name in known if name == key]
+    elsewhere = list(dict.fromkeys(place for place, name in known if name == key))
     if elsewhere:
-        place = f"[{elsewhere[0]}]" if elsewhere[0] else "the first lines, before any table"
-        return f" at this place: it belongs into {place}"
+        places = [f"[{p}]" if p else "the first lines, before any table" for p in elsewhere]
+        return f" at this place: it belongs into {' or '.join(places)}"
     own = [name for place, name in known if place == table]
     near = get_close_matches(key, own, n=1) or get_close_matches(key, [n for _, n in known], n=1)
     return f", did you mean `{near[0]}`?" if near else ", remove it"

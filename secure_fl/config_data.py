@@ -6,8 +6,10 @@ from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
+from crypto.errors import ConfigError
+from domains.partition_kinds import Partition, PartitionKind
 from privacy.scrubbing.modes.modes import ScrubMode, entities_of
-from secure_fl.config_sections import Section
+from secure_fl.config_sections import Count, Section
 
 if TYPE_CHECKING:
     from pydantic import ValidationInfo
@@ -18,6 +20,17 @@ class DataSection(Section):
 
     dataset: str
     """A name of the catalogue, for example `finance.generated`."""
+    partition: PartitionKind = PartitionKind.EQUAL
+    """By what rule a simulation shares the records out. In a deployment every site has its own, and
+    only the default is accepted."""
+    alpha: Annotated[float, Field(strict=True)] | None = None
+    """Of the partition `label`: the Dirichlet's concentration."""
+    sigma: Annotated[float, Field(strict=True)] | None = None
+    """Of the partition `size`: the standard deviation of the logarithm of a site's size."""
+    key: str | None = None
+    """Of the partition `key`: the column whose equal values stay at one site."""
+    smallest_share: Count = 1
+    """Records that the partition gives every site at least, or the run is refused."""
     scrub_mode: ScrubMode = ScrubMode.PLACEHOLDERS
     """What stands in the place of what is found."""
     scrub: Annotated[tuple[str, ...], Field(validate_default=True)] = ()
@@ -30,6 +43,18 @@ class DataSection(Section):
         """Add what the mode asks for, so that the signed configuration shows all of it."""
         mode = info.data.get("scrub_mode")
         return chosen if mode is None else entities_of(mode, chosen)
+
+    @model_validator(mode="after")
+    def _shares_out(self) -> Self:
+        try:
+            self.rule()
+        except ConfigError as error:
+            raise ValueError(str(error).rstrip(".")) from None
+        return self
+
+    def rule(self) -> Partition:
+        """Return by what rule the records are shared out."""
+        return Partition(self.partition, self.sigma, self.alpha, self.key, self.smallest_share)
 
     @model_validator(mode="after")
     def _scrubs_something(self) -> Self:

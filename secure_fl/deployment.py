@@ -19,6 +19,7 @@ from crypto.secrets import system_entropy
 from crypto.signatures import SigningKey
 from domains.catalogue import load_dataset
 from domains.partition import equal
+from domains.partition_kinds import Partition
 from privacy.noise import SystemNoise
 from secure_fl.config import Count, Runtime, Section, explain, load_config
 from secure_fl.guarantee import resolve_sigma
@@ -28,6 +29,7 @@ from secure_fl.site_home import now, open_site_home, pinned_roster, trusted_root
 from secure_fl.sites.workbench import SiteRecords, SiteWorkbench, build_task
 
 if TYPE_CHECKING:
+    from secure_fl.config import Mechanism
     from secure_fl.transport import Handler, Transport
 
 
@@ -111,6 +113,7 @@ def coordinate(transport: Transport, folder: Path) -> None:
     config = load_config(folder / "run.toml")
     config = config.model_copy(update={"mechanism": resolve_sigma(config.mechanism)})
     mechanism = config.mechanism
+    _refuse_partition(mechanism)
     torch.set_num_threads(config.runtime.threads)
     dataset = load_dataset(
         mechanism.data.dataset,
@@ -144,6 +147,16 @@ def coordinate(transport: Transport, folder: Path) -> None:
     result = Runner(parts, progress).run()
     write_results(parts, result, trusted_root(folder).key)
     sign_run(parts, result)
+
+
+def _refuse_partition(mechanism: Mechanism) -> None:
+    """Raise ConfigError where the run says who holds what, which a deployment's sites decide."""
+    if mechanism.data.rule() != Partition():
+        raise ConfigError(
+            f"`mechanism.data.partition` is {mechanism.data.partition}, and here every site brings "
+            "its own records: the report would state a distribution that is not there. Remove the "
+            "partition's keys, or simulate with `secure-fl run`."
+        )
 
 
 def _read(path: Path, kind: type[T]) -> T:

@@ -10,7 +10,7 @@ import torch
 from crypto.errors import ConfigError, PeerError
 from crypto.secrets import system_entropy
 from domains.catalogue import load_dataset
-from domains.partition import equal
+from domains.partition import share_out
 from privacy.noise import SystemNoise
 from secure_fl.consortium import Consortium, open_consortium
 from secure_fl.finish import sign_run, write_results
@@ -145,7 +145,7 @@ class _Embedded:
 
     def _make_workbenches(self, dataset: Dataset) -> dict[str, SiteWorkbench]:
         mechanism = self._config.mechanism
-        shares = equal(dataset.train, mechanism.sites, mechanism.seed)
+        shares = share_out(dataset.train, mechanism.sites, mechanism.seed, mechanism.data.rule())
         return {
             home.name: SiteWorkbench(
                 home.name,

@@ -297,7 +297,8 @@ def test_what_is_signed_is_exactly_this() -> None:
     written = (
         '{"adapter":{"alpha":16,"layers":null,"rank":8,"target_modules":["query"]},"adversary":"semi-honest",'
         '"cipher_suite":"x25519-hkdf-sha256-aes256ctr-z32","cohort":null,'
-        '"data":{"dataset":"finance.generated","scrub":[],"scrub_mode":"placeholders"},'
+        '"data":{"alpha":null,"dataset":"finance.generated","key":null,"partition":"equal",'
+        '"scrub":[],"scrub_mode":"placeholders","sigma":null,"smallest_share":1},'
         '"encoding":{"bits":32,"clip_range":null},'
         '"homomorphic_scheme":null,'
         f'"method":"fedit","model":{{"max_length":128,"name":"tiny","revision":null,'
