@@ -50,6 +50,7 @@ class Entry:
         summary: one line for a person.
         licence: under which the texts may be used.
         labels: the classes, in label order.
+        split: which records are the evaluation set.
         source: reads its published files, or generates it.
     """
 
@@ -57,6 +58,7 @@ class Entry:
     summary: str
     licence: str
     labels: tuple[str, ...]
+    split: str
     source: Published | Generated = field(repr=False)
 
     @property
@@ -89,6 +91,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 summary="Generated financial sentences with invented people and accounts.",
                 licence=generator.LICENCE,
                 labels=generator.LABELS,
+                split="generated apart: no template, name or place in common",
                 source=Generated(
                     lambda seed, options: generator.generate(
                         seed, train=options.train, evaluation=options.evaluation
@@ -100,6 +103,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 summary="Financial PhraseBank v1.0, with the test split of FinGPT.",
                 licence=phrasebank.LICENCE,
                 labels=phrasebank.LABELS,
+                split="FinGPT's quarter of the 50 % file (1212 of 4846), seed 42",
                 source=Published(
                     phrasebank.EXPECTED_FILES,
                     lambda folder, options: phrasebank.load(
@@ -112,6 +116,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 summary="Twitter Financial News Sentiment, scored on its validation file.",
                 licence=tfns.LICENCE,
                 labels=tfns.LABELS,
+                split="as published: the validation file",
                 source=Published(tfns.EXPECTED_FILES, lambda folder, _: tfns.load(folder)),
             ),
             Entry(
@@ -119,6 +124,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 summary="FiQA-SA headlines and posts, with the published test split.",
                 licence=fiqa.LICENCE,
                 labels=fiqa.LABELS,
+                split="as published: the test file",
                 source=Published(fiqa.EXPECTED_FILES, lambda folder, _: fiqa.load(folder)),
             ),
             Entry(
@@ -126,6 +132,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 summary="News With GPT Instructions in the three classes of FinGPT.",
                 licence=nwgi.LICENCE,
                 labels=nwgi.LABELS,
+                split="as published: the test file",
                 source=Published(nwgi.EXPECTED_FILES, lambda folder, _: nwgi.load(folder)),
             ),
             Entry(
@@ -133,6 +140,7 @@ ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
                 summary="PubMedQA (PQA-L): yes, no or maybe from an abstract, official test set.",
                 licence=pubmedqa.LICENCE,
                 labels=pubmedqa.LABELS,
+                split="as published: the 500 of test_ground_truth.json",
                 source=Published(pubmedqa.EXPECTED_FILES, lambda folder, _: pubmedqa.load(folder)),
             ),
         )

@@ -48,7 +48,7 @@ def test_the_check_itself_sees_a_heavy_library() -> None:
 def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
     printed, loaded = run(HELP, "--help")
     assert loaded == []
-    for command in ("run", "verify", "init", "doctor", "ledger", "policy", "scrub"):
+    for command in ("run", "verify", "init", "doctor", "ledger", "policy", "scrub", "domains"):
         assert f" {command} " in printed, printed
 
 
@@ -56,6 +56,7 @@ def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
     "command",
     [
         *("run", "verify", "init", "doctor", "scrub", "ledger", "policy", "policy check"),
+        *("domains", "domains list", "domains show"),
         *(f"ledger {verb}" for verb in ("show", "verify", "export", "backup", "restore")),
     ],
 )

@@ -1,0 +1,96 @@
+"""The command line of the data sets: `secure-fl domains list` and `show`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path  # noqa: TC003 - typer reads it at run time
+from typing import Annotated, Final
+
+import click
+import typer
+
+from domains.partition_kinds import Partition, PartitionKind
+
+app = typer.Typer(help="The data sets that a run can be on, and what one of them holds.")
+
+_LIST: Final = "List every data set: its labels, files, split and licence."
+_SHOW: Final = (
+    "Say what the data set NAME holds: labels, lengths, repeated texts and a few scrubbed rows."
+    "\n\nWith --sites, also who would hold what in a simulation. Counts are exact and rows are "
+    "records: what is printed is for whoever may read the data. Nothing leaves this machine."
+)
+
+
+@app.callback(invoke_without_command=True)
+def _begin(context: typer.Context) -> None:
+    if context.invoked_subcommand is None:
+        context.get_help()
+
+
+@app.command("list", help=_LIST, epilog="Example:\n\n  secure-fl domains list")
+def list_(
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """List the catalogue."""
+    from secure_fl.domains_account import write_list  # noqa: PLC0415 - `--help` answers at once
+
+    write_list(sys.stdout, as_json=as_json)
+
+
+@app.command(
+    help=_SHOW,
+    epilog="Examples:"
+    "\n\n  secure-fl domains show finance.generated --sites 8 --partition label --alpha 0.5"
+    "\n\n  secure-fl domains show finance.phrasebank --data DIR --rows 0",
+)
+def show(  # noqa: PLR0913 - one parameter per option
+    name: Annotated[str, typer.Argument(metavar="NAME")],
+    *,
+    data: Annotated[
+        Path | None,
+        typer.Option(metavar="DIR", help="The folder of a published data set."),
+    ] = None,
+    seed: Annotated[
+        int, typer.Option(min=0, help="Of a generated data set, and of the shares.")
+    ] = 0,
+    rows: Annotated[int, typer.Option(min=0, help="Training records to show, scrubbed.")] = 3,
+    sites: Annotated[
+        int | None,
+        typer.Option(min=1, help="Share the training records out among so many sites."),
+    ] = None,
+    partition: Annotated[
+        PartitionKind | None,
+        typer.Option(help="By what rule.", show_default="equal"),
+    ] = None,
+    alpha: Annotated[
+        float | None, typer.Option(help="Of label: the Dirichlet's concentration.")
+    ] = None,
+    sigma: Annotated[
+        float | None, typer.Option(help="Of size: the spread of the sizes' logarithm.")
+    ] = None,
+    key: Annotated[
+        str | None,
+        typer.Option(metavar="COLUMN", help="Of key: equal values stay at one site."),
+    ] = None,
+    smallest_share: Annotated[
+        int | None, typer.Option(min=1, help="Records of each site at least.", show_default="1")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """Say what a data set holds."""
+    from secure_fl.domains_account import (  # noqa: PLC0415 - `--help` answers at once
+        DatasetAccount,
+        Wanted,
+        write_account,
+    )
+
+    given = (partition, alpha, sigma, key, smallest_share)
+    if sites is None and any(option is not None for option in given):
+        raise click.UsageError("A partition is of records among sites: give their number (--sites)")
+    rule = Partition(partition or PartitionKind.EQUAL, sigma, alpha, key, smallest_share or 1)
+    account = DatasetAccount.of(Wanted(name, data, seed, rows, sites, rule))
+    if as_json:
+        sys.stdout.write(account.as_json())
+    else:
+        write_account(account, sys.stdout)

@@ -1,0 +1,258 @@
+"""What `secure-fl domains` says: of every data set, and of one that is at hand."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from audits.numerals import GAP, percent, thousands
+from domains.catalogue import ENTRIES, load_dataset
+from domains.description import PERCENTS, Description, describe, label_counts
+from domains.partition import share_out
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import TextIO
+
+    from domains.catalogue import Entry
+    from domains.partition_kinds import Partition
+    from domains.records import Dataset
+
+_WIDE: Final = 1000
+_LONGEST_SHOWN: Final = 300
+_CUT: Final = " [...]"
+_LENGTH_NAMES: Final = ("shortest", "5 %", "median", "95 %", "longest")
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What is asked about one data set.
+
+    Attributes:
+        name: as the catalogue lists it.
+        data: the folder of its published files; None for one that is generated.
+        seed: of a generated data set, and of the shares.
+        rows: how many training records are shown after scrubbing.
+        sites: among how many sites the training records are shared out; None for none.
+        rule: by what rule.
+    """
+
+    name: str
+    data: Path | None
+    seed: int
+    rows: int
+    sites: int | None
+    rule: Partition
+
+
+@dataclass(frozen=True)
+class Row:
+    """A record as scrubbing leaves it; `repr` does not show its text."""
+
+    id: str
+    label: str
+    text: str = field(repr=False)
+
+
+@dataclass(frozen=True)
+class DatasetAccount:
+    """What one data set holds.
+
+    Attributes:
+        dataset: the data set.
+        description: its numbers.
+        rows: some of its training records, scrubbed.
+        not_looked_for: entities that no provider on this machine looks for.
+        shares: records of each label at each site, shape (sites, labels); None if not asked for.
+        rule: by which they were shared out.
+    """
+
+    dataset: Dataset
+    description: Description
+    rows: tuple[Row, ...]
+    not_looked_for: tuple[str, ...]
+    shares: tuple[tuple[int, ...], ...] | None
+    rule: Partition
+
+    @classmethod
+    def of(cls, wanted: Wanted) -> DatasetAccount:
+        """Load the data set and return its account.
+
+        Raises:
+            ConfigError: it cannot be loaded, or not be shared out as asked.
+        """
+        dataset = load_dataset(wanted.name, data=wanted.data, seed=wanted.seed)
+        shares = None
+        if wanted.sites is not None:
+            held = share_out(dataset.train, wanted.sites, wanted.seed, wanted.rule)
+            shares = tuple(label_counts(share, len(dataset.labels)) for share in held)
+        rows, missing = _scrubbed(dataset, wanted.rows)
+        return cls(dataset, describe(dataset), rows, missing, shares, wanted.rule)
+
+    def as_json(self) -> str:
+        """Return it as one line of JSON."""
+        return _line(
+            {
+                "schema": "secure-fl.dataset.v1",
+                "name": self.dataset.name,
+                "version": self.dataset.version.hex(),
+                "licence": self.dataset.licence,
+                "labels": list(self.dataset.labels),
+                "notes": list(self.dataset.notes),
+                "length_percents": list(PERCENTS),
+                **asdict(self.description),
+                "rows": [asdict(row) for row in self.rows],
+                "not_looked_for": list(self.not_looked_for),
+                "partition": None if self.shares is None else asdict(self.rule),
+                "sites": None if self.shares is None else [list(share) for share in self.shares],
+            }
+        )
+
+
+def write_list(stream: TextIO, *, as_json: bool) -> None:
+    """Write every data set of the catalogue to `stream`."""
+    if as_json:
+        sets = [_entry_fields(entry) for entry in ENTRIES.values()]
+        stream.write(_line({"schema": "secure-fl.datasets.v1", "datasets": sets}))
+        return
+    console = _console(stream)
+    for number, entry in enumerate(ENTRIES.values()):
+        if number:
+            console.print()
+        console.print(Text(entry.name, style="bold"))
+        table = Table.grid(padding=(0, 2))
+        table.add_column(no_wrap=True)
+        table.add_column(overflow="fold")
+        table.add_row("", Text(entry.summary))
+        table.add_row("labels", Text(", ".join(entry.labels)))
+        table.add_row("files", Text(", ".join(entry.files) or "none: it is generated"))
+        table.add_row("split", Text(entry.split))
+        table.add_row("licence", Text(entry.licence))
+        console.print(table)
+
+
+def write_account(account: DatasetAccount, stream: TextIO) -> None:
+    """Write the account to `stream` for a person."""
+    console = _console(stream)
+    dataset, told = account.dataset, account.description
+    console.print(Text.assemble((dataset.name, "bold"), f"  version {dataset.version.hex()[:16]}"))
+    console.print(Text(f"Licence: {dataset.licence}"))
+    for note in dataset.notes:
+        console.print(Text(note))
+    console.print()
+    console.print(_parts(account))
+    console.print(
+        Text(
+            f"{_count(told.shared)} of these training records have the words of an evaluation "
+            "record. Case and white space do not count; lengths are in characters."
+        )
+    )
+    if account.shares is not None:
+        console.print()
+        console.print(_sites(account.shares, dataset.labels, account.rule))
+    if account.rows:
+        console.print()
+        _write_rows(account, console)
+
+
+def _scrubbed(dataset: Dataset, count: int) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+    """Return the first `count` training records scrubbed, and what was not looked for."""
+    if count == 0:
+        return (), ()
+    from privacy.scrubbing import (  # noqa: PLC0415 - seconds, and only where rows are shown
+        KNOWN_ENTITIES,
+        Scrubber,
+        ScrubProfile,
+    )
+
+    scrubber = Scrubber(ScrubProfile(required=(), optional=KNOWN_ENTITIES))
+    chosen = dataset.train[:count]
+    clean = scrubber.scrub_all(record.text for record in chosen)
+    rows = tuple(
+        Row(record.id, dataset.labels[record.label], result.text)
+        for record, result in zip(chosen, clean, strict=True)
+    )
+    return rows, scrubber.coverage.not_looked_for
+
+
+def _parts(account: DatasetAccount) -> Table:
+    told, labels = account.description, account.dataset.labels
+    table = _table("", "training", "evaluation")
+    both = (told.train, told.evaluation)
+    table.add_row("records", *(_count(part.records) for part in both))
+    for number, label in enumerate(labels):
+        table.add_row(Text(label), *(_share(part.labels[number], part.records) for part in both))
+    for number, name in enumerate(_LENGTH_NAMES):
+        table.add_row(f"length, {name}", *(_count(part.lengths[number]) for part in both))
+    table.add_row("repeat another's words", *(_count(part.repeated) for part in both))
+    table.add_row("... with another label", *(_count(part.contradicted) for part in both))
+    return table
+
+
+def _sites(shares: tuple[tuple[int, ...], ...], labels: tuple[str, ...], rule: Partition) -> Table:
+    said = [rule.kind.value]
+    said += [
+        f"{name} {value}"
+        for name, value in (("sigma", rule.sigma), ("alpha", rule.alpha), ("key", rule.key))
+        if value is not None
+    ]
+    table = _table("site", "records", *labels)
+    table.title = Text(f"Who would hold what ({', '.join(said)})")
+    table.title_justify = "left"
+    for number, share in enumerate(shares, start=1):
+        total = sum(share)
+        table.add_row(f"site-{number}", _count(total), *(_share(count, total) for count in share))
+    return table
+
+
+def _write_rows(account: DatasetAccount, console: Console) -> None:
+    for row in account.rows:
+        # A text may hold what moves a terminal's cursor.
+        text = "".join(letter if letter.isprintable() else " " for letter in row.text)
+        if len(text) > _LONGEST_SHOWN:
+            text = text[:_LONGEST_SHOWN] + _CUT
+        console.print(Text.assemble((f"{row.id}  {row.label}: ", "bold"), text))
+    missing = ", ".join(account.not_looked_for) or "nothing"
+    console.print(Text(f"Scrubbed, and shown to you alone. Not looked for: {missing}."))
+
+
+def _entry_fields(entry: Entry) -> dict[str, object]:
+    return {
+        "name": entry.name,
+        "summary": entry.summary,
+        "labels": list(entry.labels),
+        "files": list(entry.files),
+        "split": entry.split,
+        "licence": entry.licence,
+    }
+
+
+def _table(first: str, *names: str) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_style="")
+    table.add_column(first)
+    for name in names:
+        table.add_column(Text(name), justify="right", no_wrap=True)
+    return table
+
+
+def _console(stream: TextIO) -> Console:
+    console = Console(file=stream, highlight=False)
+    # A log is searched and copied from, so its lines are not broken at eighty columns.
+    return console if console.is_terminal else Console(file=stream, highlight=False, width=_WIDE)
+
+
+def _line(content: dict[str, object]) -> str:
+    return json.dumps(content, ensure_ascii=False) + "\n"
+
+
+def _count(number: int) -> str:
+    return thousands(number).replace(GAP, " ")
+
+
+def _share(count: int, total: int) -> str:
+    return f"{_count(count)} ({percent(count / total)})".replace(GAP, " ") if total else "0"

@@ -1,0 +1,148 @@
+"""`secure-fl domains`: every data set is listed, one is described, and no raw row is shown."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from cli_workplace import Outcome, few_records
+
+from domains.catalogue import ENTRIES
+from domains.partition import by_label
+from domains.records import Dataset, Record
+from secure_fl import domains_account
+from secure_fl.cli import main
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+NAME = "finance.generated"
+Call = Any
+
+
+@pytest.fixture
+def call(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Call:
+    """Return the command line over a small generated data set."""
+    monkeypatch.setattr(domains_account, "load_dataset", few_records)
+
+    def run(*words: str | Path) -> Outcome:
+        capsys.readouterr()
+        code = main(["domains", *map(str, words)])
+        captured = capsys.readouterr()
+        return Outcome(code, captured.out, captured.err)
+
+    return run
+
+
+def told(call: Call, *words: str) -> dict[str, Any]:
+    outcome = call("show", NAME, "--rows", "0", "--json", *words)
+    assert (outcome.code, outcome.err) == (0, "")
+    found: dict[str, Any] = json.loads(outcome.out)
+    return found
+
+
+def test_every_data_set_is_listed_with_what_it_needs(call: Call) -> None:
+    outcome = call("list")
+    assert (outcome.code, outcome.err) == (0, "")
+    for entry in ENTRIES.values():
+        for said in (entry.name, entry.summary, entry.split, entry.licence, *entry.files):
+            assert said in outcome.out
+
+
+def test_the_list_is_data_too(call: Call) -> None:
+    found = json.loads(call("list", "--json").out)
+    assert found["schema"] == "secure-fl.datasets.v1"
+    assert [one["name"] for one in found["datasets"]] == list(ENTRIES)
+    assert all(one["split"] and one["licence"] for one in found["datasets"])
+
+
+def test_a_data_set_is_described(call: Call) -> None:
+    found = told(call)
+    dataset = few_records(NAME, data=None, seed=0)
+    assert found["schema"] == "secure-fl.dataset.v1"
+    assert found["version"] == dataset.version.hex()
+    assert (found["train"]["records"], found["evaluation"]["records"]) == (120, 40)
+    assert sum(found["train"]["labels"]) == 120
+    assert (found["partition"], found["sites"], found["rows"]) == (None, None, [])
+
+
+def test_who_would_hold_what_is_what_a_run_would_share_out(call: Call) -> None:
+    words = ("--sites", "3", "--partition", "label", "--alpha", "0.5", "--seed", "4")
+    found = told(call, *words)
+    shares = by_label(few_records(NAME, data=None, seed=4).train, 3, 4, alpha=0.5)
+    assert found["sites"] == [
+        [sum(record.label == label for record in share) for label in range(3)] for share in shares
+    ]
+    assert found["partition"]["kind"] == "label"
+    printed = call("show", NAME, "--rows", "0", *words).out
+    assert "Who would hold what (label, alpha 0.5)" in printed
+    assert all(
+        re.search(rf"^site-{n} +{len(s)} ", printed, re.MULTILINE) for n, s in enumerate(shares, 1)
+    )
+
+
+def test_rows_are_shown_scrubbed_and_without_what_moves_a_cursor(
+    call: Call, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    texts = ["Write to anna.berg@example.org\x1b[2Jtoday [bold]now[/bold]", "x" * 400, "third"]
+
+    def invented(name: str, *, data: Path | None, seed: int) -> Dataset:
+        del data, seed
+        return Dataset.of(
+            name=name,
+            labels=("no", "yes"),
+            train=tuple(Record(f"t{n}", text, 1) for n, text in enumerate(texts)),
+            evaluation=(Record("e0", "held out", 0),),
+            licence="none",
+            notes=(),
+        )
+
+    monkeypatch.setattr(domains_account, "load_dataset", invented)
+    outcome = call("show", NAME, "--rows", "2")
+    assert outcome.code == 0
+    assert "<EMAIL_ADDRESS>" in outcome.out
+    assert "anna.berg" not in outcome.out
+    assert "\x1b" not in outcome.out
+    assert "[bold]now[/bold]" in outcome.out
+    assert "x [...]" in outcome.out
+    assert "third" not in outcome.out
+    rows = json.loads(call("show", NAME, "--rows", "9", "--json").out)["rows"]
+    assert [row["id"] for row in rows] == ["t0", "t1", "t2"]
+    assert len(rows[1]["text"]) == 400
+    assert all("anna.berg" not in row["text"] for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("show", "finance.nothing"), "No data set is called 'finance.nothing'"),
+        (("show", "finance.phrasebank"), "needs the folder with its published files"),
+        (("show", NAME, "--partition", "equal"), "give their number (--sites)"),
+        (("show", NAME, "--sites", "3", "--partition", "label"), "needs `alpha`"),
+        (("show", NAME, "--sites", "3", "--alpha", "1"), "`alpha` has no meaning"),
+        (("show", NAME, "--sites", "900"), "120 records do not reach 900 sites"),
+        (("show", NAME, "--sites", "0"), "Invalid value for '--sites'"),
+        (("show", NAME, "--rows", "-1"), "Invalid value for '--rows'"),
+        (("show", NAME, "--sites", "2", "--partition", "odd"), "Invalid value for '--partition'"),
+    ],
+)
+def test_what_cannot_be_shown_is_said_in_one_line(
+    call: Call, words: tuple[str, ...], said: str
+) -> None:
+    outcome = call(*words)
+    assert outcome.out == ""
+    assert said in outcome.refused(2)
+
+
+def test_the_published_phrasebank_is_described_as_its_source_says(
+    shared_data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = shared_data / "fpb"
+    words = ["domains", "show", "finance.phrasebank", "--data", str(folder), "--rows", "0"]
+    assert main([*words, "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert (found["train"]["records"], found["evaluation"]["records"]) == (3629, 1212)
+    assert found["evaluation"]["labels"] == [145, 729, 338]
+    assert found["shared"] == 0
