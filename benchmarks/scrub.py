@@ -9,7 +9,7 @@ A document is "clean of identifiers" where nothing is left but titles, organisat
 ages up to 89 and bare years: none of them is listed in 45 CFR 164.514(b)(2)(i), but for the name of
 the person's employer, which labels do not tell from other organisations. "Clean" counts them all.
 
-Corpora: one half of presidio-research's synthetic data set, by template, where `--data` names its
+Corpora: one part of presidio-research's synthetic data set, by template, where `--data` names its
 folder; generated clinical and banking notes with templates and locales that no training note has.
 
 Speed: documents of about 1 kB per second, engines taking turns in one run.
@@ -27,7 +27,7 @@ from typing import TYPE_CHECKING, Final
 from benchmarks.cells import write_cells
 from benchmarks.scrub_cells import ScrubCell, Tables
 from benchmarks.scrub_corpora import (
-    HALVES,
+    PARTS,
     PRESIDIO,
     held_out_notes,
     notes_of_about,
@@ -56,13 +56,13 @@ _PAIRS: Final = 5
 _MEASURES: Final = ("quality", "speed")
 
 
-def corpora(data: Path | None, half: str, count: int) -> Mapping[str, Sequence[Document]]:
+def corpora(data: Path | None, part: str, count: int) -> Mapping[str, Sequence[Document]]:
     """Return the documents of each corpus by its name; the published one only with `data`.
 
     Raises:
         ConfigError: the published one cannot be read.
     """
-    published = {} if data is None else {f"{PRESIDIO}, {half}": presidio_documents(data, half)}
+    published = {} if data is None else {f"{PRESIDIO}, {part}": presidio_documents(data, part)}
     return published | {f"{kind.value} notes": held_out_notes(kind, count) for kind in NoteKind}
 
 
@@ -196,7 +196,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     form.add_argument("--json", action="store_true", help="print one JSON object")
     form.add_argument("--markdown", action="store_true", help="print tables for a document")
     parser.add_argument("--data", type=Path, help="the folder of presidio-research's data set")
-    parser.add_argument("--part", choices=tuple(HALVES), default="test", help="which half of it")
+    parser.add_argument("--part", choices=PARTS, default="test", help="which part of it")
     parser.add_argument("--docs", type=int, default=_DOCUMENTS, help="generated notes of each kind")
     parser.add_argument("--speed-notes", type=int, default=_SPEED_NOTES, help="notes per round")
     parser.add_argument("--pairs", type=int, default=_PAIRS, help="measured pairs of rounds")
