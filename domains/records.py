@@ -26,7 +26,8 @@ class Record:
     Attributes:
         id: names the record within its data set, in messages too; it never holds text.
         text: what the model reads; not shown by `repr`.
-        label: index into the data set's `labels`.
+        label: index into the record's own `options` where it has some, else into the data set's
+            `labels`.
         columns: what else is known of it, by name, such as whose record it is; no model reads
             these, and `repr` does not show them.
     """
@@ -35,6 +36,9 @@ class Record:
     text: str = field(repr=False)
     label: int
     columns: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
+    options: tuple[str, ...] = field(default=(), repr=False)
+    """What one is chosen from where every record brings its own: the answers to a question, the
+    items that may come next. Not shown by `repr`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +48,9 @@ class Dataset:
     Attributes:
         name: as the catalogue lists it, such as `finance.phrasebank`.
         version: SHA-256 of the content (labels, ids, texts and labels of both parts), 32 bytes.
-        labels: the classes in the order of a record's `label`.
+        labels: the classes in the order of a record's `label`; names of the places among the
+            options, such as A to D, where every record brings its own; none where records have
+            options in any number.
         train: the records that the sites share out among themselves.
         evaluation: the records that the consortium holds in common.
         licence: under which the texts may be used.
@@ -99,7 +105,11 @@ def content_digest(
 
 def _content(record: Record) -> JsonValue:
     fields: list[JsonValue] = [record.id, record.text, record.label]
-    return [*fields, dict(record.columns)] if record.columns else fields
+    if record.columns or record.options:
+        fields.append(dict(record.columns))
+    if record.options:
+        fields.append(list(record.options))
+    return fields
 
 
 def _check(
@@ -128,8 +138,26 @@ def _check(
                 f"Record {record.id!r} of {name} has no text: nothing was loaded. "
                 "Remove the row or restore its text."
             )
-        if not 0 <= record.label < len(labels):
+        _check_label(name, labels, record)
+
+
+def _check_label(name: str, labels: tuple[str, ...], record: Record) -> None:
+    """Raise ConfigError if it is unknown which class or option is the record's."""
+    if record.options:
+        if len(record.options) < 2 or not all(option.strip() for option in record.options):  # noqa: PLR2004 - one is no choice
             raise ConfigError(
-                f"Record {record.id!r} of {name} has label {record.label}, outside the "
-                f"{len(labels)} classes: nothing was loaded. Correct the row's label."
+                f"Record {record.id!r} of {name} has an empty option, or only one: there is "
+                "nothing to choose from. Remove the row or restore its options."
             )
+        if labels and len(labels) < len(record.options):
+            raise ConfigError(
+                f"Record {record.id!r} of {name} has {len(record.options)} options and the data "
+                f"set names {len(labels)}: nothing was loaded. Correct the row's options."
+            )
+    choices = len(record.options) or len(labels)
+    if not 0 <= record.label < choices:
+        raise ConfigError(
+            f"Record {record.id!r} of {name} has label {record.label}, outside its {choices} "
+            f"{'options' if record.options else 'classes'}: nothing was loaded. Correct the row's "
+            "label."
+        )

@@ -93,3 +93,36 @@ def test_content_that_makes_a_score_ambiguous_is_refused(
         build(train, evaluation)
     assert message in str(refusal.value)
     assert "Mustermann" not in str(refusal.value)
+
+
+def optional(label: int = 1, options: tuple[str, ...] = ("left", "right")) -> Record:
+    return Record("q", "Which way?", label, options=options)
+
+
+def of_options(record: Record, labels: tuple[str, ...] = ()) -> Dataset:
+    other = Record("p", "And then?", 0, options=("up", "down"))
+    return Dataset.of(
+        name="t", labels=labels, train=(record,), evaluation=(other,), licence="none", notes=()
+    )
+
+
+def test_a_record_may_bring_options_of_its_own_that_are_not_shown() -> None:
+    dataset = of_options(optional())
+    assert "right" not in repr(dataset.train[0])
+    assert of_options(optional(options=("left", "write"))).version != dataset.version
+
+
+@pytest.mark.parametrize(
+    ("record", "labels", "message"),
+    [
+        (optional(2), (), "outside its 2 options"),
+        (optional(options=("only",)), (), "nothing to choose from"),
+        (optional(options=("left", " ")), (), "nothing to choose from"),
+        (optional(options=("a", "b", "c")), ("A", "B"), "3 options and the data set names 2"),
+    ],
+)
+def test_options_that_leave_no_choice_are_refused(
+    record: Record, labels: tuple[str, ...], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        of_options(record, labels)
