@@ -7,8 +7,12 @@ from typing import TYPE_CHECKING
 import pytest
 
 from crypto.errors import ConfigError
-from domains.catalogue import ENTRIES, DatasetOptions, load_dataset
+from domains.base_models import PRESETS
+from domains.catalogue import DOMAINS, ENTRIES, DatasetOptions, load_dataset
 from domains.finance import phrasebank
+from domains.records import Record
+from domains.task_kinds import TaskKind
+from privacy.scrubbing.profile import KNOWN_ENTITIES
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -53,3 +57,34 @@ def test_published_data_without_a_folder_is_refused_with_its_files() -> None:
         load_dataset("finance.phrasebank", data=None, seed=0)
     assert "--data" in str(refusal.value)
     assert all(name in str(refusal.value) for name in phrasebank.EXPECTED_FILES)
+
+
+def test_every_data_set_is_in_the_domain_that_its_name_says() -> None:
+    for domain in DOMAINS.values():
+        assert all(entry.name.startswith(f"{domain.name}.") for entry in domain.entries)
+    assert sum(len(domain.entries) for domain in DOMAINS.values()) == len(ENTRIES)
+
+
+def test_a_domain_names_entities_and_models_that_exist() -> None:
+    for domain in DOMAINS.values():
+        assert domain.scrub
+        assert set(domain.scrub) <= set(KNOWN_ENTITIES)
+        assert set(domain.models) <= set(PRESETS)
+
+
+def test_a_prompt_fits_the_form_of_the_records() -> None:
+    for entry in ENTRIES.values():
+        assert len(entry.prompt.answers) == len(entry.labels)
+        assert (entry.kind is TaskKind.RANKING) == (not entry.labels)
+        assert ("{options}" in entry.prompt.template) == (entry.kind is TaskKind.MULTIPLE_CHOICE)
+
+
+def test_finance_is_asked_about_as_fingpt_does() -> None:
+    prompt = ENTRIES["finance.phrasebank"].prompt
+    assert prompt.ask(Record("r1", "Sales rose {text} .", 2)) == (
+        "Instruction: What is the sentiment of this news? Please choose an answer from "
+        "{negative/neutral/positive}.\nInput: Sales rose {text} .\nAnswer:"
+    )
+    assert prompt.choices(Record("r1", "Sales rose .", 2))[2] == "positive"
+    bullish = Record("r2", "$A up", ENTRIES["finance.tfns"].labels.index("bullish"))
+    assert ENTRIES["finance.tfns"].prompt.choices(bullish)[bullish.label] == "positive"
