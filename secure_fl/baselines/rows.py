@@ -1,0 +1,161 @@
+"""The rows of the table, and the settings that each of them is measured with.
+
+A variant differs from the run in the privacy, the method or the number of steps, and in nothing
+else, so that a difference between two rows has one cause.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from pydantic import ValidationError
+
+from crypto.errors import ConfigError
+from secure_fl.baselines.names import PRIVATE, Row
+from secure_fl.config import (
+    DistributedPrivacy,
+    Guaranteed,
+    NoPrivacy,
+    RunConfig,
+    SampledPrivacy,
+    explain,
+)
+
+if TYPE_CHECKING:
+    from domains.scores import ClassificationScores
+
+
+HEAD_METHOD: Final = "linear-head"
+
+
+@dataclass(frozen=True)
+class Score:
+    """What one row came to under one seed.
+
+    Attributes:
+        n: evaluation records.
+        accuracy: between 0 and 1, as the other scores.
+        macro_f1: unweighted mean of the classes' F1.
+        weighted_f1: weighted by how often each class is the label.
+        epsilon: what a private run claims, at `delta`; None without a guarantee.
+        delta: as configured.
+        batch_size: records of a step, where it is fixed.
+    """
+
+    n: int
+    accuracy: float
+    macro_f1: float
+    weighted_f1: float
+    epsilon: float | None = None
+    delta: float | None = None
+    batch_size: int | None = None
+
+    @classmethod
+    def of(cls, scores: ClassificationScores, batch_size: int | None = None) -> Score:
+        """Return scores without a guarantee."""
+        return cls(
+            scores.n,
+            scores.accuracy,
+            scores.macro_f1,
+            scores.weighted_f1,
+            batch_size=batch_size,
+        )
+
+
+def is_private(config: RunConfig) -> bool:
+    """Return whether the run has a guarantee."""
+    return isinstance(config.mechanism.privacy, Guaranteed)
+
+
+def rows_of(config: RunConfig) -> tuple[Row, ...]:
+    """Return the rows that a run can have."""
+    return tuple(row for row in Row if is_private(config) or row not in PRIVATE)
+
+
+def private(config: RunConfig, row: Row) -> RunConfig:
+    """Return `config` for a row of `PRIVATE`.
+
+    Raises:
+        ConfigError: the run has no guarantee, so the row has no meaning.
+    """
+    if not is_private(config):
+        raise ConfigError(
+            f"The run is in mode none, and the row {row.value} is measured with the run's privacy: "
+            "there is none. Leave the row out, or give the run a guarantee."
+        )
+    if row is Row.DP_HEAD:
+        return _changed(config, {"method": HEAD_METHOD}, {})
+    return config
+
+
+def without_privacy(config: RunConfig, records: int) -> RunConfig:
+    """Return `config` in mode none, everything else alike; itself if it is in that mode.
+
+    A step that sampled its records reads as many as it was expected to: the sampling rate times
+    the records that a site holds in the mean, rounded, and at least one.
+
+    Args:
+        config: the run.
+        records: training records of all sites together.
+
+    Raises:
+        ConfigError: a setting has no meaning in mode none.
+    """
+    privacy, training = config.mechanism.privacy, config.mechanism.training
+    if isinstance(privacy, NoPrivacy):
+        return config
+    batch = training.batch_size
+    if batch is None and isinstance(privacy, SampledPrivacy):
+        batch = max(1, round(privacy.sampling_rate * records / config.mechanism.sites))
+    return _changed(config, {"privacy": {"mode": "none"}}, {"batch_size": batch})
+
+
+def at_one_place(config: RunConfig) -> RunConfig:
+    """Return a variant in mode none with the steps of all sites, so that as many records are seen.
+
+    The size of a batch stays, and the rounds: the optimiser starts anew as often as in the run.
+
+    Raises:
+        ConfigError: the steps are more than a run can have.
+    """
+    mechanism = config.mechanism
+    steps = mechanism.training.local_steps * mechanism.sites
+    return _changed(config, {}, {"local_steps": steps})
+
+
+def notes_of(config: RunConfig, records: int) -> tuple[str, ...]:
+    """Return what a reader of the table has to know of the settings, one sentence each."""
+    mechanism = config.mechanism
+    rounds, steps = mechanism.training.rounds, mechanism.training.local_steps
+    seen = (
+        f"site-alone and centralised see as many records as the run: {rounds} x {steps} steps at "
+        f"each site alone, {mechanism.sites} times as many at one place."
+    )
+    notes = [seen]
+    privacy = mechanism.privacy
+    if isinstance(privacy, Guaranteed):
+        batch = without_privacy(config, records).mechanism.training.batch_size
+        notes.append(
+            "site-alone, centralised and federated have NO PRIVACY GUARANTEE: the run in mode "
+            f"none with {batch} records in a step, everything else alike."
+        )
+        notes.append("dp-head has the run's privacy and rates; they were not chosen for it.")
+    if isinstance(privacy, DistributedPrivacy):
+        notes.append(
+            "In mode none each site's optimiser starts anew in every round; under "
+            "record-distributed the sum's keeps its memory over the run."
+        )
+    return tuple(notes)
+
+
+def _changed(
+    config: RunConfig, mechanism: dict[str, object], training: dict[str, object]
+) -> RunConfig:
+    table = config.model_dump(mode="json", by_alias=True)
+    table["mechanism"].update(mechanism)
+    table["mechanism"]["training"].update(training)
+    try:
+        return RunConfig.model_validate(table)
+    except ValidationError as error:
+        raise ConfigError(explain(error, f"{config.name}, changed for a baseline,")) from None

@@ -1,0 +1,230 @@
+"""The results that are kept, and the table of means and spreads over them."""
+
+from __future__ import annotations
+
+import json
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
+
+from pydantic import Field, ValidationError
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from crypto.digests import digest_json
+from crypto.errors import ConfigError
+from secure_fl.baselines.names import Row
+from secure_fl.config import explain
+from secure_fl.config_sections import Count, CountOrNone, Hex32, Positive, Probability, Section
+from secure_fl.storage import write_atomically
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+    from typing import TextIO
+
+    from secure_fl.config import RunConfig
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Split = Literal["evaluation", "validation"]
+_WIDE: Final = 1000
+
+
+class Result(Section):
+    """One row under one seed."""
+
+    row: Row
+    seed: CountOrNone
+    dataset: Hex32
+    """Version of the records that it was measured on."""
+    n: Count
+    accuracy: Fraction
+    macro_f1: Fraction
+    weighted_f1: Fraction
+    epsilon: Positive | None
+    delta: Probability | None
+    batch_size: Count | None
+    seconds: Annotated[float, Field(ge=0)]
+    """By the clock on the wall, preparation and evaluation included."""
+
+
+class Line(Section):
+    """One row over its seeds: means, and sample standard deviations where there are two or more."""
+
+    row: Row
+    seeds: tuple[CountOrNone, ...] = ()
+    n: Count | None = None
+    accuracy: float | None = None
+    accuracy_sd: float | None = None
+    macro_f1: float | None = None
+    macro_f1_sd: float | None = None
+    weighted_f1: float | None = None
+    weighted_f1_sd: float | None = None
+    epsilon: float | None = None
+    """The largest that one of the runs claims, at `delta`; None without a guarantee."""
+    delta: float | None = None
+    seconds: float | None = None
+    error: str | None = None
+    """Why the row, or a seed of it, was not measured."""
+
+    @classmethod
+    def of(cls, row: Row, results: Sequence[Result], error: str | None = None) -> Self:
+        """Return the line of `row` over those of `results` that are its own."""
+        own = [result for result in results if result.row is row]
+        if not own:
+            return cls(row=row, error=error)
+        accuracy, macro, weighted = (
+            [result.accuracy for result in own],
+            [result.macro_f1 for result in own],
+            [result.weighted_f1 for result in own],
+        )
+        claimed = [result.epsilon for result in own if result.epsilon is not None]
+        return cls(
+            row=row,
+            seeds=tuple(result.seed for result in own),
+            n=own[0].n,
+            accuracy=mean(accuracy),
+            accuracy_sd=_spread(accuracy),
+            macro_f1=mean(macro),
+            macro_f1_sd=_spread(macro),
+            weighted_f1=mean(weighted),
+            weighted_f1_sd=_spread(weighted),
+            epsilon=max(claimed) if claimed else None,
+            delta=own[0].delta,
+            seconds=mean(result.seconds for result in own),
+            error=error,
+        )
+
+
+class Baselines(Section):
+    """The file: what was measured so far, of one configuration and one split."""
+
+    schema_: Literal["secure-fl.baselines.v1"] = Field(alias="schema")
+    name: str
+    configuration: Hex32
+    """Digest of the mechanism without its seed, and of the split."""
+    split: Split
+    notes: tuple[str, ...]
+    results: tuple[Result, ...]
+    table: tuple[Line, ...]
+    """Over all of `results`; written for a reader, and made anew from them."""
+
+    @classmethod
+    def begin(cls, config: RunConfig, split: Split, notes: tuple[str, ...]) -> Self:
+        """Return the file of a configuration before anything was measured."""
+        return cls(
+            schema="secure-fl.baselines.v1",
+            name=config.name,
+            configuration=configuration_digest(config, split),
+            split=split,
+            notes=notes,
+            results=(),
+            table=(),
+        )
+
+    def having(self, result: Result) -> Baselines:
+        """Return the same with one more result."""
+        results = (*self.results, result)
+        measured = [row for row in Row if any(kept.row is row for kept in results)]
+        lines = tuple(Line.of(row, results) for row in measured)
+        return self.model_copy(update={"results": results, "table": lines})
+
+    def write(self, path: Path) -> None:
+        """Replace the file at `path`, durably.
+
+        Raises:
+            ConfigError: the disk is full or refuses; the old file stands.
+        """
+        content = self.model_dump(mode="json", by_alias=True)
+        text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False)
+        write_atomically(path, f"{text}\n".encode(), mode=0o644)
+
+
+def configuration_digest(config: RunConfig, split: Split) -> str:
+    """Return in hexadecimal what two measurements have to agree in to stand in one table."""
+    mechanism = config.mechanism.model_dump(mode="json")
+    del mechanism["seed"]
+    return digest_json(
+        {"schema": "secure-fl.baselines-configuration.v1", "mechanism": mechanism, "split": split}
+    ).hex()
+
+
+def open_results(path: Path, begun: Baselines) -> Baselines:
+    """Return what `path` holds for the same configuration; `begun` where there is no such file.
+
+    Raises:
+        ConfigError: it holds another configuration's results, or something else.
+    """
+    try:
+        data = path.read_bytes()
+    except FileNotFoundError:
+        return begun
+    except OSError as error:
+        raise ConfigError(
+            f"{path} cannot be read, {error.strerror}: nothing was measured. Name another --out."
+        ) from None
+    try:
+        kept = Baselines.model_validate_json(data)
+    except ValidationError as error:
+        raise ConfigError(explain(error, str(path), Baselines)) from None
+    if kept.configuration != begun.configuration:
+        raise ConfigError(
+            f"{path} holds results of another configuration, or of another split: they cannot "
+            "stand in one table, and nothing was measured. Name another --out."
+        )
+    return begun.model_copy(update={"results": kept.results, "table": kept.table})
+
+
+def write_table(begun: Baselines, lines: Sequence[Line], stream: TextIO, *, as_json: bool) -> None:
+    """Write the lines that were asked for, for a person or as one JSON object."""
+    if as_json:
+        content = {
+            "schema": "secure-fl.baselines-table.v1",
+            "name": begun.name,
+            "configuration": begun.configuration,
+            "split": begun.split,
+            "notes": list(begun.notes),
+            "table": [line.model_dump(mode="json") for line in lines],
+        }
+        stream.write(json.dumps(content, ensure_ascii=False, allow_nan=False) + "\n")
+        return
+    console = Console(file=stream, highlight=False)
+    if not console.is_terminal:
+        console.width = _WIDE
+    console.print(_table(begun, lines))
+    for line in lines:
+        if line.error is not None:
+            console.print(Text(f"{line.row.value}: {line.error}"), soft_wrap=True)
+    for note in begun.notes:
+        console.print(Text(note), soft_wrap=True)
+
+
+def _table(begun: Baselines, lines: Sequence[Line]) -> Table:
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_style="")
+    table.title = Text(f"{begun.name}, {begun.split} records; mean and sample sd over seeds")
+    table.title_justify = "left"
+    table.add_column("row")
+    for name in ("accuracy", "macro F1", "weighted F1", "epsilon", "n", "seeds", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for line in lines:
+        table.add_row(
+            line.row.value,
+            _with_spread(line.accuracy, line.accuracy_sd),
+            _with_spread(line.macro_f1, line.macro_f1_sd),
+            _with_spread(line.weighted_f1, line.weighted_f1_sd),
+            "-" if line.epsilon is None else f"{line.epsilon:.3f} at {line.delta:g}",
+            "-" if line.n is None else str(line.n),
+            " ".join(str(seed) for seed in line.seeds) or "-",
+            "-" if line.seconds is None else f"{line.seconds:.1f}",
+        )
+    return table
+
+
+def _with_spread(value: float | None, spread: float | None) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.4f}" if spread is None else f"{value:.4f} ± {spread:.4f}"
+
+
+def _spread(values: Sequence[float]) -> float | None:
+    return stdev(values) if len(values) > 1 else None

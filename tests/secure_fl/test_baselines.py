@@ -1,0 +1,286 @@
+"""What a run has to beat, from the command line, on a tiny model and few records."""
+
+from __future__ import annotations
+
+import json
+from statistics import mean, stdev
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pytest
+from cli_workplace import Outcome, Workplace, few_records
+
+from domains.baselines import majority
+from domains.partition import share_out
+from privacy.noise import SystemNoise
+from secure_fl.baselines import study
+from secure_fl.baselines.local_runs import scrubbed_shares, site_alone
+from secure_fl.baselines.names import PRIVATE, Row
+from secure_fl.baselines.rows import at_one_place, private, rows_of, without_privacy
+from secure_fl.baselines.study import held_out
+from secure_fl.config import NoPrivacy, load_config
+from secure_fl.failures import ExitCode
+from secure_fl.runner import Evaluator
+from secure_fl.sites.trainer import LocalTrainer
+from secure_fl.sites.workbench import SiteRecords, SiteWorkbench, build_task
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+    from tiny_model import TinyModel
+
+    from domains.records import Dataset, Record
+    from secure_fl.config import Mechanism, RunConfig
+
+
+@pytest.fixture
+def work(
+    tmp_path: Path,
+    tiny: TinyModel,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Workplace:
+    monkeypatch.setattr("secure_fl.baselines.study.load_dataset", few_records)
+    made = Workplace(tmp_path, tiny, capsys)
+    made.edit("allow_no_privacy = false", "allow_no_privacy = true", "policy.toml")
+    return made
+
+
+def measured(work: Workplace, *options: str | Path) -> Outcome:
+    return work.call("baselines", work.config, "--out", work.root / "table.json", *options)
+
+
+def saved(work: Workplace) -> dict[str, Any]:
+    content: dict[str, Any] = json.loads((work.root / "table.json").read_text())
+    return content
+
+
+def test_every_row_is_measured_and_saved_with_mean_and_spread(work: Workplace) -> None:
+    outcome = measured(work, "--seeds", "0", "1", "--json")
+    assert outcome.code == 0, outcome.err
+    printed = json.loads(outcome.out)
+    lines = {line["row"]: line for line in printed["table"]}
+    assert list(lines) == [row.value for row in Row]
+    content = saved(work)
+    assert content["schema"] == "secure-fl.baselines.v1"
+    assert content["table"] == printed["table"]
+    for name, line in lines.items():
+        own = [result for result in content["results"] if result["row"] == name]
+        assert line["seeds"] == [0, 1]
+        assert line["n"] == 40
+        assert line["error"] is None
+        for score in ("accuracy", "macro_f1", "weighted_f1"):
+            values = [result[score] for result in own]
+            assert line[score] == pytest.approx(mean(values))
+            assert line[f"{score}_sd"] == pytest.approx(stdev(values))
+        private_row = name in {row.value for row in PRIVATE}
+        assert (line["epsilon"] is not None) == private_row
+        assert (line["delta"] == 1e-5) == private_row
+    assert 0 < lines["federated-dp"]["epsilon"] <= 8
+    assert {result["batch_size"] for result in content["results"] if result["row"] == "federated"}
+    said = outcome.err
+    assert "federated, seed 1: round 2 of 2, accuracy" in said
+    assert "site-alone, seed 0: site-3: round 2 of 2" in said
+    assert "NO PRIVACY GUARANTEE" in " ".join(printed["notes"])
+
+
+def test_the_majority_is_that_of_the_training_labels(work: Workplace) -> None:
+    measured(work, "--seeds", "3", "--rows", "majority")
+    dataset = few_records("finance.generated", data=None, seed=3)
+    train, evaluation = (
+        np.array([record.label for record in part], np.int64)
+        for part in (dataset.train, dataset.evaluation)
+    )
+    (result,) = saved(work)["results"]
+    assert result["accuracy"] == majority(train, evaluation, 3).accuracy
+    assert result["dataset"] == dataset.version.hex()
+
+
+def test_what_is_known_is_not_measured_again(
+    work: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert measured(work, "--seeds", "0", "--rows", "majority", "federated").code == 0
+    before = saved(work)["results"]
+
+    def never(*_: object) -> None:
+        raise AssertionError
+
+    monkeypatch.setattr(study, "start_run", never)
+    outcome = measured(work, "--seeds", "0", "1", "--rows", "majority")
+    assert outcome.code == 0
+    outcome = measured(work, "--seeds", "0", "--rows", "federated")
+    assert outcome.code == 0
+    results = saved(work)["results"]
+    assert results[:2] == before
+    assert [(result["row"], result["seed"]) for result in results[2:]] == [("majority", 1)]
+
+
+def test_a_file_of_something_else_is_refused_and_kept(work: Workplace) -> None:
+    path = work.root / "table.json"
+    assert measured(work, "--seeds", "0", "--rows", "majority").code == 0
+    before = path.read_bytes()
+    said = measured(work, "--rows", "majority", "--validation").refused(ExitCode.CONFIG)
+    assert "another --out" in said
+    work.edit(r"^learning_rate = [^ \n]*", "learning_rate = 0.003")
+    said = measured(work, "--rows", "majority").refused(ExitCode.CONFIG)
+    assert "another configuration" in said
+    assert path.read_bytes() == before
+    path.write_bytes(before[:100])
+    measured(work, "--rows", "majority").refused(ExitCode.CONFIG)
+
+
+def test_results_on_other_records_are_refused(
+    work: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert measured(work, "--seeds", "0", "--rows", "majority").code == 0
+
+    def others(name: str, *, data: Path | None, seed: int) -> Dataset:
+        return few_records(name, data=data, seed=seed + 7)
+
+    monkeypatch.setattr(study, "load_dataset", others)
+    said = measured(work, "--seeds", "0", "--rows", "majority").refused(ExitCode.CONFIG)
+    assert "other records" in said
+
+
+def test_a_row_that_cannot_be_measured_says_why_and_the_others_stand(work: Workplace) -> None:
+    work.edit("allow_no_privacy = true", "allow_no_privacy = false", "policy.toml")
+    rows = ("majority", "site-alone", "centralised", "federated", "federated-dp")
+    outcome = measured(work, "--seeds", "0", "--rows", *rows, "--json")
+    assert outcome.code == ExitCode.BUDGET
+    lines = {line["row"]: line for line in json.loads(outcome.out)["table"]}
+    for name in ("site-alone", "centralised", "federated"):
+        assert "policy" in lines[name]["error"]
+        assert lines[name]["accuracy"] is None
+    assert lines["majority"]["error"] is lines["federated-dp"]["error"] is None
+    assert {result["row"] for result in saved(work)["results"]} == {"majority", "federated-dp"}
+    outcome = measured(work, "--seeds", "0", "--rows", "federated")
+    assert "federated: The site's policy refuses" in outcome.out
+
+
+def test_a_run_without_privacy_has_no_private_row(work: Workplace) -> None:
+    work.edit("allow_no_privacy = true", "allow_no_privacy = false", "policy.toml")
+    work.without_privacy()
+    config = load_config(work.config)
+    assert rows_of(config) == tuple(row for row in Row if row not in PRIVATE)
+    assert without_privacy(config, 120) is config
+    outcome = measured(work, "--seeds", "0", "--rows", "dp-head", "federated-dp")
+    assert outcome.code == ExitCode.CONFIG
+    assert "federated-dp: The run is in mode none" in outcome.out
+    assert not (work.root / "table.json").exists()
+
+
+def test_variants_differ_from_the_run_in_one_thing(work: Workplace) -> None:
+    config = load_config(work.config)
+    plain = without_privacy(config, 120)
+    assert plain.mechanism.privacy == NoPrivacy(mode="none")
+    assert plain.mechanism.training.batch_size == 4  # 0.1 of the 40 records of each of 3 sites
+    back = {"privacy": config.mechanism.privacy, "training": config.mechanism.training}
+    assert plain.mechanism.model_copy(update=back) == config.mechanism
+    together = at_one_place(plain)
+    assert together.mechanism.training.local_steps == 6  # 2 steps at each of 3 sites
+    steps = {"local_steps": plain.mechanism.training.local_steps}
+    assert together.mechanism.training.model_copy(update=steps) == plain.mechanism.training
+    head = private(config, Row.DP_HEAD).mechanism
+    assert head.method == "linear-head"
+    assert head.model_copy(update={"method": "fedit"}) == config.mechanism
+    assert private(config, Row.FEDERATED_DP) == config
+
+
+def test_a_site_alone_is_its_own_workbench_round_after_round(work: Workplace) -> None:
+    """The twin trains with what a site of a run trains with."""
+    work.edit("allow_no_privacy = true", "allow_no_privacy = false", "policy.toml")
+    work.without_privacy()
+    work.edit(r'^schedule = "linear"', 'schedule = "linear"\naveraged_rounds = 2')
+    learning = {"local_steps": 10, "learning_rate": 0.02, "head_learning_rate": 0.1}
+    for name, value in learning.items():
+        work.edit(rf"^{name} = [^ \n]*", f"{name} = {value}")
+    config = load_config(work.config)
+    dataset = few_records("finance.generated", data=None, seed=0)
+    policy = work.root / "policy.toml"
+    shares = scrubbed_shares(config, dataset, policy)
+    got = site_alone(config, dataset, shares, lambda _: None)
+
+    raw = share_out(dataset.train, 3, 0, config.mechanism.data.rule())
+    assert [share.records for share in shares] != list(raw)  # scrubbed
+    scores = [
+        alone(config.mechanism, dataset, raw[number], f"site-{number + 1}", config)
+        for number in range(3)
+    ]
+    assert len(set(scores)) > 1
+    assert got.accuracy == pytest.approx(mean(scores))
+    assert got.batch_size == 8
+
+
+def alone(
+    mechanism: Mechanism,
+    dataset: Dataset,
+    records: tuple[Record, ...],
+    site: str,
+    config: RunConfig,
+) -> float:
+    own = SiteRecords(dataset.name, dataset.labels, records)
+    bench = SiteWorkbench(site, own, config.runtime, SystemNoise())
+    bench.prepare(mechanism)
+    task, adapted = build_task(mechanism, dataset.labels, config.runtime)
+    parameters, after = adapted.flat(), []
+    for round_ in range(mechanism.training.rounds):
+        update = bench.train(mechanism, parameters, round_)
+        parameters = parameters + update.flat()
+        after.append(parameters)
+    released = np.mean(np.stack(after[-2:]).astype(np.float64), axis=0).astype(np.float32)
+    evaluator = Evaluator(task, adapted, task.encode(dataset.evaluation))
+    return evaluator.score(released).accuracy
+
+
+def test_one_place_sees_as_many_records_as_all_sites(
+    work: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[int] = []
+    real = LocalTrainer._batches
+
+    def counted(trainer: LocalTrainer, round_: int) -> Iterator[NDArray[np.int64]]:
+        for batch in real(trainer, round_):
+            seen.append(batch.size)
+            yield batch
+
+    monkeypatch.setattr(LocalTrainer, "_batches", counted)
+    totals = []
+    for row in ("federated", "site-alone", "centralised"):
+        seen.clear()
+        assert measured(work, "--seeds", "0", "--rows", row).code == 0
+        totals.append((len(seen), sum(seen)))
+    assert totals == [(12, 48)] * 3  # 2 rounds of 2 steps of 4 records at 3 sites
+
+
+def test_validation_leaves_the_evaluation_set_alone(work: Workplace) -> None:
+    whole = few_records("finance.generated", data=None, seed=0)
+    first, again, other = (held_out(whole, seed) for seed in (0, 0, 1))
+    assert first == again
+    assert first.evaluation != other.evaluation
+    assert len(first.evaluation) == 24
+    ids = {record.id for record in whole.train}
+    assert {record.id for record in first.evaluation} < ids
+    assert {record.id for record in first.train} < ids
+    texts = {record.text for record in first.evaluation}
+    assert not texts & {record.text for record in first.train}
+    outcome = measured(work, "--seeds", "0", "--rows", "majority", "federated", "--validation")
+    assert outcome.code == 0, outcome.err
+    content = saved(work)
+    assert content["split"] == "validation"
+    assert {result["n"] for result in content["results"]} == {24}
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (("--seeds", "0", "0"), "different numbers"),
+        (("--seeds", "-1"), "--seeds"),
+        (("--rows", "none"), "--rows"),
+    ],
+)
+def test_options_that_mean_nothing_are_refused(
+    work: Workplace, options: tuple[str, ...], said: str
+) -> None:
+    assert said in measured(work, *options).refused(ExitCode.CONFIG)
