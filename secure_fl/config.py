@@ -25,7 +25,8 @@ from crypto.masked_sum_graph import (
 )
 from crypto.masked_sum_session import Adversary, CipherSuite
 from crypto.ring import WidthBits
-from secure_fl.config_data import DataSection
+from domains.own_files import NAME as OWN
+from secure_fl.config_data import DataSection, OwnDataSection
 from secure_fl.config_privacy import (
     MODES,
     AccountedRelation,
@@ -337,7 +338,19 @@ class RunConfig(Section):
     schema_: Literal["secure-fl.run.v1"] = Field(alias="schema")
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
     mechanism: Mechanism
+    data: OwnDataSection | None = None
+    """Of sites' own records: where they are. Of a deployed coordinator: the evaluation set."""
     runtime: Runtime = Runtime()
+
+    @model_validator(mode="after")
+    def _says_where_records_are(self) -> Self:
+        own = self.mechanism.data.dataset == OWN
+        if own is (self.data is None):
+            raise ValueError(
+                f'the table [data] (path, text, label) is needed for `dataset = "{OWN}"`, and has '
+                "no meaning for another: add or remove it"
+            )
+        return self
 
 
 def parse_mechanism(data: bytes) -> Mechanism:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Self
 
 from pydantic import Field, field_validator, model_validator
 
 from crypto.errors import ConfigError
+from domains.own_files import NAME as OWN
+from domains.own_files import BadRows, OwnFile, check_labels
 from domains.partition_kinds import Partition, PartitionKind
 from privacy.scrubbing.modes.modes import ScrubMode, entities_of
 from secure_fl.config_sections import Count, Section
@@ -19,7 +22,12 @@ class DataSection(Section):
     """Which data set every site's records are of, and what becomes of it before training."""
 
     dataset: str
-    """A name of the catalogue, for example `finance.generated`."""
+    """A name of the catalogue, for example `finance.generated`; or `own`: sites' own records."""
+    labels: Annotated[tuple[str, ...] | None, Field(exclude_if=lambda labels: labels is None)] = (
+        None
+    )
+    """Of sites' own records, and needed there: the classes, in the order that all sites agreed on.
+    For another data set the key is not part of what is signed."""
     partition: PartitionKind = PartitionKind.EQUAL
     """By what rule a simulation shares the records out. In a deployment every site has its own, and
     only the default is accepted."""
@@ -52,6 +60,29 @@ class DataSection(Section):
             raise ValueError(str(error).rstrip(".")) from None
         return self
 
+    @model_validator(mode="after")
+    def _names_labels(self) -> Self:
+        if self.dataset != OWN and self.labels is not None:
+            raise ValueError(
+                f"`mechanism.data.labels` are those of sites' own records, and `{self.dataset}` "
+                f'has labels of its own: remove them, or say `dataset = "{OWN}"`'
+            )
+        if self.dataset == OWN:
+            self.own_labels()
+        return self
+
+    def own_labels(self) -> tuple[str, ...]:
+        """Return the classes of the sites' own records.
+
+        Raises:
+            ValueError: there are none to tell apart.
+        """
+        try:
+            check_labels(self.labels or ())
+        except ConfigError as error:
+            raise ValueError(str(error).rstrip(".")) from None
+        return self.labels or ()
+
     def rule(self) -> Partition:
         """Return by what rule the records are shared out."""
         return Partition(self.partition, self.sigma, self.alpha, self.key, self.smallest_share)
@@ -64,3 +95,47 @@ class DataSection(Section):
                 "no text would change. Name the entities that the expert's determination counts on"
             )
         return self
+
+
+class OwnColumns(Section):
+    """Which columns of a site's own file say what; see `domains.own_files.OwnFile`."""
+
+    text: str = "text"
+    label: str = "label"
+    unit: str | None = None
+    split: str | None = None
+    id: str | None = None
+    delimiter: str = ","
+    bad_rows: BadRows = BadRows.REFUSE
+
+    @model_validator(mode="after")
+    def _is_readable(self) -> Self:
+        try:
+            self.at(Path())
+        except ConfigError as error:
+            raise ValueError(str(error).rstrip(".")) from None
+        return self
+
+    def at(self, path: Path) -> OwnFile:
+        """Return the file at `path`, with these columns."""
+        return OwnFile(
+            path=path,
+            text=self.text,
+            label=self.label,
+            unit=self.unit,
+            split=self.split,
+            id=self.id,
+            delimiter=self.delimiter,
+            bad_rows=self.bad_rows,
+        )
+
+
+class OwnDataSection(OwnColumns):
+    """`[data]`: where whoever starts the run has its own records; never sent to anybody."""
+
+    path: Annotated[str, Field(min_length=1)]
+    """A CSV, JSON lines or Parquet file; of a simulation also a folder with one for each site."""
+
+    def file(self) -> OwnFile:
+        """Return the file that is named."""
+        return self.at(Path(self.path))

@@ -8,43 +8,67 @@ from __future__ import annotations
 
 import tomllib
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
 
 import torch
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 
 from crypto.errors import ConfigError
 from crypto.keyfiles import read_secret
 from crypto.secrets import system_entropy
 from crypto.signatures import SigningKey
 from domains.catalogue import load_dataset
+from domains.own_files import NAME as OWN
 from domains.partition import equal
 from domains.partition_kinds import Partition
 from privacy.noise import SystemNoise
 from secure_fl.config import Count, Runtime, Section, explain, load_config
+from secure_fl.config_data import OwnColumns
 from secure_fl.guarantee import resolve_sigma
+from secure_fl.own_records import OwnWorkbench, evaluation_set, site_records
 from secure_fl.plain_log import LogObserver
 from secure_fl.runfolder import RunFolder
 from secure_fl.site_home import now, open_site_home, pinned_roster, trusted_root
-from secure_fl.sites.workbench import SiteRecords, SiteWorkbench, build_task
+from secure_fl.sites.workbench import SiteRecords, build_task
 
 if TYPE_CHECKING:
-    from secure_fl.config import Mechanism
+    from domains.records import Dataset
+    from secure_fl.config import Mechanism, RunConfig
+    from secure_fl.sites.scrubbing import RecordFacts
     from secure_fl.transport import Handler, Transport
 
 
-class SiteData(Section):
+_COLUMNS = frozenset(OwnColumns.model_fields)
+
+
+class SiteData(OwnColumns):
     """Which records are a site's own.
 
-    `folder` holds a published data set's files and is absent for a generated one; a site of a
-    rehearsal takes part `part` of `parts` of it.
+    With the data set `own`, `path` is the site's file and `labels` are those that all sites agreed
+    on. Otherwise it rehearses: `folder` holds a published data set's files and is absent for a
+    generated one; the site takes part `part` of `parts` of it.
     """
 
     dataset: str
+    path: Annotated[str, Field(min_length=1)] | None = None
+    labels: tuple[str, ...] = ()
     folder: str | None = None
     seed: int = 0
     part: Count = 1
     parts: Count = 1
+
+    @model_validator(mode="after")
+    def _is_one_or_the_other(self) -> Self:
+        own = self.dataset == OWN
+        strange = {"folder", "seed", "part", "parts"} if own else {"path", "labels", *_COLUMNS}
+        given = sorted(strange & self.model_fields_set)
+        if given:
+            raise ValueError(
+                f"`{given[0]}` has no meaning for the data set `{self.dataset}`: remove it"
+            )
+        if own and (self.path is None or not self.labels):
+            raise ValueError(f"the data set `{OWN}` needs `path` and `labels`: add them")
+        return self
 
 
 class SiteFile(Section):
@@ -80,16 +104,21 @@ def open_site(folder: Path) -> Handler:
             "number the parts from 1."
         )
     torch.set_num_threads(site.runtime.threads)
-    dataset = load_dataset(
-        site.data.dataset,
-        data=None if site.data.folder is None else Path(site.data.folder),
-        seed=site.data.seed,
-    )
-    share = equal(dataset.train, site.data.parts, site.data.seed)[site.data.part - 1]
-    facts = home.record_facts(dataset.name)
-    records = SiteRecords(dataset.name, dataset.labels, share, facts)
-    workbench = SiteWorkbench(home.name, records, site.runtime, SystemNoise(), home.scrub_secrets())
+    records = _site_records(site.data, home.record_facts(site.data.dataset))
+    workbench = OwnWorkbench(home.name, records, site.runtime, SystemNoise(), home.scrub_secrets())
     return home.machine(workbench).handle
+
+
+def _site_records(data: SiteData, facts: RecordFacts) -> SiteRecords:
+    if data.path is not None:
+        return site_records(data.at(Path(data.path)), data.labels, facts)
+    dataset = load_dataset(
+        data.dataset,
+        data=None if data.folder is None else Path(data.folder),
+        seed=data.seed,
+    )
+    share = equal(dataset.train, data.parts, data.seed)[data.part - 1]
+    return SiteRecords(dataset.name, dataset.labels, share, facts)
 
 
 def coordinate(transport: Transport, folder: Path) -> None:
@@ -115,11 +144,7 @@ def coordinate(transport: Transport, folder: Path) -> None:
     mechanism = config.mechanism
     _refuse_partition(mechanism)
     torch.set_num_threads(config.runtime.threads)
-    dataset = load_dataset(
-        mechanism.data.dataset,
-        data=None if own.folder is None else Path(own.folder),
-        seed=mechanism.seed,
-    )
+    dataset = _evaluation_set(config, own)
     task, adapted = build_task(mechanism, dataset.labels, config.runtime)
     run = RunFolder(folder / "run")
     if not (run.path / "config.toml").exists():
@@ -141,12 +166,25 @@ def coordinate(transport: Transport, folder: Path) -> None:
         transport=transport,
         observer=LogObserver(),
         dataset=dataset,
-        published=own.folder is not None,
+        published=own.folder is not None or dataset.name == OWN,
         one_process=False,
     )
     result = Runner(parts, progress).run()
     write_results(parts, result, trusted_root(folder).key)
     sign_run(parts, result)
+
+
+def _evaluation_set(config: RunConfig, own: CoordinatorFile) -> Dataset:
+    data = config.mechanism.data
+    if data.dataset == OWN:
+        if own.folder is not None:
+            raise ConfigError(
+                f"`folder` in coordinator.toml is {own.folder}, and the run reads its evaluation "
+                "set from [data] in run.toml: one of the two would be ignored. Remove `folder`."
+            )
+        return evaluation_set(config)
+    folder = None if own.folder is None else Path(own.folder)
+    return load_dataset(data.dataset, data=folder, seed=config.mechanism.seed)
 
 
 def _refuse_partition(mechanism: Mechanism) -> None:

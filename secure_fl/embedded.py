@@ -10,6 +10,7 @@ import torch
 from crypto.errors import ConfigError, PeerError
 from crypto.secrets import system_entropy
 from domains.catalogue import load_dataset
+from domains.own_files import NAME as OWN
 from domains.partition import share_out
 from privacy.noise import SystemNoise
 from secure_fl.consortium import Consortium, open_consortium
@@ -17,6 +18,7 @@ from secure_fl.finish import sign_run, write_results
 from secure_fl.guarantee import planned_event, resolve_sigma
 from secure_fl.methods import find_method
 from secure_fl.observing import RunEnded
+from secure_fl.own_records import simulated
 from secure_fl.rounds.proposing import check_machine
 from secure_fl.runfolder import RunFolder
 from secure_fl.runner import CoordinatorParts, Evaluator, Runner, first_progress
@@ -29,6 +31,7 @@ from secure_fl.transport.in_process import InProcessTransport
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from domains.partition import Shares
     from domains.records import Dataset
     from secure_fl.config import RunConfig
     from secure_fl.observing import RunObserver
@@ -138,14 +141,29 @@ class _Embedded:
         self._observer = observer
         self._data_given = places.data is not None
         observer.preparing("loading the data")
-        self._dataset = places.dataset or load_dataset(
-            config.mechanism.data.dataset, data=places.data, seed=config.mechanism.seed
-        )
-        self._workbenches = self._make_workbenches(self._dataset)
+        self._dataset, shares = self._load(places)
+        self._workbenches = self._make_workbenches(self._dataset, shares)
 
-    def _make_workbenches(self, dataset: Dataset) -> dict[str, SiteWorkbench]:
+    def _load(self, places: EmbeddedPlaces) -> tuple[Dataset, Shares | None]:
+        """Return the records, and who holds what where they say it themselves."""
         mechanism = self._config.mechanism
-        shares = share_out(dataset.train, mechanism.sites, mechanism.seed, mechanism.data.rule())
+        if places.dataset is not None:
+            return places.dataset, None
+        if mechanism.data.dataset == OWN:
+            self._data_given = True
+            found = simulated(self._config, places.data)
+            return found.dataset, found.shares
+        name = mechanism.data.dataset
+        return load_dataset(name, data=places.data, seed=mechanism.seed), None
+
+    def _make_workbenches(
+        self, dataset: Dataset, shares: Shares | None
+    ) -> dict[str, SiteWorkbench]:
+        mechanism = self._config.mechanism
+        if shares is None:
+            shares = share_out(
+                dataset.train, mechanism.sites, mechanism.seed, mechanism.data.rule()
+            )
         return {
             home.name: SiteWorkbench(
                 home.name,
