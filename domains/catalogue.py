@@ -20,6 +20,7 @@ from domains.domain import (
     Published,
 )
 from domains.finance.pack import FINANCE
+from domains.recommendation.pack import RECOMMENDATION
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -40,7 +41,7 @@ __all__ = [
 ]
 
 DOMAINS: Final[Mapping[str, Domain]] = MappingProxyType(
-    {domain.name: domain for domain in (FINANCE, BIOMEDICAL)}
+    {domain.name: domain for domain in (FINANCE, BIOMEDICAL, RECOMMENDATION)}
 )
 
 ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
