@@ -49,7 +49,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor, nn
 
-    from domains.classification import EncodedRecords, MicroBatch
+    from domains.encoding import EncodedRecords, MicroBatch
     from domains.records import Dataset, Record
     from privacy.update import Update, UpdateSpec
     from secure_fl.config import Mechanism, Runtime

@@ -19,7 +19,8 @@ from domains.scores import ClassificationScores, classification_scores
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from domains.classification import EncodedRecords, SentenceClassification
+    from domains.classification import SentenceClassification
+    from domains.encoding import EncodedRecords
 
 _MOST_ITERATIONS: Final = 2000
 _FOLDS: Final = 5

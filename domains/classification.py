@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import logging
 from contextlib import contextmanager, nullcontext
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, cast
 
 import numpy as np
@@ -24,6 +23,7 @@ from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokeni
 from transformers.utils import logging as transformers_logging
 
 from crypto.errors import ConfigError
+from domains.encoding import EncodedRecords, MicroBatch, padded_batches
 from domains.heads import HEAD_NAMES
 
 if TYPE_CHECKING:
@@ -45,48 +45,6 @@ and the adapter behind it would not move.
 """
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class EncodedRecords:
-    """Token ids without padding, with labels; shows neither.
-
-    Attributes:
-        token_ids: one int64 array of shape (length_i,) per record, special tokens included.
-        labels: int64, shape (n,).
-    """
-
-    token_ids: tuple[NDArray[np.int64], ...] = field(repr=False)
-    labels: NDArray[np.int64] = field(repr=False)
-
-    def __len__(self) -> int:
-        return len(self.token_ids)
-
-    def __repr__(self) -> str:
-        return f"EncodedRecords(n={len(self)})"
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class MicroBatch:
-    """B records padded on the right to the longest of them (T tokens); shows none of it.
-
-    Attributes:
-        indices: which of the encoded records these are, int64, shape (B,).
-        input_ids: int64, shape (B, T).
-        attention_mask: 1 for tokens and 0 for padding, int64, shape (B, T).
-        labels: int64, shape (B,).
-    """
-
-    indices: NDArray[np.int64] = field(repr=False)
-    input_ids: Tensor = field(repr=False)
-    attention_mask: Tensor = field(repr=False)
-    labels: Tensor = field(repr=False)
-
-    def __len__(self) -> int:
-        return len(self.indices)
-
-    def __repr__(self) -> str:
-        return f"MicroBatch(shape={tuple(self.input_ids.shape)})"
-
-
 class SentenceClassification:
     """The task: one of `labels` for each text, by a base model with a linear head.
 
@@ -100,6 +58,8 @@ class SentenceClassification:
             whose configuration or tokenizer does not load.
     """
 
+    has_head = True
+
     def __init__(
         self, resolved: ResolvedModel, labels: tuple[str, ...], max_length: int = 128
     ) -> None:
@@ -111,7 +71,7 @@ class SentenceClassification:
         self.resolved = resolved
         self.labels = labels
         self.max_length = max_length
-        self._tokenizer, self._pad_id, longest = _load_tokenizer(resolved)
+        self._tokenizer, self._pad_id, longest = load_tokenizer(resolved)
         if not 2 < max_length <= longest:  # noqa: PLR2004 - two are the special tokens
             raise ConfigError(
                 f"A max_length of {max_length} does not fit {resolved.name}, which reads 3 to "
@@ -164,6 +124,12 @@ class SentenceClassification:
             ConfigError: a record that has no tokens or no valid label, named by its id.
         """
         for record in records:
+            if record.options:
+                raise ConfigError(
+                    f"Record {record.id!r} brings options of its own, and a classifier knows only "
+                    "labels that all records share: nothing was encoded. Ask a causal language "
+                    "model (`mechanism.prompt`)."
+                )
             if not 0 <= record.label < len(self.labels):
                 raise ConfigError(
                     f"Record {record.id!r} has label {record.label}, outside the "
@@ -205,14 +171,7 @@ class SentenceClassification:
         Raises:
             ConfigError: `size` is below one.
         """
-        if size < 1:
-            raise ConfigError(
-                f"A micro-batch of {size} records trains nothing. Set micro_batch to 1 or more."
-            )
-        lengths = np.array([encoded.token_ids[int(index)].size for index in indices])
-        ordered = indices[np.argsort(lengths, kind="stable")] if indices.size else indices
-        for start in range(0, ordered.size, size):
-            yield self._pad(encoded, ordered[start : start + size])
+        yield from padded_batches(encoded, indices, size, self._pad_id)
 
     def losses(self, model: nn.Module, batch: MicroBatch) -> Tensor:
         """Return the cross-entropy of each record in nats, shape (B,), with its graph.
@@ -244,21 +203,6 @@ class SentenceClassification:
                     chosen = sentence_logits(model, batch).argmax(dim=-1)
                 predictions[batch.indices] = chosen.cpu().numpy()
         return predictions
-
-    def _pad(self, encoded: EncodedRecords, indices: NDArray[np.int64]) -> MicroBatch:
-        rows = [encoded.token_ids[int(index)] for index in indices]
-        shape = (len(rows), max(row.size for row in rows))
-        input_ids = np.full(shape, self._pad_id, dtype=np.int64)
-        mask = np.zeros(shape, dtype=np.int64)
-        for position, row in enumerate(rows):
-            input_ids[position, : row.size] = row
-            mask[position, : row.size] = 1
-        return MicroBatch(
-            indices=indices,
-            input_ids=torch.from_numpy(input_ids),
-            attention_mask=torch.from_numpy(mask),
-            labels=torch.from_numpy(encoded.labels[indices]),
-        )
 
 
 def sentence_logits(model: nn.Module, batch: MicroBatch) -> Tensor:
@@ -308,7 +252,7 @@ def _head(model: nn.Module, resolved: ResolvedModel) -> tuple[str, nn.Linear]:
     return name, cast("nn.Linear", getattr(model, name))
 
 
-def _load_tokenizer(resolved: ResolvedModel) -> tuple[PreTrainedTokenizerBase, int, int]:
+def load_tokenizer(resolved: ResolvedModel) -> tuple[PreTrainedTokenizerBase, int, int]:
     """Return the tokenizer, the id to pad with, and the most tokens that the model reads.
 
     A model without a pad token pads with id 0: the mask takes padding out of attention and out

@@ -20,7 +20,8 @@ from domains.watching import watch_input
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from domains.classification import EncodedRecords, MicroBatch, SentenceClassification
+    from domains.classification import SentenceClassification
+    from domains.encoding import EncodedRecords, MicroBatch
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from domains.classification import EncodedRecords, MicroBatch, SentenceClassification
+    from domains.classification import SentenceClassification
+    from domains.encoding import EncodedRecords, MicroBatch
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,7 +14,8 @@ from domains.classification import evaluating, sentence_logits
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from domains.classification import EncodedRecords, MicroBatch, SentenceClassification
+    from domains.classification import SentenceClassification
+    from domains.encoding import EncodedRecords, MicroBatch
 
 
 def watch_input(  # noqa: PLR0913, PLR0917 - a model, its records, and what is done with each batch

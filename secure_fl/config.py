@@ -39,6 +39,7 @@ from secure_fl.config_privacy import (
     SharedNoisePrivacy,
     SitePrivacy,
 )
+from secure_fl.config_prompt import PromptSection
 from secure_fl.config_sections import (
     Count,
     Hex32,
@@ -69,6 +70,7 @@ __all__ = [
     "NoPrivacy",
     "Positive",
     "Probability",
+    "PromptSection",
     "Rate",
     "RecordPrivacy",
     "RunConfig",
@@ -141,6 +143,8 @@ class Mechanism(Section):
     """Needed above 100 sites, and only there."""
     data: DataSection
     model: ModelSection
+    prompt: PromptSection | None = None
+    """How a causal language model is asked; absent, a classifier is put on an encoder."""
     adapter: AdapterSection
     training: TrainingSection
     privacy: Privacy
@@ -194,6 +198,11 @@ class Mechanism(Section):
                 "under homomorphic sums the sites state the parameters that the run ends with, and "
                 "`mechanism.training.averaged_rounds` would have the coordinator end with others: "
                 "remove it"
+            )
+        if self.prompt is not None and (training.head_rounds or training.head_learning_rate):
+            raise ValueError(
+                "a causal language model has no classifier: remove "
+                "`mechanism.training.head_rounds` and `head_learning_rate`"
             )
         if isinstance(self.privacy, DistributedPrivacy) and training.local_steps != 1:
             raise ValueError(

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from audits.report import render_report
 from crypto.digests import sha256
+from secure_fl.adapter_card import model_card
 from secure_fl.manifest import RunPredicate, sign_manifest, signed_at
 from secure_fl.reporting import ReportSources, run_facts
 from secure_fl.site_home import now
@@ -22,27 +23,6 @@ if TYPE_CHECKING:
     from audits.facts import ReportFacts
     from crypto.signatures import VerifyKey
     from secure_fl.runner import CoordinatorParts, RunResult
-
-# The head of the file is what PEFT looks for in a card that is there already.
-_CARD = """---
-library_name: peft
-base_model: {base}
----
-# Adapter of the run `{name}`
-
-Tuned by a consortium with secure-fl; the report beside this folder says what was promised.
-It loads with stock libraries; a sentence's logits are the mean of its tokens' logits:
-
-    from peft import PeftModel
-    from transformers import AutoModelForTokenClassification
-    base = AutoModelForTokenClassification.from_pretrained(BASE, num_labels={labels})
-    model = PeftModel.from_pretrained(base, "adapter").eval()
-    logits = model(**batch).logits                       # (B, T, {labels})
-    mask = batch["attention_mask"].unsqueeze(-1)
-    sentence = (logits * mask).sum(1) / mask.sum(1)      # (B, {labels}): {names}
-
-BASE is {base}, weights SHA-256 `{digest}`.
-"""
 
 
 def write_results(parts: CoordinatorParts, result: RunResult, root: VerifyKey) -> ReportFacts:
@@ -105,11 +85,5 @@ def _save_adapter(parts: CoordinatorParts, result: RunResult, digest: str) -> No
             write_atomically(path, path.read_bytes(), mode=0o644)
     except OSError as error:
         raise refused(target, error) from error
-    card = _CARD.format(
-        name=parts.config.name,
-        labels=len(dataset.labels),
-        names=", ".join(dataset.labels),
-        base=parts.config.mechanism.model.name,
-        digest=digest,
-    )
+    card = model_card(parts.config, dataset, result, parts.folder.metrics(), digest)
     write_atomically(target / "README.md", card.encode(), mode=0o644)

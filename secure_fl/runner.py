@@ -38,9 +38,10 @@ if TYPE_CHECKING:
 
     from crypto.roster import Roster
     from crypto.signatures import SigningKey
-    from domains.classification import EncodedRecords, SentenceClassification
+    from domains.encoding import EncodedRecords
     from domains.records import Dataset
     from domains.scores import ClassificationScores
+    from domains.tasks import Task
     from secure_fl.config import RunConfig
     from secure_fl.observing import RunObserver
     from secure_fl.rounds.steps import OpenedRound, Step
@@ -55,7 +56,7 @@ _EVALUATION_BATCH: Final = 64
 class Evaluator:
     """Scores shared parameters on the evaluation set that the consortium holds in common."""
 
-    task: SentenceClassification
+    task: Task
     adapted: AdaptedModel
     encoded: EncodedRecords
     cache_layers: bool = False
@@ -74,7 +75,9 @@ class Evaluator:
         """Return the scores of the shared `parameters`, shape (d,)."""
         self.adapted.load(parameters)
         predicted = self._records.predict(head_only=self.adapted.trains_head_only)
-        return classification_scores(self.encoded.labels, predicted, len(self.task.labels))
+        options = max((len(answers) for answers in self.encoded.answers), default=0)
+        classes = max(options, len(self.task.labels))
+        return classification_scores(self.encoded.labels, predicted, classes)
 
 
 @dataclass(frozen=True)

@@ -17,7 +17,13 @@ from tokenizers.models import WordPiece
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 from tokenizers.processors import TemplateProcessing
-from transformers import BertConfig, BertModel, PreTrainedTokenizerFast
+from transformers import (
+    BertConfig,
+    BertModel,
+    LlamaConfig,
+    LlamaForCausalLM,
+    PreTrainedTokenizerFast,
+)
 from transformers.utils import logging
 
 if TYPE_CHECKING:
@@ -67,12 +73,41 @@ def build_tiny_model(folder: Path, seed: int = 0) -> TinyModel:
     return TinyModel(folder, _digest(folder / "model.safetensors"))
 
 
-def _save_tokenizer(folder: Path, vocabulary: dict[str, int]) -> None:
+def build_tiny_llama(folder: Path, seed: int = 0) -> TinyModel:
+    """Write a Llama (hidden 32, 2 layers) with the same words into `folder`."""
+    folder.mkdir(parents=True, exist_ok=True)
+    letters = string.ascii_lowercase + string.digits
+    pieces = [*SPECIAL, *string.punctuation, *letters, *(f"##{c}" for c in letters), *WORDS.split()]
+    vocabulary = {piece: index for index, piece in enumerate(dict.fromkeys(pieces))}
+    _save_tokenizer(folder, vocabulary, end="[SEP]")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        model = LlamaForCausalLM(
+            LlamaConfig(
+                vocab_size=len(vocabulary),
+                hidden_size=32,
+                num_hidden_layers=2,
+                num_attention_heads=2,
+                num_key_value_heads=1,
+                intermediate_size=48,
+                max_position_embeddings=LONGEST,
+                pad_token_id=vocabulary["[PAD]"],
+                bos_token_id=vocabulary["[CLS]"],
+                eos_token_id=vocabulary["[SEP]"],
+            )
+        )
+    logging.disable_progress_bar()
+    model.save_pretrained(folder)
+    return TinyModel(folder, _digest(folder / "model.safetensors"))
+
+
+def _save_tokenizer(folder: Path, vocabulary: dict[str, int], end: str | None = None) -> None:
     tokenizer = Tokenizer(WordPiece(vocabulary, unk_token="[UNK]"))  # noqa: S106 - no secret
     tokenizer.normalizer = BertNormalizer(lowercase=True)
     tokenizer.pre_tokenizer = BertPreTokenizer()
     tokenizer.post_processor = TemplateProcessing(
-        single="[CLS] $A [SEP]",
+        # A decoder's tokenizer ends nothing: an answer follows.
+        single="[CLS] $A [SEP]" if end is None else "[CLS] $A",
         special_tokens=[(name, vocabulary[name]) for name in ("[CLS]", "[SEP]")],
     )
     PreTrainedTokenizerFast(
@@ -83,6 +118,7 @@ def _save_tokenizer(folder: Path, vocabulary: dict[str, int]) -> None:
         cls_token="[CLS]",  # noqa: S106 - no secret
         sep_token="[SEP]",  # noqa: S106 - no secret
         mask_token="[MASK]",  # noqa: S106 - no secret
+        **({} if end is None else {"eos_token": end}),
     ).save_pretrained(folder)
 
 

@@ -129,20 +129,17 @@ def _flattened(parameters: Sequence[nn.Parameter]) -> NDArray[np.float32]:
 
 def _adapt(base: PreTrainedModel, adapter: AdapterSection, method: Method) -> PeftModel:
     head = head_name(base)
-    if head is None:
-        raise ConfigError(
-            "The base model has no linear head that an adapter could train beside it: use one "
-            "that stock transformers loads as a token classifier."
-        )
+    # A causal language model has none: its answers are tokens.
+    heads = [] if head is None else [head]
     norms = _norms(base, adapter) if method.tunes_norms else {}
     config = LoraConfig(
-        task_type=TaskType.TOKEN_CLS,
+        task_type=TaskType.CAUSAL_LM if head is None else TaskType.TOKEN_CLS,
         r=adapter.rank,
         lora_alpha=adapter.alpha,
         lora_dropout=0.0,
         target_modules=[name for name in adapter.target_modules if name not in norms.values()],
         layers_to_transform=None if adapter.layers is None else list(adapter.layers),
-        modules_to_save=[head, *norms],
+        modules_to_save=[*heads, *norms] or None,
         # "lora_only" loses them: PEFT looks for the biases under names that they no longer have.
         bias="all" if method.tunes_biases else "none",
     )

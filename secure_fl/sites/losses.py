@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, final
 
 import numpy as np
 
+from crypto.errors import ConfigError, IntegrityError
+from domains.classification import SentenceClassification
 from domains.frozen_layers import FrozenLayers
 from domains.head_states import HeadStates
 
@@ -17,7 +19,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from torch import Tensor
 
-    from domains.classification import EncodedRecords, MicroBatch, SentenceClassification
+    from domains.encoding import EncodedRecords, MicroBatch
+    from domains.tasks import Task
     from secure_fl.sites.adapted_model import AdaptedModel
 
 _HEAD_BATCH = 4096
@@ -30,7 +33,7 @@ class RecordLosses:
 
     def __init__(
         self,
-        task: SentenceClassification,
+        task: Task,
         adapted: AdaptedModel,
         encoded: EncodedRecords,
         micro_batch: int,
@@ -43,6 +46,11 @@ class RecordLosses:
         self.micro_batch = micro_batch
         self._frozen: FrozenLayers | None = None
         if cache_layers and adapted.frozen_layers:
+            if not isinstance(task, SentenceClassification):
+                raise ConfigError(
+                    "`runtime.cache_layers` keeps layers below a sentence's classifier, and this "
+                    "run asks a language model: they would not be its own. Set it to false."
+                )
             self._frozen = FrozenLayers.of(task, adapted.model, encoded, adapted.frozen_layers)
         self._states: tuple[NDArray[np.float32], HeadStates] | None = None
         """The parameters before the head, and what they give."""
@@ -92,6 +100,8 @@ class RecordLosses:
     def _frozen_states(self) -> HeadStates:
         """Return what the head is handed, computed anew if anything before it changed."""
         before = self._adapted.flat_but_head()
+        if not isinstance(self._task, SentenceClassification):
+            raise IntegrityError("A model without a classifier was to train its classifier alone.")
         if self._states is None or not np.array_equal(before, self._states[0]):
             states = HeadStates.of(self._task, self._adapted.model, self._encoded)
             self._states = before, states

@@ -92,27 +92,34 @@ def scrub_records(
         nothing = Coverage(looked_for=(), not_looked_for=())
         return records, Preparation(mode, nothing, ScrubTally())
     replacement = _replacement(mechanism, facts, secrets)
-    documents = [
-        Document(number, _unit(record, facts.unit_column, mode))
-        for number, record in enumerate(records)
-    ]
+    units = [_unit(record, facts.unit_column, mode) for record in records]
     with OwnRecognizers(facts.own) as own:
         scrubber = Scrubber(ScrubProfile(required=entities), own.recognizers, replacement)
-        clean, tally = _scrubbed(records, documents, scrubber)
+        clean, tally = _scrubbed(records, units, scrubber)
         residual = None if sample is None else measure_sample(sample, scrubber)
     done = Preparation(mode, scrubber.coverage, tally, scrubber.providers, residual)
     return clean, done
 
 
 def _scrubbed(
-    records: tuple[Record, ...], documents: list[Document], scrubber: Scrubber
+    records: tuple[Record, ...], units: list[str | None], scrubber: Scrubber
 ) -> tuple[tuple[Record, ...], ScrubTally]:
+    """Scrub every text that is trained on: a record's own, and each of its options."""
     tally = ScrubTally()
+    texts = [
+        (text, unit)
+        for record, unit in zip(records, units, strict=True)
+        for text in (record.text, *record.options)
+    ]
+    documents = [Document(number, unit) for number, (_, unit) in enumerate(texts)]
+    scrubbed = iter(scrubber.scrub_all((text for text, _ in texts), documents))
     clean = []
-    scrubbed = scrubber.scrub_all((record.text for record in records), documents)
-    for record, result in zip(records, scrubbed, strict=True):
-        tally += ScrubTally.of(result)
-        clean.append(replace(record, text=result.text))
+    for record in records:
+        results = [next(scrubbed) for _ in range(1 + len(record.options))]
+        for result in results:
+            tally += ScrubTally.of(result)
+        text, *options = (result.text for result in results)
+        clean.append(replace(record, text=text, options=tuple(options)))
     return tuple(clean), tally
 
 

@@ -20,7 +20,7 @@ import torch
 
 from crypto.digests import sha256
 from crypto.errors import IntegrityError
-from domains.classification import EncodedRecords
+from domains.encoding import EncodedRecords
 from domains.records import Record
 from privacy.clipping import PerExampleClipper
 from privacy.clipping_rules import AutomaticClip, FlatClip, PerLayerClip
@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from crypto.keystream import KeyStream
-    from domains.classification import SentenceClassification
+    from domains.encoding import MicroBatch
+    from domains.tasks import Task
     from privacy.clipping_rules import ClipRule
     from privacy.noise import NoiseSource
     from secure_fl.config import Mechanism
@@ -74,7 +75,7 @@ class TrainingParts:
     """What a local trainer works with."""
 
     site: str
-    task: SentenceClassification
+    task: Task
     adapted: AdaptedModel
     records: RecordLosses
     units: UnitRows
@@ -314,15 +315,7 @@ def check_examples_stay_apart(parts: TrainingParts, clip: float) -> None:
         ConfigError: the model mixes the records of a batch, so that clipping bounds nothing.
     """
     task, model = parts.task, parts.adapted.model
-    encoded = task.encode([Record(f"probe-{i}", text, 0) for i, text in enumerate(_PROBES)])
-    length = min(row.size for row in encoded.token_ids)
-    first, second, third = (row[:length] for row in encoded.token_ids)
-    labels = encoded.labels[:2]
-    both = np.arange(2, dtype=np.int64)
-    batch, perturbed = (
-        next(task.micro_batches(EncodedRecords(rows, labels), both, 2))
-        for rows in ((first, second), (first, third))
-    )
+    batch, perturbed = _probe_batches(task)
     clipper = PerExampleClipper(model, clip=clip)
     try:
         check_examples_do_not_mix(
@@ -330,3 +323,30 @@ def check_examples_stay_apart(parts: TrainingParts, clip: float) -> None:
         )
     finally:
         clipper.detach()
+
+
+def _probe_batches(task: Task) -> tuple[MicroBatch, MicroBatch]:
+    """Return two batches of two public sentences of one length, which differ in the second."""
+    options = task.labels or ("yes", "no")
+    encoded = task.encode(
+        [Record(f"probe-{i}", text, 0, options=options) for i, text in enumerate(_PROBES)]
+    )
+    # Equal lengths, cut where nothing but the sentence goes: an answer stands at the end.
+    rows, starts = encoded.token_ids, encoded.prompt_lengths
+    length = min(row.size for row in rows)
+    cut = tuple(row[-length:] if starts is not None else row[:length] for row in rows)
+    if starts is not None:
+        starts = np.array(
+            [start - row.size + length for start, row in zip(starts, rows, strict=True)], np.int64
+        )
+    both = np.arange(2, dtype=np.int64)
+
+    def batch(chosen: list[int]) -> MicroBatch:
+        part = EncodedRecords(
+            tuple(cut[i] for i in chosen),
+            encoded.labels[chosen],
+            None if starts is None else starts[chosen],
+        )
+        return next(task.micro_batches(part, both, 2))
+
+    return batch([0, 1]), batch([0, 2])

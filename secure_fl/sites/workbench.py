@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from crypto.errors import ConfigError
 from domains.base_models import PRESETS, BaseModelRef, ResolvedModel, resolve
+from domains.causal import CausalAnswers
 from domains.classification import SentenceClassification
 from domains.records import Record, content_digest
 from privacy.events import Unit
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from domains.tasks import Task
     from privacy.noise import NoiseSource
     from privacy.scrubbing import Coverage
     from privacy.update import Update, UpdateSpec
@@ -70,13 +72,20 @@ def resolve_model(model: ModelSection, runtime: Runtime) -> ResolvedModel:
 
 def build_task(
     mechanism: Mechanism, labels: tuple[str, ...], runtime: Runtime
-) -> tuple[SentenceClassification, AdaptedModel]:
+) -> tuple[Task, AdaptedModel]:
     """Return the task and the adapted model that every party of a run builds alike."""
     resolved = resolve_model(mechanism.model, runtime)
-    task = SentenceClassification(resolved, labels, mechanism.model.max_length)
+    task = _task(mechanism, resolved, labels)
     method = find_method(mechanism.method, mechanism.protection)
     base = task.build_model(mechanism.seed)
     return task, AdaptedModel(base, mechanism.adapter, method, mechanism.seed)
+
+
+def _task(mechanism: Mechanism, resolved: ResolvedModel, labels: tuple[str, ...]) -> Task:
+    prompt, longest = mechanism.prompt, mechanism.model.max_length
+    if prompt is None:
+        return SentenceClassification(resolved, labels, longest)
+    return CausalAnswers(resolved, labels, prompt.asked(), prompt.form(), longest)
 
 
 class SiteWorkbench:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from tiny_model import TinyModel
     from torch import Tensor, nn
 
-    from domains.classification import MicroBatch
+    from domains.encoding import MicroBatch
     from domains.records import Dataset
 
 TRAIN, EVALUATION = 120, 20

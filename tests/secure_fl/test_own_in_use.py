@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from tiny_model import TinyModel
 
-    from domains.classification import EncodedRecords
+    from domains.encoding import EncodedRecords
 
     Call = Callable[..., Outcome]
 

@@ -27,7 +27,8 @@ if TYPE_CHECKING:
     from tiny_model import TinyModel
     from torch.nn import Parameter
 
-    from domains.classification import EncodedRecords, SentenceClassification
+    from domains.classification import SentenceClassification
+    from domains.encoding import EncodedRecords
     from secure_fl.config import RunConfig
     from secure_fl.runfolder import RunFolder
     from secure_fl.sites.adapted_model import AdaptedModel

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from tiny_model import TinyModel
 
-    from domains.classification import EncodedRecords
+    from domains.encoding import EncodedRecords
     from domains.records import Record
 
 SITES = ("site-1", "site-2", "site-3")

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from tiny_model import TinyModel
 
-    from domains.classification import EncodedRecords
+    from domains.encoding import EncodedRecords
     from domains.records import Record
     from secure_fl.embedded import EmbeddedPlaces
 

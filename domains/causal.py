@@ -1,0 +1,291 @@
+"""Questions to a causal language model, whose answers are scored by their likelihood.
+
+A record is put as a prompt, and what may be answered follows it. The model learns the right
+answer's tokens (and the token that ends a text, where the tokenizer has one), never the prompt's:
+one record's loss is -log p(answer | prompt) in nats, summed over its tokens. It answers with the
+choice of the highest log p(choice | prompt), summed over the choice's tokens as the metric `acc` of
+lm-evaluation-harness does; the token that ends a text does not count there.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final, cast
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+from transformers import AutoModelForCausalLM
+
+from crypto.errors import ConfigError
+from domains.classification import evaluating, load_tokenizer, quiet_loading
+from domains.encoding import EncodedRecords, MicroBatch, pad, padded_batches
+from domains.records import Record
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Sequence
+    from contextlib import AbstractContextManager
+
+    from numpy.typing import NDArray
+    from transformers import PreTrainedModel
+
+    from domains.base_models import ResolvedModel
+    from domains.prompts import ModelPrompt, TaskPrompt
+
+    TokenIds = NDArray[np.int64]
+
+_LEAST_TEXT: Final = 1
+"""Characters of a record's own text that a prompt keeps at least."""
+
+
+class CausalAnswers:
+    """The task: one of the possible answers to what a causal language model is asked.
+
+    Args:
+        resolved: the base model's folder, its digest checked.
+        labels: the classes, in the order of a record's `label`; see `domains.records.Dataset`.
+        prompt: what is asked of each record, and what may be answered.
+        form: the form in which the base model is asked.
+        max_length: tokens of prompt and longest answer; a record's text is cut at its end to fit,
+            never what is asked of it.
+
+    Raises:
+        ConfigError: answers that are not one for each label, a length that the model does not
+            have, or a folder whose configuration or tokenizer does not load.
+    """
+
+    has_head = False
+
+    def __init__(
+        self,
+        resolved: ResolvedModel,
+        labels: tuple[str, ...],
+        prompt: TaskPrompt,
+        form: ModelPrompt,
+        max_length: int,
+    ) -> None:
+        if prompt.answers and len(prompt.answers) != len(labels):
+            raise ConfigError(
+                f"The prompt has {len(prompt.answers)} answers and the data set {len(labels)} "
+                "labels: which answer is right would be unknown. Give one for each label, in the "
+                f"order {', '.join(labels)}."
+            )
+        self.resolved = resolved
+        self.labels = labels
+        self.max_length = max_length
+        self._prompt = prompt
+        self._form = form
+        self._tokenizer, self._pad_id, longest = load_tokenizer(resolved)
+        end = self._tokenizer.eos_token_id
+        self._end = np.array([] if end is None else [end], dtype=np.int64)
+        if not 2 < max_length <= longest:  # noqa: PLR2004 - a prompt's first token and an answer
+            raise ConfigError(
+                f"A max_length of {max_length} does not fit {resolved.name}, which reads 3 to "
+                f"{longest} tokens: nothing was encoded. Choose a length within that range."
+            )
+
+    def build_model(self, seed: int) -> PreTrainedModel:
+        """Return the stock causal language model in evaluation mode, on the CPU, in float32.
+
+        Nothing of it is drawn, so `seed` moves nothing.
+
+        Raises:
+            ConfigError: the weights do not fill the architecture.
+        """
+        del seed
+        with torch.random.fork_rng(devices=[]), quiet_loading(self.resolved):
+            loaded: Any = AutoModelForCausalLM.from_pretrained(
+                self.resolved.folder,
+                dtype=torch.float32,
+                local_files_only=True,
+                use_safetensors=True,
+                trust_remote_code=False,
+                output_loading_info=True,
+            )
+        model, info = loaded
+        if info["missing_keys"] or info["mismatched_keys"]:
+            raise ConfigError(
+                f"The weights in {self.resolved.folder} leave parameters of {type(model).__name__} "
+                "unset: the model would be partly random. Use a folder whose config.json belongs "
+                "to its weights, and whose model is a causal language model."
+            )
+        return cast("PreTrainedModel", model.eval())
+
+    def encode(self, records: Sequence[Record]) -> EncodedRecords:
+        """Return each record's prompt with its right answer, and the tokens of every answer.
+
+        Raises:
+            ConfigError: a record has no valid label or nothing to choose from, an answer has no
+                tokens, or prompt and answer do not fit into `max_length` however short the text
+                is cut; the record is named by its id.
+        """
+        rows, lengths, answers = [], [], []
+        for record in records:
+            choices = self._choices(record)
+            prompt = self._asked(record, room=max(row.size for row in choices) + self._end.size)
+            rows.append(np.concatenate([prompt, choices[record.label], self._end]))
+            lengths.append(prompt.size)
+            answers.append(choices)
+        return EncodedRecords(
+            tuple(rows),
+            np.array([record.label for record in records], dtype=np.int64),
+            np.array(lengths, dtype=np.int64),
+            tuple(answers),
+        )
+
+    def micro_batches(
+        self, encoded: EncodedRecords, indices: NDArray[np.int64], size: int
+    ) -> Iterator[MicroBatch]:
+        """Yield the records at `indices`, each once per mention, in batches of at most `size`.
+
+        Raises:
+            ConfigError: `size` is below one.
+        """
+        yield from padded_batches(encoded, indices, size, self._pad_id)
+
+    def losses(self, model: nn.Module, batch: MicroBatch) -> Tensor:
+        """Return -log p(answer | prompt) of each record in nats, shape (B,), with its graph."""
+        if batch.learned is None:
+            raise ConfigError("The records were encoded for another task: nothing can be learned.")
+        return -_log_likelihood(model, batch.input_ids, batch.attention_mask, batch.learned)
+
+    def predict(
+        self,
+        model: nn.Module,
+        encoded: EncodedRecords,
+        micro_batch: int = 64,
+        *,
+        within: Callable[[MicroBatch], AbstractContextManager[None]] | None = None,
+    ) -> NDArray[np.int64]:
+        """Return the most probable answer to each record, shape (n,), in the order of `encoded`.
+
+        `within` is for layers that are kept in memory, which this task does not have.
+        """
+        del within
+        likelihoods = self.answer_likelihoods(model, encoded, micro_batch)
+        return np.array([int(np.argmax(row)) for row in likelihoods], dtype=np.int64)
+
+    def answer_likelihoods(
+        self, model: nn.Module, encoded: EncodedRecords, micro_batch: int = 64
+    ) -> tuple[NDArray[np.float64], ...]:
+        """Return log p(answer | prompt) of every answer in nats, shape (answers,) for each record.
+
+        Runs in evaluation and inference mode; each module's own mode is restored.
+        """
+        rows, prompts, owners = self._questions(encoded)
+        found = np.empty(len(rows), dtype=np.float64)
+        order = np.argsort([row.size for row in rows], kind="stable")
+        with evaluating(model), torch.inference_mode():
+            for start in range(0, len(rows), micro_batch):
+                chosen = order[start : start + micro_batch]
+                input_ids, mask = pad([rows[int(i)] for i in chosen], self._pad_id)
+                learned = mask.clone()
+                for position, index in enumerate(chosen):
+                    learned[position, : prompts[int(index)]] = 0
+                found[chosen] = _log_likelihood(model, input_ids, mask, learned).cpu().numpy()
+        ends = np.cumsum(owners)
+        return tuple(np.split(found, ends[:-1])) if owners else ()
+
+    def generate(
+        self, model: PreTrainedModel, records: Sequence[Record], most_tokens: int = 16
+    ) -> tuple[str, ...]:
+        """Return what the model writes after each record's prompt, the likeliest token each time.
+
+        One record at a time: padding would stand between a prompt and what follows it. What is
+        written can hold what was trained on; it is text of the site's records.
+
+        Args:
+            model: as `build_model` returned it, or with an adapter on it.
+            records: what is asked about; their labels are not read.
+            most_tokens: where to stop at the latest, before the token that ends a text.
+        """
+        written = []
+        with evaluating(model), torch.inference_mode():
+            for record in records:
+                prompt = torch.from_numpy(self._asked(record, room=most_tokens)).unsqueeze(0)
+                output = model.generate(  # type: ignore[operator] # a mixin that mypy cannot see
+                    input_ids=prompt.to(model.device),
+                    attention_mask=torch.ones_like(prompt).to(model.device),
+                    max_new_tokens=most_tokens,
+                    do_sample=False,
+                    pad_token_id=self._pad_id,
+                )
+                after = output[0, prompt.shape[1] :]
+                written.append(str(self._tokenizer.decode(after, skip_special_tokens=True)))
+        return tuple(written)
+
+    def _questions(self, encoded: EncodedRecords) -> tuple[list[TokenIds], list[int], list[int]]:
+        """Return prompt and answer of every answer, the prompts' lengths, and answers by record."""
+        rows, prompts, owners = [], [], []
+        lengths = encoded.prompt_lengths
+        if lengths is None:
+            raise ConfigError("The records were encoded for another task: nothing can be answered.")
+        for ids, length, answers in zip(encoded.token_ids, lengths, encoded.answers, strict=True):
+            rows += [np.concatenate([ids[:length], answer]) for answer in answers]
+            prompts += [int(length)] * len(answers)
+            owners.append(len(answers))
+        return rows, prompts, owners
+
+    def _choices(self, record: Record) -> tuple[TokenIds, ...]:
+        """Return the tokens of every answer that `record` may have."""
+        choices = self._prompt.choices(record)
+        if not 0 <= record.label < len(choices):
+            raise ConfigError(
+                f"Record {record.id!r} has label {record.label} of {len(choices)} possible "
+                "answers: nothing was encoded. Give the prompt `answers`, or the record options."
+            )
+        encoded = tuple(
+            self._tokens(self._form.before_answer + choice, special=False) for choice in choices
+        )
+        if min(row.size for row in encoded) == 0:
+            raise ConfigError(
+                f"An answer to record {record.id!r} has no tokens: it has no likelihood. "
+                "Correct the answers."
+            )
+        return encoded
+
+    def _asked(self, record: Record, room: int) -> TokenIds:
+        """Return the prompt's tokens, its text cut at the end so that `room` tokens can follow.
+
+        Raises:
+            ConfigError: it does not fit however short the text is cut.
+        """
+        most = self.max_length - room
+        prompt = self._prompted(record)
+        kept = len(record.text)
+        while prompt.size > most and kept > _LEAST_TEXT:
+            # A token is a character at least, so that no more than the surplus has to go.
+            kept = max(_LEAST_TEXT, kept - max(1, (prompt.size - most)))
+            cut = Record(record.id, record.text[:kept], record.label, options=record.options)
+            prompt = self._prompted(cut)
+        if prompt.size > most:
+            raise ConfigError(
+                f"What is asked about record {record.id!r} takes {prompt.size} tokens without its "
+                f"text, and its longest answer {room}: more than the {self.max_length} of "
+                "`max_length`. Raise it, or ask in fewer words."
+            )
+        return prompt
+
+    def _prompted(self, record: Record) -> TokenIds:
+        return self._tokens(self._form.ask(self._prompt.ask(record)), special=True)
+
+    def _tokens(self, text: str, *, special: bool) -> TokenIds:
+        # Not verbose: a text that is too long is cut below, and no warning.
+        ids = self._tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
+        found = np.array(ids, dtype=np.int64)
+        # Some tokenizers end what they encode; here an answer follows.
+        return found[:-1] if special and found.size and found[-1] in self._end else found
+
+
+def _log_likelihood(
+    model: nn.Module, input_ids: Tensor, attention_mask: Tensor, learned: Tensor
+) -> Tensor:
+    """Return the sum of log p(token | those before it) over the `learned` tokens, shape (B,)."""
+    device = next(model.parameters()).device
+    ids = input_ids.to(device)
+    logits: Tensor = model(input_ids=ids, attention_mask=attention_mask.to(device)).logits
+    # The logits at one place are of the token at the next.
+    each = functional.cross_entropy(
+        logits[:, :-1].transpose(1, 2), ids[:, 1:], reduction="none"
+    )  # (B, T - 1)
+    return -(each * learned[:, 1:].to(device, each.dtype)).sum(dim=1)

@@ -1,0 +1,141 @@
+"""The model card beside a run's adapter, as the Hugging Face hub has them, from the run's facts."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from secure_fl.config import Guaranteed
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from domains.records import Dataset
+    from secure_fl.config import RunConfig
+    from secure_fl.runfolder import RoundMetrics
+    from secure_fl.runner import RunResult
+
+# The head of the file is what PEFT and the hub look for.
+_CARD: Final = """---
+library_name: peft
+base_model: {base}
+tags:
+- federated-learning
+- secure-fl
+---
+# Adapter of the run `{name}`
+
+Tuned by a consortium with secure-fl; the report beside this folder says what was promised, and
+`secure-fl verify` checks it. This card repeats parts of it and proves nothing by itself.
+
+- Base model: {base}, weights SHA-256 `{digest}`
+- Method: {method}, {shared} shared numbers, {sites} sites, {rounds} rounds, protection {protection}
+- Data: `{dataset}`, licence {licence}; {classes}
+- Privacy: {privacy}
+
+## Evaluation
+
+{evaluation}
+
+## How to use it
+
+{use}
+## What it does not promise
+
+The guarantee is about what training reveals, not about what the model says: it can be wrong, and
+biased as its base and its records are. It was evaluated on the set named above and nothing else.
+"""
+
+_CLASSIFIER: Final = """Stock libraries load it; a sentence's logits are the mean of its tokens':
+
+    from peft import PeftModel
+    from transformers import AutoModelForTokenClassification
+    base = AutoModelForTokenClassification.from_pretrained(BASE, num_labels={labels})
+    model = PeftModel.from_pretrained(base, "adapter").eval()
+    logits = model(**batch).logits                       # (B, T, {labels})
+    mask = batch["attention_mask"].unsqueeze(-1)
+    sentence = (logits * mask).sum(1) / mask.sum(1)      # (B, {labels}): {names}
+
+BASE is a folder or name of {base}.
+"""
+
+_CAUSAL: Final = """Stock libraries load it, and a record is put to it as in training:
+
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+    base = AutoModelForCausalLM.from_pretrained(BASE)
+    model = PeftModel.from_pretrained(base, "adapter").eval()
+
+BASE is a folder or name of {base}. What is asked, and what may be answered:
+
+{prompt}
+
+Tasks of lm-evaluation-harness score it beside the base model:
+
+    lm_eval --model hf --model_args pretrained=BASE,peft=adapter --tasks pubmedqa,medmcqa
+"""
+
+
+def model_card(
+    config: RunConfig,
+    dataset: Dataset,
+    result: RunResult,
+    metrics: Sequence[RoundMetrics],
+    weights_sha256: str,
+) -> str:
+    """Return the card of a finished run's adapter, in Markdown with the hub's YAML head."""
+    mechanism = config.mechanism
+    return _CARD.format(
+        base=mechanism.model.name,
+        name=config.name,
+        digest=weights_sha256,
+        method=mechanism.method,
+        shared=result.shared_parameters,
+        sites=mechanism.sites,
+        rounds=mechanism.training.rounds,
+        protection=mechanism.protection.value,
+        dataset=dataset.name,
+        licence=dataset.licence,
+        classes=", ".join(dataset.labels) or "every record brings its own options",
+        privacy=_privacy(config, metrics),
+        evaluation=_evaluation(dataset, result, metrics),
+        use=_use(config, dataset),
+    )
+
+
+def _privacy(config: RunConfig, metrics: Sequence[RoundMetrics]) -> str:
+    privacy = config.mechanism.privacy
+    if not isinstance(privacy, Guaranteed):
+        return "NO PRIVACY GUARANTEE (mode none)"
+    spent = metrics[-1].epsilon if metrics else None
+    claimed = "unknown" if spent is None else f"{spent:.2f}"
+    unit = privacy.unit.value
+    return f"mode {privacy.mode}, epsilon {claimed} at delta {privacy.delta:g} for each {unit}"
+
+
+def _evaluation(dataset: Dataset, result: RunResult, metrics: Sequence[RoundMetrics]) -> str:
+    last = metrics[-1] if metrics else None
+    if last is None or last.accuracy is None or last.macro_f1 is None or last.weighted_f1 is None:
+        return "The run's last round was not scored."
+    rows = (
+        ("records", f"{len(dataset.evaluation)}"),
+        ("accuracy", f"{last.accuracy:.4f}"),
+        ("macro F1", f"{last.macro_f1:.4f}"),
+        ("weighted F1", f"{last.weighted_f1:.4f}"),
+        ("accuracy of the commonest answer", f"{result.majority_accuracy:.4f}"),
+    )
+    table = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
+    return "\n".join([*table, "", *(f"- {note}" for note in dataset.notes)])
+
+
+def _use(config: RunConfig, dataset: Dataset) -> str:
+    mechanism = config.mechanism
+    if mechanism.prompt is None:
+        return _CLASSIFIER.format(
+            labels=len(dataset.labels),
+            names=", ".join(dataset.labels),
+            base=mechanism.model.name,
+        )
+    asked = mechanism.prompt.model_form.replace("{prompt}", mechanism.prompt.template)
+    lines = [*asked.split("\n"), "", f"answers: {', '.join(mechanism.prompt.answers) or 'options'}"]
+    prompt = "\n".join(f"    {line}".rstrip() for line in lines)
+    return _CAUSAL.format(base=mechanism.model.name, prompt=prompt)
