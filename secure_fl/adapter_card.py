@@ -28,7 +28,7 @@ Tuned by a consortium with secure-fl; the report beside this folder says what wa
 `secure-fl verify` checks it. This card repeats parts of it and proves nothing by itself.
 
 - Base model: {base}, weights SHA-256 `{digest}`
-- Method: {method}, {shared} shared numbers, {sites} sites, {rounds} rounds, protection {protection}
+- Method: {method}, {shared} shared numbers, {sites} sites, {rounds} rounds
 - Data: `{dataset}`, licence {licence}; {classes}
 - Privacy: {privacy}
 
@@ -92,7 +92,6 @@ def model_card(
         shared=result.shared_parameters,
         sites=mechanism.sites,
         rounds=mechanism.training.rounds,
-        protection=mechanism.protection.value,
         dataset=dataset.name,
         licence=dataset.licence,
         classes=", ".join(dataset.labels) or "every record brings its own options",

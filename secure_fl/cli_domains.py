@@ -14,6 +14,10 @@ from domains.partition_kinds import Partition, PartitionKind
 app = typer.Typer(help="The data sets that a run can be on, and what one of them holds.")
 
 _LIST: Final = "List every data set: its labels, files, split and licence."
+_MODELS: Final = (
+    "List base models to start from, or print the tables of a run with the one called NAME."
+    "\n\nA preset pins no weights: the members of a consortium agree on their digest."
+)
 _SHOW: Final = (
     "Say what the data set NAME holds: labels, lengths, repeated texts and a few scrubbed rows."
     "\n\nWith --sites, also who would hold what in a simulation. Counts are exact and rows are "
@@ -36,6 +40,27 @@ def list_(
     from secure_fl.domains_account import write_list  # noqa: PLC0415 - `--help` answers at once
 
     write_list(sys.stdout, as_json=as_json)
+
+
+@app.command(
+    help=_MODELS,
+    epilog="Examples:\n\n  secure-fl domains models\n\n  secure-fl domains models qwen2.5-0.5b",
+)
+def models(
+    name: Annotated[
+        str | None, typer.Argument(metavar="[NAME]", help="Print this one's tables for a run.")
+    ] = None,
+    *,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
+) -> None:
+    """List the model presets, or print one's tables."""
+    from domains.model_presets import model_preset  # noqa: PLC0415 - `--help` answers at once
+    from secure_fl.domains_account import write_models  # noqa: PLC0415 - as above
+
+    if name is not None and not as_json:
+        sys.stdout.write(model_preset(name).tables())
+        return
+    write_models(sys.stdout, None if name is None else model_preset(name), as_json=as_json)
 
 
 @app.command(

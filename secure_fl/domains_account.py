@@ -13,6 +13,7 @@ from rich.text import Text
 from audits.numerals import GAP, percent, thousands
 from domains.catalogue import ENTRIES, load_dataset
 from domains.description import PERCENTS, Description, describe, label_counts
+from domains.model_presets import MODEL_PRESETS
 from domains.partition import share_out
 
 if TYPE_CHECKING:
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from domains.catalogue import Entry
+    from domains.model_presets import ModelPreset
     from domains.partition_kinds import Partition
     from domains.records import Dataset
 
@@ -134,6 +136,27 @@ def write_list(stream: TextIO, *, as_json: bool) -> None:
         table.add_row("split", Text(entry.split))
         table.add_row("licence", Text(entry.licence))
         console.print(table)
+
+
+def write_models(stream: TextIO, preset: ModelPreset | None, *, as_json: bool) -> None:
+    """Write one model preset, or all of them, to `stream`."""
+    chosen = tuple(MODEL_PRESETS.values()) if preset is None else (preset,)
+    if as_json:
+        models = [asdict(entry) for entry in chosen]
+        stream.write(_line({"schema": "secure-fl.model-presets.v1", "models": models}))
+        return
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
+    for column in ("name", "kind", "tokens", "weights", "repository"):
+        table.add_column(column, no_wrap=True)
+    for entry in chosen:
+        table.add_row(
+            entry.name,
+            entry.kind.value,
+            str(entry.max_length),
+            entry.weights.value,
+            entry.repository,
+        )
+    _console(stream).print(table)
 
 
 def write_account(account: DatasetAccount, stream: TextIO) -> None:

@@ -327,7 +327,7 @@ def check_examples_stay_apart(parts: TrainingParts, clip: float) -> None:
 
 def _probe_batches(task: Task) -> tuple[MicroBatch, MicroBatch]:
     """Return two batches of two public sentences of one length, which differ in the second."""
-    options = task.labels or ("yes", "no")
+    options = () if task.has_head else task.labels or ("yes", "no")
     encoded = task.encode(
         [Record(f"probe-{i}", text, 0, options=options) for i, text in enumerate(_PROBES)]
     )
