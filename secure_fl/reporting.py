@@ -260,8 +260,13 @@ def _flat(prefix: str, table: Mapping[str, object]) -> list[tuple[str, str]]:
         elif isinstance(value, list):
             rows.append((name, ", ".join(str(part) for part in value) or "none"))
         elif value is not None:
-            rows.append((name, str(value)))
+            rows.append((name, _one_line(str(value))))
     return rows
+
+
+def _one_line(value: str) -> str:
+    """Return a text with what breaks a line, as in a prompt, written as JSON writes it."""
+    return value if value.isprintable() else json.dumps(value, ensure_ascii=False)[1:-1]
 
 
 def _run(sources: ReportSources) -> RunFacts:

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from tiny_model import TinyModel
 
 ASKED: dict[str, Any] = {
-    "template": "what of this: {text} answer:",
+    "template": "what of this:\n{text}\nanswer:",
     "answers": ["down", "no change", "up"],
 }
 
