@@ -65,11 +65,13 @@ def describe(dataset: Dataset) -> Description:
 
 
 def label_counts(records: Sequence[Record], classes: int) -> tuple[int, ...]:
-    """Return how many of `records` have each label.
+    """Return how many of `records` have each label; nothing where they share no classes.
 
     Raises:
         ConfigError: a label is not in 0..classes-1; the record is named by its id.
     """
+    if classes == 0:
+        return ()
     for record in records:
         if not 0 <= record.label < classes:
             raise ConfigError(

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from domains.catalogue import Entry
     from domains.model_presets import ModelPreset
     from domains.partition_kinds import Partition
-    from domains.records import Dataset
+    from domains.records import Dataset, Record
 
 _WIDE: Final = 1000
 _LONGEST_SHOWN: Final = 300
@@ -197,10 +197,15 @@ def _scrubbed(dataset: Dataset, count: int) -> tuple[tuple[Row, ...], tuple[str,
     chosen = dataset.train[:count]
     clean = scrubber.scrub_all(record.text for record in chosen)
     rows = tuple(
-        Row(record.id, dataset.labels[record.label], result.text)
+        Row(record.id, _label(dataset, record), result.text)
         for record, result in zip(chosen, clean, strict=True)
     )
     return rows, scrubber.coverage.not_looked_for
+
+
+def _label(dataset: Dataset, record: Record) -> str:
+    """Return a record's label, or the place of the right one among its options, from 1."""
+    return dataset.labels[record.label] if dataset.labels else f"option {record.label + 1}"
 
 
 def _parts(account: DatasetAccount) -> Table:

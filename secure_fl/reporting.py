@@ -39,6 +39,7 @@ from audits.facts import (
 )
 from crypto.digests import sha256
 from crypto.errors import IntegrityError
+from domains.own_files import NAME as OWN
 from privacy.ledger_entries import ExtractEntry
 from secure_fl.methods import find_method
 from secure_fl.privacy_reporting import privacy_facts
@@ -123,7 +124,7 @@ def run_facts(sources: ReportSources) -> ReportFacts:
         data=DataFacts(
             name=sources.dataset.name,
             licence=sources.dataset.licence,
-            source=Source.PUBLISHED if sources.published else Source.GENERATED,
+            source=_source(sources),
             labels=sources.dataset.labels,
             evaluation_records=len(sources.dataset.evaluation),
         ),
@@ -267,6 +268,12 @@ def _flat(prefix: str, table: Mapping[str, object]) -> list[tuple[str, str]]:
 def _one_line(value: str) -> str:
     """Return a text with what breaks a line, as in a prompt, written as JSON writes it."""
     return value if value.isprintable() else json.dumps(value, ensure_ascii=False)[1:-1]
+
+
+def _source(sources: ReportSources) -> Source:
+    if sources.dataset.name == OWN:
+        return Source.SITES_OWN
+    return Source.PUBLISHED if sources.published else Source.GENERATED
 
 
 def _run(sources: ReportSources) -> RunFacts:

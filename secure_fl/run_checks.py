@@ -170,11 +170,22 @@ def sums(mechanism: Mechanism) -> Iterator[Finding]:
 def data(mechanism: Mechanism) -> Iterator[Finding]:
     """Yield what the run needs of a data folder."""
     from domains.catalogue import ENTRIES  # noqa: PLC0415 - imports numpy
+    from domains.own_files import NAME  # noqa: PLC0415 - likewise
+    from domains.task_kinds import TaskKind  # noqa: PLC0415 - likewise
 
+    if mechanism.data.dataset == NAME:
+        yield note("data", "Every site brings its own records: see [data].")
+        return
     entry = ENTRIES.get(mechanism.data.dataset)
     if entry is None:
         known = ", ".join(sorted(ENTRIES))
         yield bad("data", f"No data set is called {mechanism.data.dataset!r}. Known: {known}.")
+    elif mechanism.prompt is None and entry.kind is not TaskKind.CLASSIFICATION:
+        yield bad(
+            "data",
+            f"Every record of {entry.name} brings its own options, which a classifier cannot "
+            "choose from: ask a causal language model (`mechanism.prompt`).",
+        )
     elif entry.files:
         yield note("data", f"{entry.name} needs --data with {', '.join(entry.files)} in it.")
     else:

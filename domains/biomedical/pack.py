@@ -64,5 +64,5 @@ BIOMEDICAL: Final = Domain(
     entries=_ENTRIES,
     scrub=("PERSON", "EMAIL_ADDRESS", "PHONE_NUMBER", "DATE_TIME", "LOCATION", "UNIQUE_ID"),
     metrics=("accuracy", "macro_f1"),
-    models=("all-MiniLM-L6-v2",),
+    models=("minilm", "biobert", "pubmedbert", "qwen2.5-0.5b", "mistral-7b"),
 )

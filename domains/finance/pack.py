@@ -93,5 +93,5 @@ FINANCE: Final = Domain(
     entries=_ENTRIES,
     scrub=("PERSON", "EMAIL_ADDRESS", "PHONE_NUMBER", "IBAN_CODE", "CREDIT_CARD", "UNIQUE_ID"),
     metrics=("accuracy", "weighted_f1", "macro_f1"),
-    models=("all-MiniLM-L6-v2",),
+    models=("minilm", "finbert", "smollm2-135m", "qwen2.5-0.5b", "llama2-7b"),
 )

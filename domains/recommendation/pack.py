@@ -67,5 +67,5 @@ RECOMMENDATION: Final = Domain(
     entries=_ENTRIES,
     scrub=("EMAIL_ADDRESS", "PHONE_NUMBER", "UNIQUE_ID"),
     metrics=("hr@10", "ndcg@10", "auc"),
-    models=("all-MiniLM-L6-v2",),
+    models=("minilm", "smollm2-135m", "qwen2.5-0.5b", "llama2-7b"),
 )

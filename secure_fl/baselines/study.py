@@ -20,6 +20,7 @@ from domains import baselines
 from domains.catalogue import ENTRIES, Generated, load_dataset
 from domains.classification import SentenceClassification
 from domains.overlap import separate
+from domains.own_files import NAME as OWN
 from domains.records import Dataset
 from secure_fl.baselines import local_runs
 from secure_fl.baselines.names import SEEDLESS, Row
@@ -84,6 +85,12 @@ class Study:
             ConfigError: they do not load.
         """
         name = self.config.mechanism.data.dataset
+        if name == OWN:
+            raise ConfigError(
+                "Baselines are measured on data sets of the catalogue; records of the sites' own "
+                "are shared out by file, which this command does not do yet. Measure on a data "
+                'set like yours, or run with `mode = "none"` and compare.'
+            )
         entry = ENTRIES.get(name)
         # Published files do not depend on a seed: they are read once.
         drawn = seed if entry is not None and isinstance(entry.source, Generated) else 0

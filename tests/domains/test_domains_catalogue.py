@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from crypto.errors import ConfigError
-from domains.base_models import PRESETS
 from domains.catalogue import DOMAINS, ENTRIES, DatasetOptions, load_dataset
 from domains.finance import phrasebank
+from domains.model_presets import MODEL_PRESETS
 from domains.records import Record
 from domains.task_kinds import TaskKind
 from privacy.scrubbing.profile import KNOWN_ENTITIES
@@ -69,7 +69,7 @@ def test_a_domain_names_entities_and_models_that_exist() -> None:
     for domain in DOMAINS.values():
         assert domain.scrub
         assert set(domain.scrub) <= set(KNOWN_ENTITIES)
-        assert set(domain.models) <= set(PRESETS)
+        assert set(domain.models) <= set(MODEL_PRESETS)
 
 
 def test_a_prompt_fits_the_form_of_the_records() -> None:

@@ -24,7 +24,7 @@ ALLOWED = {
         *{"safetensors", "threadpoolctl"},  # the names model's weights, and its one thread
     },
     "domains": {
-        *{"faker", "huggingface_hub", "numpy", "safetensors", "scipy", "sklearn"},
+        *{"faker", "huggingface_hub", "numpy", "pyarrow", "safetensors", "scipy", "sklearn"},
         *{"tokenizers", "torch", "transformers"},
     },
     "audits": {"jinja2", "matplotlib", "numpy", "pydantic", "scipy", "torch"},

@@ -146,3 +146,16 @@ def test_the_published_phrasebank_is_described_as_its_source_says(
     assert (found["train"]["records"], found["evaluation"]["records"]) == (3629, 1212)
     assert found["evaluation"]["labels"] == [145, 729, 338]
     assert found["shared"] == 0
+
+
+def test_the_model_presets_are_listed_and_one_prints_its_tables(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["domains", "models"]) == 0
+    assert "Qwen/Qwen2.5-0.5B-Instruct" in capsys.readouterr().out
+    assert main(["domains", "models", "tinyllama"]) == 0
+    assert 'target_modules = ["q_proj"' in capsys.readouterr().out
+    assert main(["domains", "models", "--json"]) == 0
+    listed = json.loads(capsys.readouterr().out)
+    assert {model["name"] for model in listed["models"]} >= {"bert", "mistral-7b"}
+    assert main(["domains", "models", "nothing"]) == 2
