@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pytest
 
 from benchmarks import recommendation
 from domains.recommendation.floors import popularity
 from domains.records import Dataset, Record
+
+if TYPE_CHECKING:
+    import pytest
 
 TITLES = ("chess", "go", "cards", "dice")
 
