@@ -34,6 +34,8 @@ if TYPE_CHECKING:
 
     TokenIds = NDArray[np.int64]
 
+_ANSWERS_AT_ONCE: Final = 16
+"""Prompts with an answer in one forward pass, where nothing is learned."""
 _LEAST_TEXT: Final = 1
 """Characters of a record's own text that a prompt keeps at least."""
 
@@ -153,7 +155,7 @@ class CausalAnswers:
         self,
         model: nn.Module,
         encoded: EncodedRecords,
-        micro_batch: int = 64,
+        micro_batch: int = _ANSWERS_AT_ONCE,
         *,
         within: Callable[[MicroBatch], AbstractContextManager[None]] | None = None,
     ) -> NDArray[np.int64]:
@@ -166,7 +168,7 @@ class CausalAnswers:
         return np.array([int(np.argmax(row)) for row in likelihoods], dtype=np.int64)
 
     def answer_likelihoods(
-        self, model: nn.Module, encoded: EncodedRecords, micro_batch: int = 64
+        self, model: nn.Module, encoded: EncodedRecords, micro_batch: int = _ANSWERS_AT_ONCE
     ) -> tuple[NDArray[np.float64], ...]:
         """Return log p(answer | prompt) of every answer in nats, shape (answers,) for each record.
 
@@ -258,6 +260,11 @@ class CausalAnswers:
             kept = max(_LEAST_TEXT, kept - max(1, (prompt.size - most)))
             cut = Record(record.id, record.text[:kept], record.label, options=record.options)
             prompt = self._prompted(cut)
+        if prompt.size == 0:
+            raise ConfigError(
+                f"What is asked about record {record.id!r} has no tokens: its answer would follow "
+                "nothing. Put words into the prompt's template."
+            )
         if prompt.size > most:
             raise ConfigError(
                 f"What is asked about record {record.id!r} takes {prompt.size} tokens without its "
@@ -280,12 +287,19 @@ class CausalAnswers:
 def _log_likelihood(
     model: nn.Module, input_ids: Tensor, attention_mask: Tensor, learned: Tensor
 ) -> Tensor:
-    """Return the sum of log p(token | those before it) over the `learned` tokens, shape (B,)."""
+    """Return the sum of log p(token | those before it) over the `learned` tokens, shape (B,).
+
+    Logits are asked for from the shortest prompt's last token on: over a large vocabulary those of
+    whole prompts would take more memory than the model.
+    """
     device = next(model.parameters()).device
     ids = input_ids.to(device)
-    logits: Tensor = model(input_ids=ids, attention_mask=attention_mask.to(device)).logits
-    # The logits at one place are of the token at the next.
+    first = int(learned.argmax(dim=1).min())
+    kept = ids.shape[1] - first
+    logits: Tensor = model(
+        input_ids=ids, attention_mask=attention_mask.to(device), logits_to_keep=kept + 1
+    ).logits  # (B, kept + 1, vocabulary): those at one place are of the token at the next
     each = functional.cross_entropy(
-        logits[:, :-1].transpose(1, 2), ids[:, 1:], reduction="none"
-    )  # (B, T - 1)
-    return -(each * learned[:, 1:].to(device, each.dtype)).sum(dim=1)
+        logits[:, :-1].transpose(1, 2), ids[:, first:], reduction="none"
+    )  # (B, kept)
+    return -(each * learned[:, first:].to(device, each.dtype)).sum(dim=1)
