@@ -9,9 +9,10 @@ encoding, or more bytes than the caller allows.
 from __future__ import annotations
 
 import re
+import threading
 from functools import reduce
 from operator import or_
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Any, Final, TypeVar
 
 import msgspec
 
@@ -19,6 +20,11 @@ from crypto.errors import ConfigError, PeerError
 
 _NAME_PATTERN: Final = r"^[a-z0-9][a-z0-9._-]*\Z"
 _LONGEST_NAME: Final = 64
+
+# msgspec 0.22 learns a type's fields when it is first decoded, and two threads that do so at once
+# crash the process (a null pointer in its C code). So they are learned under a lock, and once.
+_LEARNING: Final = threading.Lock()
+_DECODERS: Final[dict[tuple[type, ...], msgspec.msgpack.Decoder[Any]]] = {}
 
 Digest = Annotated[bytes, msgspec.Meta(min_length=32, max_length=32)]
 """A SHA-256 digest: 32 bytes."""
@@ -84,7 +90,7 @@ def decode_one_of(kinds: tuple[type[M], ...], data: bytes, *, limit_bytes: int) 
             "it was not read. The sender runs another configuration, or tries to exhaust memory."
         )
     try:
-        message: M = msgspec.msgpack.decode(data, type=reduce(or_, kinds))
+        message: M = _decoder(kinds).decode(data)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise PeerError(
             f"These bytes are not a {said}: they were not used. "
@@ -96,3 +102,11 @@ def decode_one_of(kinds: tuple[type[M], ...], data: bytes, *, limit_bytes: int) 
             "used, since one value with two encodings has two digests."
         )
     return message
+
+
+def _decoder(kinds: tuple[type[M], ...]) -> msgspec.msgpack.Decoder[M]:
+    """Return what decodes any of `kinds`, made once; a decoder may serve several threads."""
+    with _LEARNING:
+        if kinds not in _DECODERS:
+            _DECODERS[kinds] = msgspec.msgpack.Decoder(reduce(or_, kinds))
+        return _DECODERS[kinds]

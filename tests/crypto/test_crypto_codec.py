@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Annotated
 
 import msgspec
@@ -238,3 +240,36 @@ def test_one_of_several_kinds_is_the_one_that_its_schema_names() -> None:
             decode_one_of((Letter, Lookalike), data, limit_bytes=1 << 16)
     with pytest.raises(PeerError, match="Letter or Lookalike of"):
         decode_one_of((Letter, Lookalike), ENCODED, limit_bytes=len(ENCODED) - 1)
+
+
+_TOGETHER = """
+import sys, threading
+import msgspec
+from crypto import codec
+sys.setswitchinterval(1e-6)
+for number in range(1500):
+    part = msgspec.defstruct(
+        f"Part{number}", [(f"field{n}", codec.Name) for n in range(30)], array_like=True
+    )
+    kind = msgspec.defstruct(
+        f"Kind{number}", [(f"part{n}", part) for n in range(10)], array_like=True,
+        tag=f"secure-fl.tests-{number}.v1", tag_field="schema", frozen=True,
+    )
+    data = codec.encode(kind(*[part(*["a"] * 30)] * 10))
+    start = threading.Barrier(4)
+    def work():
+        start.wait()
+        codec.decode(kind, data, limit_bytes=9000)
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    [thread.start() for thread in threads]
+    [thread.join() for thread in threads]
+print("all decoded")
+"""
+
+
+def test_threads_that_meet_a_kind_for_the_first_time_do_not_crash() -> None:
+    """Two threads in msgspec's own `decode` of a new type end the process."""
+    done = subprocess.run(
+        [sys.executable, "-c", _TOGETHER], capture_output=True, text=True, check=False, timeout=60
+    )
+    assert (done.returncode, done.stdout.strip()) == (0, "all decoded"), done.stderr
