@@ -11,7 +11,10 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 import crypto
+import secure_fl
+import secure_fl.own_models
 import secure_fl.rounds
+import secure_fl.sites
 from crypto.codec import Message
 
 if TYPE_CHECKING:
@@ -24,7 +27,7 @@ _SMALLEST, _BEYOND = -(2**63), 2**64  # what MessagePack's integers hold
 
 def project_messages() -> tuple[type[Message], ...]:
     """Return every message type that the project defines, in the order of their schemas."""
-    for package in (crypto, secure_fl.rounds):
+    for package in (crypto, secure_fl, secure_fl.own_models, secure_fl.rounds, secure_fl.sites):
         for module in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
             importlib.import_module(module.name)
     rooms = ("crypto.", "privacy.", "domains.", "audits.", "secure_fl.")
