@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from crypto.errors import ConfigError
+from domains.reading import STRICT_JSON, TwiceError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -190,20 +191,6 @@ def _next(path: Path, reader: Iterator[list[str]], number: int) -> list[str] | N
     )
 
 
-class _TwiceError(Exception):
-    """A JSON object has a key twice."""
-
-
-def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        raise _TwiceError
-    return found
-
-
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_once)
-
-
 def _json_rows(path: Path, columns: Sequence[str]) -> Iterator[OwnRow]:
     lines = _Lines(path)
     known = False
@@ -223,8 +210,8 @@ def _json_rows(path: Path, columns: Sequence[str]) -> Iterator[OwnRow]:
 
 def _object(line: str) -> dict[str, object] | None:
     try:
-        value = _DECODER.decode(line)
-    except (json.JSONDecodeError, _TwiceError, RecursionError):  # hold the line: not chained
+        value: object = STRICT_JSON.decode(line)
+    except (json.JSONDecodeError, TwiceError, RecursionError):  # hold the line: not chained
         return None
     return value if isinstance(value, dict) else None
 

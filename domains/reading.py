@@ -178,28 +178,29 @@ def json_object(path: Path) -> dict[str, JsonValue]:
         return _parsed("".join(_lines(path, whole=True)), str(path))
 
 
-class _TwiceError(Exception):
+class TwiceError(Exception):
     """A JSON object has a key twice."""
 
 
 def _once(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise _TwiceError
+        raise TwiceError
     return found
 
 
-_DECODER: Final = json.JSONDecoder(object_pairs_hook=_once)
+STRICT_JSON: Final = json.JSONDecoder(object_pairs_hook=_once)
+"""Refuses an object with a key twice (`TwiceError`), of which one value would be lost."""
 
 
 def _parsed(text: str, where: str) -> dict[str, JsonValue]:
     fault = "holds no JSON object"
     try:
-        value = _DECODER.decode(text)
+        value = STRICT_JSON.decode(text)
     except json.JSONDecodeError as error:  # holds the text, so it is not chained
         fault = f"is no JSON from line {error.lineno}, column {error.colno} on: it was cut there"
         fault += " or damaged"
-    except _TwiceError:
+    except TwiceError:
         fault = "has a key or an id twice, so one of two records would be lost"
     except RecursionError:
         fault = "is nested too deeply for a record"

@@ -45,13 +45,14 @@ class RecordLosses:
         self._encoded = encoded
         self.micro_batch = micro_batch
         self._frozen: FrozenLayers | None = None
-        if cache_layers and adapted.frozen_layers:
+        if cache_layers:
             if not isinstance(task, SentenceClassification):
                 raise ConfigError(
                     "`runtime.cache_layers` keeps layers below a sentence's classifier, and this "
                     "run asks a language model: they would not be its own. Set it to false."
                 )
-            self._frozen = FrozenLayers.of(task, adapted.model, encoded, adapted.frozen_layers)
+            if adapted.frozen_layers:
+                self._frozen = FrozenLayers.of(task, adapted.model, encoded, adapted.frozen_layers)
         self._states: tuple[NDArray[np.float32], HeadStates] | None = None
         """The parameters before the head, and what they give."""
 
