@@ -159,3 +159,25 @@ def test_the_model_presets_are_listed_and_one_prints_its_tables(
     listed = json.loads(capsys.readouterr().out)
     assert {model["name"] for model in listed["models"]} >= {"bert", "mistral-7b"}
     assert main(["domains", "models", "nothing"]) == 2
+
+
+def test_records_that_share_no_labels_are_shown_by_the_place_of_the_right_option(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def ranked(number: int) -> Record:
+        return Record(f"r-{number}", f"chess {number}", number % 3, options=("go", "dice", "cards"))
+
+    dataset = Dataset.of(
+        name="tests.ranking",
+        labels=(),
+        train=tuple(ranked(n) for n in range(6)),
+        evaluation=tuple(ranked(n) for n in range(6, 9)),
+        licence="none",
+        notes=(),
+    )
+    monkeypatch.setattr(domains_account, "load_dataset", lambda *_, **__: dataset)
+    assert main(["domains", "show", "tests.ranking", "--rows", "2", "--sites", "2", "--json"]) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert [row["label"] for row in found["rows"]] == ["option 1", "option 2"]
+    assert found["train"]["labels"] == []
+    assert found["sites"] == [[], []]

@@ -15,7 +15,7 @@ from round_simulator import mechanism_of
 
 from crypto.errors import ConfigError
 from secure_fl import machine_checks, run_checks
-from secure_fl.config import ModelSection, Runtime
+from secure_fl.config import DataSection, ModelSection, Runtime
 from secure_fl.findings import Finding, Health, write_findings
 
 if TYPE_CHECKING:
@@ -344,3 +344,17 @@ def test_a_machine_without_ml_kem_cannot_run_hybrid_sums(
     assert topics["sums"] == [("mend", "This machine's OpenSSL has no ML-KEM-768")]
     assert "has no ML-KEM-768" in work.run().refused(2)
     assert not (work.root / "out").exists()
+
+
+def test_what_a_data_sets_records_need_is_said() -> None:
+    """A classifier cannot choose among options; own records are in no catalogue."""
+
+    def told(dataset: str, **more: object) -> Finding:
+        data = DataSection.model_validate({"dataset": dataset, **more})
+        return one(run_checks.data(mechanism_of().model_copy(update={"data": data})))
+
+    refused = told("biomedical.medmcqa")
+    assert refused.health is Health.BAD
+    assert "mechanism.prompt" in refused.said
+    assert told("own", labels=("bad", "good")).health is Health.NOTE
+    assert told("biomedical.pubmedqa").health is Health.NOTE

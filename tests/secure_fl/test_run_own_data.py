@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -63,6 +64,8 @@ def test_one_file_is_shared_out_and_what_was_dropped_is_said(
     assert again.data is not None
     assert again.data.bad_rows is BadRows.DROP
     assert again.mechanism.digest() == config.mechanism.digest()
+    facts = json.loads((folder.path / "facts.json").read_text("utf-8"))
+    assert facts["data"]["source"] == "sites-own"
     for name in ("report.html", "facts.json"):
         text = (folder.path / name).read_text("utf-8")
         assert "Annegret wrote" not in text
