@@ -36,30 +36,29 @@ from pathlib import Path
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
 import torch
 from safetensors.torch import load_file
 
 from benchmarks.cells import Cell, write_cells
 from crypto.errors import ConfigError, IntegrityError, SecureFLError
-from domains import baselines
-from domains.classification import SentenceClassification
 from domains.finance import phrasebank
-from domains.records import Dataset
+from secure_fl.baselines import floors
+from secure_fl.baselines.held import held_out
+from secure_fl.baselines.study import Watcher
 from secure_fl.config import Guaranteed, load_config
 from secure_fl.embedded import EmbeddedPlaces, start_run
 from secure_fl.failures import ExitCode, Failure
 from secure_fl.launch import POLICY_NAME, Overrides
 from secure_fl.methods.method import is_head
 from secure_fl.runner import Evaluator
-from secure_fl.sites.workbench import build_task, resolve_model
+from secure_fl.sites.workbench import build_task
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from domains.records import Dataset
+    from secure_fl.baselines.rows import Score as Floor
     from secure_fl.config import RunConfig
-    from secure_fl.observing import RoundScored, RunBegan, RunEnded
-    from secure_fl.rounds.steps import Phase
     from secure_fl.runfolder import RoundMetrics, RunFolder
 
 EXAMPLES: Final = Path(__file__).resolve().parents[1] / "examples"
@@ -75,12 +74,6 @@ TUNED: Final = {
 }
 """The tuned rows and the file in `examples/` that holds the settings of each."""
 ROWS: Final = (MAJORITY, FROZEN, *TUNED)
-_HELD_OUT: Final = 5
-"""One record of this many is held out for tuning."""
-_HELD_OUT_NOTE: Final = (
-    "Evaluation set: a fifth of the training split, drawn by seed {seed}, to choose settings with; "
-    "not comparable with published scores."
-)
 
 
 @dataclass(frozen=True)
@@ -182,27 +175,6 @@ def study_of(data: Path, *, tune: bool, note: Callable[[str], None]) -> Study:
     )
 
 
-def held_out(dataset: Dataset, seed: int) -> Dataset:
-    """Return the training records of `dataset`; a fifth, drawn by `seed`, is the evaluation set.
-
-    Training records whose sentence is also in that fifth are dropped, as on the published split.
-    The evaluation records of `dataset` are in neither part.
-    """
-    order = np.random.default_rng(seed).permutation(len(dataset.train))
-    count = len(dataset.train) // _HELD_OUT
-    evaluation = tuple(dataset.train[int(index)] for index in order[:count])
-    unseen = {record.text for record in evaluation}
-    rest = (dataset.train[int(index)] for index in order[count:])
-    return Dataset.of(
-        name=dataset.name,
-        labels=dataset.labels,
-        train=tuple(record for record in rest if record.text not in unseen),
-        evaluation=evaluation,
-        licence=dataset.licence,
-        notes=(_HELD_OUT_NOTE.format(seed=seed),),
-    )
-
-
 def measure(study: Study, rows: Sequence[str], seeds: Sequence[int]) -> tuple[UtilityCell, ...]:
     """Return one cell per row; a row that cannot be measured says why in `error`."""
     return tuple(_row(study, row, seeds) for row in rows)
@@ -261,27 +233,17 @@ def _spread(values: Sequence[float]) -> float | None:
 
 
 def _majority(study: Study, seed: int) -> Score:
-    dataset = study.dataset(seed)
-    train, evaluation = (
-        np.array([record.label for record in part], np.int64)
-        for part in (dataset.train, dataset.evaluation)
-    )
-    scores = baselines.majority(train, evaluation, len(dataset.labels))
-    return Score(scores.n, scores.accuracy, scores.macro_f1, scores.weighted_f1)
+    return _floor(floors.majority(study.dataset(seed)))
 
 
 def _frozen(study: Study, seed: int) -> Score:
     """Return the floor on the base model, at the length, that the row `fedit` tunes."""
-    config = study.config("fedit")
-    torch.set_num_threads(config.runtime.threads)
     dataset = study.dataset(seed)
-    model = config.mechanism.model
-    task = SentenceClassification(
-        resolve_model(model, config.runtime), dataset.labels, model.max_length
-    )
-    head = baselines.linear_head(task, task.encode(dataset.train), task.encode(dataset.evaluation))
-    scores = head.scores
-    return Score(scores.n, scores.accuracy, scores.macro_f1, scores.weighted_f1)
+    return _floor(floors.frozen_head(study.config("fedit"), dataset, dataset.train))
+
+
+def _floor(score: Floor) -> Score:
+    return Score(score.n, score.accuracy, score.macro_f1, score.weighted_f1)
 
 
 def _tuned(study: Study, row: str, seed: int) -> Score:
@@ -298,7 +260,7 @@ def _tuned(study: Study, row: str, seed: int) -> Score:
             dataset=dataset,
         )
         run = start_run(
-            config, Path(folder) / "run", places, _Watcher(f"{row}, seed {seed}", study.note)
+            config, Path(folder) / "run", places, Watcher(f"{row}, seed {seed}", study.note)
         )
         last = final_scores(run.metrics()[-1])
         zeroed = without_adapter(config, run, dataset)
@@ -350,47 +312,6 @@ def final_scores(row: RoundMetrics) -> FinalScores:
     if row.accuracy is None or row.macro_f1 is None or row.weighted_f1 is None:
         raise IntegrityError("The run's last round was not scored: nothing can be compared.")
     return FinalScores(row.accuracy, row.macro_f1, row.weighted_f1, row.epsilon)
-
-
-class Quiet:
-    """Watches a run and says nothing."""
-
-    def preparing(self, what: str) -> None:
-        """Say nothing."""
-
-    def began(self, run: RunBegan) -> None:
-        """Say nothing."""
-
-    def exchanging(self, phase: Phase, round_: int, sites: int) -> None:
-        """Say nothing."""
-
-    def replied(self, site: str) -> None:
-        """Say nothing."""
-
-    def scored(self, result: RoundScored) -> None:
-        """Say nothing."""
-
-    def ended(self, run: RunEnded) -> None:
-        """Say nothing."""
-
-
-class _Watcher(Quiet):
-    """Notes each finished round of a run that was scored, and nothing else."""
-
-    def __init__(self, run: str, note: Callable[[str], None]) -> None:
-        self._run = run
-        self._note = note
-        self._rounds = 0
-
-    def began(self, run: RunBegan) -> None:
-        """Remember how many rounds there are."""
-        self._rounds = run.rounds
-
-    def scored(self, result: RoundScored) -> None:
-        """Note the accuracy, where it was measured."""
-        if result.scores is not None:
-            accuracy = f"accuracy {result.scores.accuracy:.4f}"
-            self._note(f"{self._run}: round {result.round} of {self._rounds}, {accuracy}")
 
 
 _NO_DATA: Final = (

@@ -27,8 +27,9 @@ from statistics import mean, stdev
 from typing import TYPE_CHECKING, Final
 
 from benchmarks.cells import Cell, write_cells
-from benchmarks.fpb import Quiet, Study, final_scores, study_of
+from benchmarks.fpb import Study, final_scores, study_of
 from crypto.errors import ConfigError, SecureFLError
+from secure_fl.baselines.study import Watcher
 from secure_fl.config import Guaranteed, RecordPrivacy, RunConfig, load_config
 from secure_fl.embedded import EmbeddedPlaces, start_run
 from secure_fl.failures import ExitCode, Failure
@@ -117,7 +118,7 @@ def _cell(study: Study, mode: str, sites: int, epsilon: float, seeds: Sequence[i
                     budget_carried=False,
                     dataset=study.dataset(seed),
                 )
-                run = start_run(config, Path(folder) / "run", places, Quiet())
+                run = start_run(config, Path(folder) / "run", places, Watcher(mode, _quiet))
                 scores = final_scores(run.metrics()[-1])
             accuracy.append(scores.accuracy)
             macro.append(scores.macro_f1)
@@ -176,6 +177,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     cells = measure(study, options.sites, options.epsilons, options.seeds)
     write_cells(f"{title}, {split} split", cells, as_json=options.json)
     return ExitCode.INTERNAL if any(cell.error for cell in cells) else ExitCode.OK
+
+
+def _quiet(line: str) -> None:
+    del line  # of a round
 
 
 def _note(line: str) -> None:

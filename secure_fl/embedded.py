@@ -50,6 +50,8 @@ class EmbeddedPlaces:
         budget_carried: False for a state folder that was made for this run alone.
         dataset: records that take the place of those in `data`, as when a benchmark holds a
             part of the training records out; to go on with such a run, give the same ones.
+        shares: who holds what of `dataset`, one share per site in order; None where the run's
+            rule shares it out.
     """
 
     state: Path
@@ -57,6 +59,7 @@ class EmbeddedPlaces:
     data: Path | None
     budget_carried: bool
     dataset: Dataset | None = None
+    shares: Shares | None = None
 
 
 def start_run(
@@ -147,10 +150,11 @@ class _Embedded:
     def _load(self, places: EmbeddedPlaces) -> tuple[Dataset, Shares | None]:
         """Return the records, and who holds what where they say it themselves."""
         mechanism = self._config.mechanism
-        if places.dataset is not None:
-            return places.dataset, None
         if mechanism.data.dataset == OWN:
             self._data_given = True
+        if places.dataset is not None:
+            return places.dataset, places.shares
+        if mechanism.data.dataset == OWN:
             found = simulated(self._config, places.data)
             return found.dataset, found.shares
         name = mechanism.data.dataset

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
     from domains.records import Dataset, Record
     from domains.scores import ClassificationScores
+    from secure_fl.baselines.held import Held
     from secure_fl.config import RunConfig
 
 
@@ -46,7 +47,7 @@ class Share:
         return f"<share of {self.name}>"
 
 
-def scrubbed_shares(config: RunConfig, dataset: Dataset, policy: Path) -> tuple[Share, ...]:
+def scrubbed_shares(config: RunConfig, held: Held, policy: Path) -> tuple[Share, ...]:
     """Return every site's share of the training records as the run would train on it.
 
     The sites are made for this alone, in a folder that is gone afterwards: nothing is charged.
@@ -55,8 +56,10 @@ def scrubbed_shares(config: RunConfig, dataset: Dataset, policy: Path) -> tuple[
         BudgetError: the policy refuses `config`.
         ConfigError: the records cannot be shared out, or what has to be scrubbed has no provider.
     """
-    mechanism = config.mechanism
-    shares = share_out(dataset.train, mechanism.sites, mechanism.seed, mechanism.data.rule())
+    mechanism, dataset = config.mechanism, held.dataset
+    shares = held.shares or share_out(
+        dataset.train, mechanism.sites, mechanism.seed, mechanism.data.rule()
+    )
     with tempfile.TemporaryDirectory(prefix="secure-fl-baselines-") as folder:
         consortium = open_consortium(Path(folder), mechanism.sites, policy)
         try:

@@ -12,17 +12,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-import torch
-
 from crypto.errors import ConfigError, IntegrityError, SecureFLError
-from domains import baselines
 from domains.catalogue import ENTRIES, Generated, load_dataset
-from domains.classification import SentenceClassification
-from domains.overlap import separate
 from domains.own_files import NAME as OWN
-from domains.records import Dataset
-from secure_fl.baselines import local_runs
+from secure_fl.baselines import floors, local_runs
+from secure_fl.baselines.held import Held
 from secure_fl.baselines.names import SEEDLESS, Row
 from secure_fl.baselines.rows import Score, notes_of, private, without_privacy
 from secure_fl.baselines.table import Baselines, Line, Result, open_results
@@ -30,7 +24,7 @@ from secure_fl.config import Guaranteed
 from secure_fl.embedded import EmbeddedPlaces, start_run
 from secure_fl.failures import ExitCode, Failure
 from secure_fl.launch import Overrides
-from secure_fl.sites.workbench import resolve_model
+from secure_fl.own_records import simulated
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -39,13 +33,6 @@ if TYPE_CHECKING:
     from secure_fl.config import RunConfig
     from secure_fl.observing import RoundScored, RunBegan, RunEnded
     from secure_fl.rounds.steps import Phase
-
-_HELD_OUT: Final = 5
-"""One record of this many is held out for validation."""
-_HELD_OUT_NOTE: Final = (
-    "Evaluation set: a fifth of the training records, drawn by seed {seed}, to choose settings "
-    "with; not comparable with published scores."
-)
 
 
 @dataclass(frozen=True)
@@ -68,7 +55,7 @@ class Study:
     data: Path | None
     validation: bool
     note: Callable[[str], None]
-    _loaded: dict[int, Dataset] = field(default_factory=dict, init=False, repr=False)
+    _loaded: dict[int, Held] = field(default_factory=dict, init=False, repr=False)
 
     def seeded(self, seed: int) -> RunConfig:
         """Return the run with another seed.
@@ -78,27 +65,33 @@ class Study:
         """
         return Overrides(seed=seed).apply(self.config, self.path)
 
-    def dataset(self, seed: int) -> Dataset:
-        """Return the records under a seed.
+    def held(self, seed: int) -> Held:
+        """Return the records under a seed, and who holds what where they say it themselves.
 
         Raises:
-            ConfigError: they do not load.
+            ConfigError: they do not load, or are too few for a fifth.
         """
         name = self.config.mechanism.data.dataset
-        if name == OWN:
-            raise ConfigError(
-                "Baselines are measured on data sets of the catalogue; records of the sites' own "
-                "are shared out by file, which this command does not do yet. Measure on a data "
-                'set like yours, or run with `mode = "none"` and compare.'
-            )
         entry = ENTRIES.get(name)
-        # Published files do not depend on a seed: they are read once.
-        drawn = seed if entry is not None and isinstance(entry.source, Generated) else 0
+        # Published files do not depend on a seed: they are read once. Of a site's own file a
+        # seeded fifth is the evaluation set.
+        seeded = name == OWN or (entry is not None and isinstance(entry.source, Generated))
+        drawn = seed if seeded else 0
         if drawn not in self._loaded:
             self._loaded.clear()
-            self._loaded[drawn] = load_dataset(name, data=self.data, seed=drawn)
+            self._loaded[drawn] = self._load(name, drawn)
         whole = self._loaded[drawn]
-        return held_out(whole, seed) if self.validation else whole
+        return whole.validation(seed, self._unit()) if self.validation else whole
+
+    def _load(self, name: str, seed: int) -> Held:
+        if name != OWN:
+            return Held(load_dataset(name, data=self.data, seed=seed))
+        found = simulated(self.seeded(seed), self.data)
+        return Held(found.dataset, found.shares)
+
+    def _unit(self) -> str | None:
+        """Return the column that says whose a record is, where the run names one."""
+        return None if self.config.data is None else self.config.data.unit
 
 
 @dataclass(frozen=True)
@@ -116,30 +109,6 @@ class Outcome:
     code: int
 
 
-def held_out(dataset: Dataset, seed: int) -> Dataset:
-    """Return the training records of `dataset`; a fifth, drawn by `seed`, is the evaluation set.
-
-    Training records with the words of one in that fifth are dropped. The evaluation records of
-    `dataset` are in neither part.
-
-    Raises:
-        ConfigError: the records are too few for a fifth.
-    """
-    order = np.random.default_rng(seed).permutation(len(dataset.train))
-    count = len(dataset.train) // _HELD_OUT
-    evaluation = tuple(dataset.train[int(index)] for index in order[:count])
-    rest = tuple(dataset.train[int(index)] for index in order[count:])
-    parts = separate(rest, evaluation, drop_overlap=True)
-    return Dataset.of(
-        name=dataset.name,
-        labels=dataset.labels,
-        train=parts.train,
-        evaluation=evaluation,
-        licence=dataset.licence,
-        notes=(_HELD_OUT_NOTE.format(seed=seed), *parts.notes),
-    )
-
-
 def measure(study: Study, rows: Sequence[Row], seeds: Sequence[int], out: Path) -> Outcome:
     """Measure `rows` under `seeds`, but what `out` holds already, and keep each result there.
 
@@ -150,16 +119,16 @@ def measure(study: Study, rows: Sequence[Row], seeds: Sequence[int], out: Path) 
     if min(seeds) < 0 or len(set(seeds)) < len(seeds):
         raise ConfigError("Seeds are different numbers of 0 or more: nothing was measured.")
     split: Split = "validation" if study.validation else "evaluation"
-    records = len(study.dataset(seeds[0]).train)
+    records = len(study.held(seeds[0]).dataset.train)
     begun = Baselines.begin(study.config, split, notes_of(study.config, records))
     measuring = _Measuring(study, out, open_results(out, begun))
     asked = tuple(row for row in Row if row in rows)
     versions = {}
     for seed in seeds:
-        dataset = study.dataset(seed)
-        versions[seed] = dataset.version.hex()
+        held = study.held(seed)
+        versions[seed] = held.dataset.version.hex()
         for row in asked:
-            measuring.one(row, seed, dataset)
+            measuring.one(row, seed, held)
     lines = tuple(measuring.line(row, versions) for row in asked)
     return Outcome(measuring.kept, lines, measuring.code)
 
@@ -174,18 +143,18 @@ class _Measuring:
         self.kept = kept
         self.code = int(ExitCode.OK)
 
-    def one(self, row: Row, seed: int, dataset: Dataset) -> None:
+    def one(self, row: Row, seed: int, held: Held) -> None:
         """Measure a row under a seed, unless it is known, or failed under an earlier seed.
 
         Raises:
             ConfigError: the result kept for it is of other records, or the disk refuses.
         """
-        if row in self._failed or self._known(row, seed, dataset.version.hex()):
+        if row in self._failed or self._known(row, seed, held.dataset.version.hex()):
             return
         said = f"{row.value}, seed {seed}"
         started = time.monotonic()
         try:
-            score = _MEASURES[row](self._study, seed, dataset)
+            score = _MEASURES[row](self._study, seed, held)
         except SecureFLError as error:
             failure = Failure.of(error)
             self._failed[row] = failure.message
@@ -193,7 +162,7 @@ class _Measuring:
             self._study.note(f"{said}: {failure.message}")
             return
         seconds = round(time.monotonic() - started, 3)
-        self._keep(row, seed, dataset, score, seconds)
+        self._keep(row, seed, held, score, seconds)
         self._study.note(f"{said}: accuracy {score.accuracy:.4f}, {seconds:.1f} s")
 
     def line(self, row: Row, versions: dict[int, str]) -> Line:
@@ -206,11 +175,11 @@ class _Measuring:
         ]
         return Line.of(row, results, self._failed.get(row))
 
-    def _keep(self, row: Row, seed: int, dataset: Dataset, score: Score, seconds: float) -> None:
+    def _keep(self, row: Row, seed: int, held: Held, score: Score, seconds: float) -> None:
         result = Result(
             row=row,
             seed=seed,
-            dataset=dataset.version.hex(),
+            dataset=held.dataset.version.hex(),
             n=score.n,
             accuracy=score.accuracy,
             macro_f1=score.macro_f1,
@@ -229,82 +198,63 @@ class _Measuring:
             if result.seed == seed and result.dataset != version:
                 raise ConfigError(
                     f"{self._out} holds {row.value}, seed {seed}, on other records than those at "
-                    "hand: they cannot stand in one table. Name another --out, or the --data "
-                    "folder that it was begun with."
+                    "hand: they cannot stand in one table. Name another --out, or the records "
+                    "that it was begun with (--data, or [data] of the run)."
                 )
         return any(
             result.seed == seed or (row in SEEDLESS and result.dataset == version) for result in own
         )
 
 
-def _majority(study: Study, seed: int, dataset: Dataset) -> Score:
+def _majority(study: Study, seed: int, held: Held) -> Score:
     del study, seed
-    _require_classes(dataset)
-    train, evaluation = (
-        np.array([record.label for record in part], np.int64)
-        for part in (dataset.train, dataset.evaluation)
-    )
-    return Score.of(baselines.majority(train, evaluation, len(dataset.labels)))
+    return floors.majority(held.dataset)
 
 
-def _frozen_head(study: Study, seed: int, dataset: Dataset) -> Score:
-    _require_classes(dataset)
+def _frozen_head(study: Study, seed: int, held: Held) -> Score:
+    floors.require_classes(held.dataset)
     config = study.seeded(seed)
-    plain = without_privacy(config, len(dataset.train))
-    shares = local_runs.scrubbed_shares(plain, dataset, study.policy)
-    torch.set_num_threads(config.runtime.threads)
-    model = config.mechanism.model
-    task = SentenceClassification(
-        resolve_model(model, config.runtime), dataset.labels, model.max_length
-    )
-    train = task.encode([record for share in shares for record in share.records])
-    head = baselines.linear_head(task, train, task.encode(dataset.evaluation))
-    return Score.of(head.scores)
+    plain = without_privacy(config, len(held.dataset.train))
+    shares = local_runs.scrubbed_shares(plain, held, study.policy)
+    train = [record for share in shares for record in share.records]
+    return floors.frozen_head(config, held.dataset, train)
 
 
-def _require_classes(dataset: Dataset) -> None:
-    if any(record.options for record in (*dataset.train, *dataset.evaluation)):
-        raise ConfigError(
-            f"The records of {dataset.name} bring options of their own, and this row is of classes "
-            "that all records have in common: it was not measured. Leave it out."
-        )
+def _site_alone(study: Study, seed: int, held: Held) -> Score:
+    return _local(study, seed, held, Row.SITE_ALONE)
 
 
-def _site_alone(study: Study, seed: int, dataset: Dataset) -> Score:
-    return _local(study, seed, dataset, Row.SITE_ALONE)
+def _centralised(study: Study, seed: int, held: Held) -> Score:
+    return _local(study, seed, held, Row.CENTRALISED)
 
 
-def _centralised(study: Study, seed: int, dataset: Dataset) -> Score:
-    return _local(study, seed, dataset, Row.CENTRALISED)
-
-
-def _local(study: Study, seed: int, dataset: Dataset, row: Row) -> Score:
-    plain = without_privacy(study.seeded(seed), len(dataset.train))
-    shares = local_runs.scrubbed_shares(plain, dataset, study.policy)
+def _local(study: Study, seed: int, held: Held, row: Row) -> Score:
+    plain = without_privacy(study.seeded(seed), len(held.dataset.train))
+    shares = local_runs.scrubbed_shares(plain, held, study.policy)
     train = local_runs.site_alone if row is Row.SITE_ALONE else local_runs.centralised
     return train(
-        plain, dataset, shares, lambda line: study.note(f"{row.value}, seed {seed}: {line}")
+        plain, held.dataset, shares, lambda line: study.note(f"{row.value}, seed {seed}: {line}")
     )
 
 
-def _federated(study: Study, seed: int, dataset: Dataset) -> Score:
-    plain = without_privacy(study.seeded(seed), len(dataset.train))
-    return _whole_run(study, plain, dataset, Row.FEDERATED)
+def _federated(study: Study, seed: int, held: Held) -> Score:
+    plain = without_privacy(study.seeded(seed), len(held.dataset.train))
+    return _whole_run(study, plain, held, Row.FEDERATED)
 
 
-def _dp_head(study: Study, seed: int, dataset: Dataset) -> Score:
-    return _private(study, seed, dataset, Row.DP_HEAD)
+def _dp_head(study: Study, seed: int, held: Held) -> Score:
+    return _private(study, seed, held, Row.DP_HEAD)
 
 
-def _federated_dp(study: Study, seed: int, dataset: Dataset) -> Score:
-    return _private(study, seed, dataset, Row.FEDERATED_DP)
+def _federated_dp(study: Study, seed: int, held: Held) -> Score:
+    return _private(study, seed, held, Row.FEDERATED_DP)
 
 
-def _private(study: Study, seed: int, dataset: Dataset, row: Row) -> Score:
-    return _whole_run(study, private(study.seeded(seed), row), dataset, row)
+def _private(study: Study, seed: int, held: Held, row: Row) -> Score:
+    return _whole_run(study, private(study.seeded(seed), row), held, row)
 
 
-_MEASURES: Final[dict[Row, Callable[[Study, int, Dataset], Score]]] = {
+_MEASURES: Final[dict[Row, Callable[[Study, int, Held], Score]]] = {
     Row.MAJORITY: _majority,
     Row.FROZEN_HEAD: _frozen_head,
     Row.DP_HEAD: _dp_head,
@@ -315,7 +265,7 @@ _MEASURES: Final[dict[Row, Callable[[Study, int, Dataset], Score]]] = {
 }
 
 
-def _whole_run(study: Study, config: RunConfig, dataset: Dataset, row: Row) -> Score:
+def _whole_run(study: Study, config: RunConfig, held: Held, row: Row) -> Score:
     """Run `config` from the start in a folder of its own, and read its last scores there."""
     mechanism = config.mechanism
     watcher = Watcher(f"{row.value}, seed {mechanism.seed}", study.note)
@@ -325,14 +275,15 @@ def _whole_run(study: Study, config: RunConfig, dataset: Dataset, row: Row) -> S
             policy=study.policy,
             data=study.data,
             budget_carried=False,
-            dataset=dataset,
+            dataset=held.dataset,
+            shares=held.shares,
         )
         last = start_run(config, Path(folder) / "run", places, watcher).metrics()[-1]
     if last.accuracy is None or last.macro_f1 is None or last.weighted_f1 is None:
         raise IntegrityError("The run's last round was not scored: nothing can be compared.")
     privacy = mechanism.privacy
     return Score(
-        n=len(dataset.evaluation),
+        n=len(held.dataset.evaluation),
         accuracy=last.accuracy,
         macro_f1=last.macro_f1,
         weighted_f1=last.weighted_f1,

@@ -10,6 +10,7 @@ from safetensors.torch import load_file
 from tiny_run import (
     RECORD,
     Setting,
+    Watcher,
     small_dataset,
     tiny_config,
     write_config,
@@ -132,7 +133,7 @@ def test_without_the_adapter_the_classifier_stands_alone(
     training = {"local_steps": 20, "learning_rate": 0.1}
     config = tiny_config(tiny, method=method, rounds=1, sites=2, training=training)
     setting = Setting(tmp_path, tiny, dataset)
-    run = start_run(config, setting.out, setting.places(), fpb.Quiet())
+    run = start_run(config, setting.out, setting.places(), Watcher())
 
     task, adapted = build_task(config.mechanism, dataset.labels, config.runtime)
     saved = load_file(run.path / "adapter" / "adapter_model.safetensors")

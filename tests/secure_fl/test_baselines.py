@@ -10,16 +10,19 @@ import numpy as np
 import pytest
 from cli_workplace import Outcome, Workplace, few_records
 
+from crypto.errors import ConfigError
 from domains.baselines import majority
 from domains.partition import share_out
 from privacy.noise import SystemNoise
 from secure_fl.baselines import study
+from secure_fl.baselines.held import Held, held_out
 from secure_fl.baselines.local_runs import scrubbed_shares, site_alone
 from secure_fl.baselines.names import PRIVATE, Row
 from secure_fl.baselines.rows import at_one_place, private, rows_of, without_privacy
-from secure_fl.baselines.study import held_out
+from secure_fl.baselines.study import Study
 from secure_fl.config import NoPrivacy, load_config
 from secure_fl.failures import ExitCode
+from secure_fl.own_records import simulated
 from secure_fl.runner import Evaluator
 from secure_fl.sites.trainer import LocalTrainer
 from secure_fl.sites.workbench import SiteRecords, SiteWorkbench, build_task
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 
     from domains.records import Dataset, Record
     from secure_fl.config import Mechanism, RunConfig
+    from secure_fl.embedded import EmbeddedPlaces
+    from secure_fl.observing import RunObserver
 
 
 @pytest.fixture
@@ -199,7 +204,7 @@ def test_a_site_alone_is_its_own_workbench_round_after_round(work: Workplace) ->
     config = load_config(work.config)
     dataset = few_records("finance.generated", data=None, seed=0)
     policy = work.root / "policy.toml"
-    shares = scrubbed_shares(config, dataset, policy)
+    shares = scrubbed_shares(config, Held(dataset), policy)
     got = site_alone(config, dataset, shares, lambda _: None)
 
     raw = share_out(dataset.train, 3, 0, config.mechanism.data.rule())
@@ -284,3 +289,121 @@ def test_options_that_mean_nothing_are_refused(
     work: Workplace, options: tuple[str, ...], said: str
 ) -> None:
     assert said in measured(work, *options).refused(ExitCode.CONFIG)
+
+
+# Records of the sites' own.
+
+
+def write_rows(path: Path, count: int, *, customers: int = 0) -> None:
+    """Write records of two classes; with customers, of that many people in turn."""
+    words = ("routine: rates rose", "urgent: loss of orders")
+    lines = [
+        f"{words[n % 2]} {path.stem} {n},{('calm', 'alarm')[n % 2]},c{n % (customers or count)}"
+        for n in range(count)
+    ]
+    path.write_text("\n".join(("text,label,customer", *lines, "")))
+
+
+def on_own_records(work: Workplace, path: Path, unit: str = "") -> None:
+    work.edit(r'dataset = "finance\.generated"', 'dataset = "own"\nlabels = ["calm", "alarm"]')
+    work.edit(r'dataset = "finance\.generated"', 'dataset = "own"', "policy.toml")
+    work.edit(r"^\[mechanism\]", f'[data]\npath = "{path}"\n{unit}\n[mechanism]')
+
+
+@pytest.fixture
+def site_files(work: Workplace) -> Workplace:
+    """Three sites with a file each, of different sizes."""
+    held = work.root / "held"
+    held.mkdir()
+    for number, count in ((1, 20), (2, 40), (3, 60)):
+        write_rows(held / f"site-{number}.csv", count)
+    on_own_records(work, held)
+    return work
+
+
+def test_every_row_is_measured_on_own_files(
+    site_files: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    seen: list[tuple[Dataset, tuple[int, ...]]] = []
+    real = study.start_run
+
+    def spy(config: RunConfig, out: Path, places: EmbeddedPlaces, observer: RunObserver) -> object:
+        assert places.dataset is not None
+        seen.append((places.dataset, tuple(len(share) for share in places.shares or ())))
+        return real(config, out, places, observer)
+
+    monkeypatch.setattr(study, "start_run", spy)
+    outcome = measured(site_files, "--seeds", "0", "--json")
+    assert outcome.code == 0, outcome.err
+    lines = {line["row"]: line for line in json.loads(outcome.out)["table"]}
+    assert list(lines) == [row.value for row in Row]
+    assert {line["n"] for line in lines.values()} == {4 + 8 + 12}
+    assert [shares for _, shares in seen] == [(16, 32, 48)] * 3
+    run = simulated(study_of(site_files).seeded(0), None).dataset
+    assert {dataset for dataset, _ in seen} == {run}
+    assert {result["dataset"] for result in saved(site_files)["results"]} == {run.version.hex()}
+
+
+def test_each_site_alone_trains_on_its_own_file(site_files: Workplace) -> None:
+    config = load_config(site_files.config)
+    held = study_of(site_files).held(0)
+    shares = scrubbed_shares(config, held, site_files.root / "policy.toml")
+    for number, share in enumerate(shares, 1):
+        assert {record.id.rpartition(":")[0] for record in share.records} == {f"site-{number}.csv"}
+
+
+def test_one_own_file_is_shared_out_by_the_runs_rule(work: Workplace) -> None:
+    write_rows(work.root / "all.csv", 60)
+    on_own_records(work, work.root / "all.csv")
+    assert study_of(work).held(0).shares is None
+    assert measured(work, "--seeds", "0", "--rows", "majority", "site-alone").code == 0
+    assert {result["n"] for result in saved(work)["results"]} == {12}
+
+
+def test_validation_on_own_files_divides_what_each_site_trains_on(site_files: Workplace) -> None:
+    run, part = study_of(site_files).held(0), study_of(site_files, validation=True).held(0)
+    assert len(part.dataset.evaluation) == 96 // 5
+    trained = {record.id for record in run.dataset.train}
+    assert {record.id for record in part.dataset.evaluation} < trained
+    assert run.shares is not None
+    assert part.shares is not None
+    kept = [record for share in part.shares for record in share]
+    assert kept == [record for share in run.shares for record in share if record in set(kept)]
+    assert {record.id for record in kept} == {record.id for record in part.dataset.train}
+    rows = ("majority", "site-alone", "federated")
+    outcome = measured(site_files, "--seeds", "0", "--rows", *rows, "--validation")
+    assert outcome.code == 0, outcome.err
+    assert {result["n"] for result in saved(site_files)["results"]} == {19}
+
+
+def test_nobody_stands_on_both_sides_of_a_validation(work: Workplace) -> None:
+    write_rows(work.root / "all.csv", 60, customers=15)
+    on_own_records(work, work.root / "all.csv", 'unit = "customer"')
+    part = study_of(work, validation=True).held(0).dataset
+    sides = [{r.columns["customer"] for r in side} for side in (part.train, part.evaluation)]
+    assert not sides[0] & sides[1]
+    assert len(sides[1]) == 12 // 5
+    assert "training units" in part.notes[0]
+
+
+def test_a_validation_that_leaves_a_site_nothing_is_refused(site_files: Workplace) -> None:
+    whole = study_of(site_files).held(0).dataset
+    drawn = held_out(whole, 0).evaluation
+    rest = tuple(record for record in whole.train if record not in set(drawn))
+    with pytest.raises(ConfigError, match="site-2 would have no record"):
+        Held(whole, (rest, drawn)).validation(0, None)
+
+
+def test_own_records_that_changed_do_not_join_an_old_table(site_files: Workplace) -> None:
+    assert measured(site_files, "--seeds", "0", "--rows", "majority").code == 0
+    assert measured(site_files, "--seeds", "0", "1", "--rows", "majority").code == 0
+    assert [result["seed"] for result in saved(site_files)["results"]] == [0, 1]
+    write_rows(site_files.root / "held" / "site-2.csv", 41)
+    said = measured(site_files, "--seeds", "0", "--rows", "majority").refused(ExitCode.CONFIG)
+    assert "other records" in said
+
+
+def study_of(work: Workplace, *, validation: bool = False) -> Study:
+    config = load_config(work.config)
+    policy = work.root / "policy.toml"
+    return Study(config, work.config, policy, None, validation, lambda _: None)
