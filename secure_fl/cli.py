@@ -19,7 +19,15 @@ import click
 import typer
 
 from crypto.errors import SecureFLError
-from secure_fl import cli_baselines, cli_domains, cli_ledger, cli_policy, cli_scrub
+from secure_fl import (
+    cli_baselines,
+    cli_domains,
+    cli_evaluate,
+    cli_ledger,
+    cli_policy,
+    cli_scrub,
+    cli_weights,
+)
 from secure_fl.attempt import Attempt, StopRequestedError
 from secure_fl.failures import ExitCode, Failure
 
@@ -265,8 +273,10 @@ def doctor(
 app.add_typer(cli_ledger.app, name="ledger")
 app.add_typer(cli_policy.app, name="policy")
 app.add_typer(cli_domains.app, name="domains")
+cli_weights.add_to(cli_domains.app)
 cli_scrub.add_to(app)
 cli_baselines.add_to(app)
+cli_evaluate.add_to(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -1,0 +1,164 @@
+"""Scores a finished run's adapter on the evaluation sets of other data sets with the same classes.
+
+What comes out is of the evaluator's machine: nothing of it is signed, and the run is not verified.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+
+from crypto.errors import ConfigError, IntegrityError
+from domains.catalogue import ENTRIES, Generated, load_dataset
+from secure_fl.runfolder import RunFolder
+from secure_fl.runner import Evaluator
+from secure_fl.sites.workbench import build_task
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from pathlib import Path
+
+    from domains.domain import Entry
+    from domains.records import Record
+    from domains.scores import ClassificationScores
+    from domains.tasks import Task
+    from secure_fl.config import RunConfig
+    from secure_fl.sites.adapted_model import AdaptedModel
+
+
+@dataclass(frozen=True)
+class Asked:
+    """A data set to score on, and the folder of its published files where it has some."""
+
+    entry: Entry
+    data: Path | None
+
+
+@dataclass(frozen=True)
+class Scored:
+    """What the adapter came to on one data set."""
+
+    dataset: str
+    scores: ClassificationScores
+
+
+def asked_of(names: Sequence[str], folders: Sequence[Path]) -> tuple[Asked, ...]:
+    """Return the data sets called `names`; the published ones take `folders`, in order.
+
+    Raises:
+        ConfigError: a name is unknown, or folders and published data sets differ in number.
+    """
+    unknown = [name for name in names if name not in ENTRIES]
+    if unknown:
+        raise ConfigError(
+            f"No data set is called {unknown[0]!r}: nothing was scored. Known data sets: "
+            f"{', '.join(sorted(ENTRIES))}."
+        )
+    entries = [ENTRIES[name] for name in names]
+    published = sum(not isinstance(entry.source, Generated) for entry in entries)
+    if published != len(folders):
+        raise ConfigError(
+            f"{published} of the data sets are read from published files and {len(folders)} "
+            "folders were named: it is unknown which is whose. Give one --data for each of them, "
+            "in the order of --on."
+        )
+    rest = iter(folders)
+    return tuple(
+        Asked(entry, None if isinstance(entry.source, Generated) else next(rest))
+        for entry in entries
+    )
+
+
+def evaluate(run: Path, asked: Sequence[Asked]) -> tuple[Scored, ...]:
+    """Return the scores of the adapter of `run` on each data set's evaluation set.
+
+    Raises:
+        ConfigError: the run is unfinished, the base model or a data set is not here, or the classes
+            are others than the run's.
+        IntegrityError: the adapter is damaged, or is of another model.
+    """
+    config = RunFolder(run).config()
+    labels, classes = _of_run(config)
+    orders = [_order(each.entry, classes) for each in asked]
+    torch.set_num_threads(config.runtime.threads)
+    task, adapted = build_task(config.mechanism, labels, config.runtime)
+    _load(adapted, run)
+    return tuple(
+        Scored(each.entry.name, _scores(task, adapted, each, order, config.mechanism.seed))
+        for each, order in zip(asked, orders, strict=True)
+    )
+
+
+def classes_of(entry: Entry) -> tuple[str, ...]:
+    """Return what the pack calls the classes where it asks about them; else the labels.
+
+    TFNS's bearish, bullish and neutral are answered negative, positive and neutral, as in FinGPT.
+    """
+    answers = entry.prompt.answers
+    return answers if len(answers) == len(entry.labels) else entry.labels
+
+
+def _of_run(config: RunConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the labels that the run was built with, and the names of its classes."""
+    data = config.mechanism.data
+    if data.labels is not None:
+        return data.labels, data.labels
+    entry = ENTRIES.get(data.dataset)
+    if entry is None:
+        raise ConfigError(
+            f"The run was on {data.dataset!r}, which is in no pack here: its classes are unknown, "
+            "and nothing was scored. Use the version of the program that made the run."
+        )
+    return entry.labels, classes_of(entry)
+
+
+def _order(entry: Entry, classes: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the run's number of each of the data set's classes."""
+    theirs = classes_of(entry)
+    if not classes or set(theirs) != set(classes):
+        raise ConfigError(
+            f"The classes of {entry.name} are {', '.join(theirs) or 'none in common'} and the "
+            f"run's {', '.join(classes) or 'none in common'}: a score would compare different "
+            "things, and nothing was scored. Name data sets with the run's classes."
+        )
+    return tuple(classes.index(name) for name in theirs)
+
+
+def _scores(
+    task: Task, adapted: AdaptedModel, asked: Asked, order: tuple[int, ...], seed: int
+) -> ClassificationScores:
+    dataset = load_dataset(asked.entry.name, data=asked.data, seed=seed)
+    records = tuple(_numbered(record, order) for record in dataset.evaluation)
+    return Evaluator(task, adapted, task.encode(records)).score(adapted.flat())
+
+
+def _numbered(record: Record, order: tuple[int, ...]) -> Record:
+    """Return the record with the run's number of its class; one with options keeps its own."""
+    return record if record.options else replace(record, label=order[record.label])
+
+
+def _load(adapted: AdaptedModel, run: Path) -> None:
+    path = run / "adapter" / "adapter_model.safetensors"
+    if not path.is_file():
+        raise ConfigError(
+            f"{path} is missing: there is nothing to score. Name the folder of a finished run, or "
+            f"go on with this one by `secure-fl run --resume {run}`."
+        )
+    try:
+        saved = load_file(path)
+    except (OSError, SafetensorError):
+        saved = {}
+    with torch.no_grad():
+        for name, parameter in adapted.parameters.items():
+            # PEFT's published naming leaves these two parts out.
+            stored = saved.get(name.replace(".default", "").replace(".modules_to_save", ""))
+            if stored is None or stored.shape != parameter.shape:
+                raise IntegrityError(
+                    f"{path} does not hold what the run's configuration trains: it was damaged, "
+                    "or is of another run. Restore the folder from a copy."
+                )
+            parameter.copy_(stored)
