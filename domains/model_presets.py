@@ -35,7 +35,7 @@ class WeightsForm(enum.StrEnum):
 
     ONE_FILE = "model.safetensors"
     SHARDS = "several safetensors"
-    """To be saved as one file first: `save_pretrained(folder, max_shard_size="100GB")`."""
+    """An index and its shards; see `domains.weight_files` for their one digest."""
     PICKLE = "pytorch_model.bin"
     """Runs code when it is loaded, so it is never read here: to be converted elsewhere first."""
 
@@ -70,7 +70,7 @@ class ModelPreset:
         lines = [
             "[mechanism.model]",
             f'name = "{self.repository}"',
-            'weights_sha256 = ""  # sha256sum model.safetensors, as all members agreed',
+            'weights_sha256 = ""  # secure-fl domains digest FOLDER, as all members agreed',
             f'revision = "{self.revision}"',
             f"max_length = {self.max_length}",
             "",

@@ -16,7 +16,7 @@ import pytest
 from huggingface_hub import constants
 
 from crypto.errors import ConfigError
-from domains import base_models
+from domains import weight_files
 from domains.base_models import (
     NEEDED_FILES,
     PRESETS,
@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 WEIGHTS = b"these are the weights"
+FILES = (*NEEDED_FILES, "model.safetensors")
 REVISION = "0123456789abcdef0123456789abcdef01234567"
 REF = BaseModelRef(
     name="tests/tiny", weights_sha256=hashlib.sha256(WEIGHTS).hexdigest(), revision=REVISION
@@ -145,11 +146,11 @@ def test_without_the_digest_check_the_wrong_weights_would_be_taken(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     folder = model_in(tmp_path / "model", b"these are other weights")
-    monkeypatch.setattr(base_models, "digest_file", lambda _: bytes.fromhex(REF.weights_sha256))
+    monkeypatch.setattr(weight_files, "digest_file", lambda _: bytes.fromhex(REF.weights_sha256))
     assert resolve(REF, local=folder, allow_hub=False).folder == folder
 
 
-@pytest.mark.parametrize("name", NEEDED_FILES)
+@pytest.mark.parametrize("name", FILES)
 def test_a_missing_file_is_named(name: str, tmp_path: Path) -> None:
     folder = model_in(tmp_path / "model")
     (folder / name).unlink()
@@ -169,7 +170,7 @@ def test_weights_that_may_not_be_read_are_named(
     def forbidden(path: Path) -> NoReturn:
         raise PermissionError(errno.EACCES, "Permission denied", str(path))
 
-    monkeypatch.setattr(base_models, "digest_file", forbidden)
+    monkeypatch.setattr(weight_files, "digest_file", forbidden)
     with pytest.raises(ConfigError, match="could not be read"):
         resolve(REF, local=model_in(tmp_path / "model"), allow_hub=False)
 
@@ -238,13 +239,13 @@ class HubSimulator(BaseHTTPRequestHandler):
     def _answer(self, *, with_body: bool) -> None:
         path = self.path.partition("?")[0]
         if path.startswith(f"/api/models/tests/tiny/revision/{REVISION}"):
-            files = [{"rfilename": name} for name in (*NEEDED_FILES, "pytorch_model.bin")]
+            files = [{"rfilename": name} for name in (*FILES, "pytorch_model.bin")]
             body = json.dumps({"id": "tests/tiny", "sha": REVISION, "siblings": files}).encode()
         elif path.startswith("/api/models/tests/tiny/tree/"):
             body = json.dumps(
                 [
                     {"type": "file", "path": name, "size": len(self._file(name)), "oid": "0" * 40}
-                    for name in (*NEEDED_FILES, "pytorch_model.bin")
+                    for name in (*FILES, "pytorch_model.bin")
                 ]
             ).encode()
         elif path.startswith(f"/tests/tiny/resolve/{REVISION}/"):
