@@ -13,14 +13,14 @@ from sklearn.preprocessing import normalize
 from transformers import AutoModel
 
 from crypto.errors import ConfigError
-from domains.classification import quiet_loading
 from domains.scores import ClassificationScores, classification_scores
+from domains.sentence_head import quiet_loading
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from domains.classification import SentenceClassification
     from domains.encoding import EncodedRecords
+    from domains.sentence_head import SentenceHead
 
 _MOST_ITERATIONS: Final = 2000
 _FOLDS: Final = 5
@@ -50,7 +50,7 @@ def majority(
 
 
 def frozen_features(
-    task: SentenceClassification, encoded: EncodedRecords, *, micro_batch: int = 64
+    task: SentenceHead, encoded: EncodedRecords, *, micro_batch: int = 64
 ) -> NDArray[np.float32]:
     """Return the mean of the untuned base model's last token states, shape (n, hidden).
 
@@ -82,7 +82,7 @@ def frozen_features(
 
 
 def linear_head(
-    task: SentenceClassification,
+    task: SentenceHead,
     train: EncodedRecords,
     evaluation: EncodedRecords,
     *,

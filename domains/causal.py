@@ -18,9 +18,9 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
 from crypto.errors import ConfigError
-from domains.classification import evaluating, load_tokenizer, quiet_loading
 from domains.encoding import EncodedRecords, MicroBatch, pad, padded_batches
 from domains.records import Record
+from domains.sentence_head import best_of, evaluating, load_tokenizer, quiet_loading
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -151,29 +151,20 @@ class CausalAnswers:
             raise ConfigError("The records were encoded for another task: nothing can be learned.")
         return -_log_likelihood(model, batch.input_ids, batch.attention_mask, batch.learned)
 
-    def predict(
+    def scores(
         self,
         model: nn.Module,
         encoded: EncodedRecords,
         micro_batch: int = _ANSWERS_AT_ONCE,
         *,
         within: Callable[[MicroBatch], AbstractContextManager[None]] | None = None,
-    ) -> NDArray[np.int64]:
-        """Return the most probable answer to each record, shape (n,), in the order of `encoded`.
-
-        `within` is for layers that are kept in memory, which this task does not have.
-        """
-        del within
-        likelihoods = self.answer_likelihoods(model, encoded, micro_batch)
-        return np.array([int(np.argmax(row)) for row in likelihoods], dtype=np.int64)
-
-    def answer_likelihoods(
-        self, model: nn.Module, encoded: EncodedRecords, micro_batch: int = _ANSWERS_AT_ONCE
     ) -> tuple[NDArray[np.float64], ...]:
         """Return log p(answer | prompt) of every answer in nats, shape (answers,) for each record.
 
-        Runs in evaluation and inference mode; each module's own mode is restored.
+        Runs in evaluation and inference mode; each module's own mode is restored. `within` is for
+        layers that are kept in memory, which this task does not have.
         """
+        del within
         rows, prompts, owners = self._questions(encoded)
         found = np.empty(len(rows), dtype=np.float64)
         order = np.argsort([row.size for row in rows], kind="stable")
@@ -187,6 +178,17 @@ class CausalAnswers:
                 found[chosen] = _log_likelihood(model, input_ids, mask, learned).cpu().numpy()
         ends = np.cumsum(owners)
         return tuple(np.split(found, ends[:-1])) if owners else ()
+
+    def predict(
+        self,
+        model: nn.Module,
+        encoded: EncodedRecords,
+        micro_batch: int = _ANSWERS_AT_ONCE,
+        *,
+        within: Callable[[MicroBatch], AbstractContextManager[None]] | None = None,
+    ) -> NDArray[np.int64]:
+        """Return the most probable answer to each record, shape (n,), as `scores` runs."""
+        return best_of(self.scores(model, encoded, micro_batch, within=within))
 
     def generate(
         self, model: PreTrainedModel, records: Sequence[Record], most_tokens: int = 16

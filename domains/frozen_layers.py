@@ -1,7 +1,7 @@
-"""What a model's frozen lower layers make of each record, computed once.
+"""What a model's frozen lower layers make of each text, computed once.
 
 Where only upper layers are tuned, the hidden states that the first of them is handed never change.
-They are kept per record, without padding, and put in the place of the layers below: a step then
+They are kept per text, without padding, and put in the place of the layers below: a step then
 costs the upper layers alone, and its numbers are the same but for the rounding of padded sums.
 """
 
@@ -20,17 +20,17 @@ from domains.watching import watch_input
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from domains.classification import SentenceClassification
     from domains.encoding import EncodedRecords, MicroBatch
+    from domains.sentence_head import SentenceHead
 
 
 @dataclass(frozen=True, eq=False)
 class FrozenLayers:
-    """The hidden states below the first tuned layer, (length_i, hidden) per record; not shown.
+    """The hidden states below the first tuned layer, (length_i, hidden) per text; not shown.
 
     Attributes:
         count: how many layers are frozen, from the first on.
-        states: one float32 tensor per record.
+        states: one float32 tensor per text.
     """
 
     count: int
@@ -39,7 +39,7 @@ class FrozenLayers:
     @classmethod
     def of(
         cls,
-        task: SentenceClassification,
+        task: SentenceHead,
         model: nn.Module,
         encoded: EncodedRecords,
         count: int,
@@ -51,12 +51,12 @@ class FrozenLayers:
             ConfigError: the model has no such layers, or hands them something else than one tensor
                 of hidden states.
         """
-        states: list[Tensor] = [torch.empty(0)] * len(encoded)
+        states: list[Tensor] = [torch.empty(0)] * len(encoded.token_ids)
 
         def take(batch: MicroBatch, hidden: Tensor) -> None:
-            for index, row in zip(batch.indices, hidden, strict=True):
-                length = encoded.token_ids[int(index)].size
-                states[int(index)] = row[:length].clone()
+            for text, row in zip(batch.texts, hidden, strict=True):
+                length = encoded.token_ids[int(text)].size
+                states[int(text)] = row[:length].clone()
 
         # The first tuned layer reads what the last frozen one hands on.
         watch_input(task, model, encoded, layers_of(model)[count], take, micro_batch)
@@ -65,7 +65,7 @@ class FrozenLayers:
     @contextmanager
     def instead(self, model: nn.Module, batch: MicroBatch) -> Iterator[None]:
         """Within the block, let a forward pass over `batch` begin at the first tuned layer."""
-        rows = [self.states[int(index)] for index in batch.indices]
+        rows = [self.states[int(text)] for text in batch.texts]
         padded = torch.zeros((*batch.input_ids.shape, rows[0].shape[-1]), dtype=rows[0].dtype)
         for place, row in enumerate(rows):
             padded[place, : len(row)] = row

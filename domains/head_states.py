@@ -12,34 +12,34 @@ from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
-from domains.classification import head_of
+from domains.sentence_head import head_of
 from domains.watching import watch_input
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from domains.classification import SentenceClassification
     from domains.encoding import EncodedRecords, MicroBatch
+    from domains.sentence_head import SentenceHead
 
 
 @dataclass(frozen=True, eq=False)
 class HeadStates:
-    """The mean token states of encoded records, float32 of shape (n, hidden); does not show them.
+    """The mean token states of encoded texts, float32 of shape (texts, hidden); does not show them.
 
     They hold as long as the model does not change but for its head: who trains anything else
     computes them anew.
     """
 
+    task: SentenceHead
+    encoded: EncodedRecords
     states: Tensor = field(repr=False)
-    labels: Tensor = field(repr=False)
 
     @classmethod
     def of(
         cls,
-        task: SentenceClassification,
+        task: SentenceHead,
         model: nn.Module,
         encoded: EncodedRecords,
         micro_batch: int = 64,
@@ -49,29 +49,26 @@ class HeadStates:
         Raises:
             ConfigError: the model has no linear head, or one that reads more than one tensor.
         """
-        rows: list[Tensor] = [torch.empty(0)] * len(encoded)
+        rows: list[Tensor] = [torch.empty(0)] * len(encoded.token_ids)
 
         def take(batch: MicroBatch, tokens: Tensor) -> None:
             weights = batch.attention_mask.to(tokens.dtype).unsqueeze(-1)
             means = (tokens * weights).sum(dim=1) / weights.sum(dim=1)
-            for index, row in zip(batch.indices, means, strict=True):
-                rows[int(index)] = row
+            for text, row in zip(batch.texts, means, strict=True):
+                rows[int(text)] = row
 
         watch_input(task, model, encoded, head_of(model), take, micro_batch)
-        return cls(torch.stack(rows), torch.from_numpy(encoded.labels))
+        return cls(task, encoded, torch.stack(rows))
 
-    def __len__(self) -> int:
-        """How many records these are."""
-        return len(self.labels)
+    def losses(
+        self, model: nn.Module, records: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], Tensor]:
+        """Return whose each row of `records` is, and its loss in nats with its graph, (B,) both."""
+        owners, texts = self.encoded.owners(records)
+        outputs = head_of(model)(self.states[torch.from_numpy(texts)])
+        return owners.indices, self.task.losses_of(outputs, owners)
 
-    def losses(self, model: nn.Module, indices: NDArray[np.int64]) -> Tensor:
-        """Return the cross-entropy in nats of the records at `indices`, (B,), with its graph."""
-        chosen = torch.from_numpy(indices)
-        logits = head_of(model)(self.states[chosen])
-        return functional.cross_entropy(logits, self.labels[chosen], reduction="none")
-
-    def predict(self, model: nn.Module) -> NDArray[np.int64]:
-        """Return the most probable label of each record, shape (n,)."""
+    def scores(self, model: nn.Module) -> tuple[NDArray[np.float64], ...]:
+        """Return what each choice of each record scores, (choices,) each."""
         with torch.inference_mode():
-            chosen: NDArray[np.int64] = head_of(model)(self.states).argmax(dim=-1).numpy()
-        return chosen
+            return self.task.scores_from(self.encoded, head_of(model)(self.states))

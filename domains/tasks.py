@@ -45,7 +45,20 @@ class Task(Protocol):
         """Yield the records at `indices`, each once per mention, in batches of at most `size`."""
 
     def losses(self, model: nn.Module, batch: MicroBatch) -> Tensor:
-        """Return each record's loss in nats, shape (B,), with its graph; never a mean."""
+        """Return losses in nats, shape (B,), with their graph; never a mean over the batch.
+
+        Each of the batch's rows has one, and those of a record add up to its loss.
+        """
+
+    def scores(
+        self,
+        model: nn.Module,
+        encoded: EncodedRecords,
+        micro_batch: int = 64,
+        *,
+        within: Callable[[MicroBatch], AbstractContextManager[None]] | None = None,
+    ) -> tuple[NDArray[np.float64], ...]:
+        """Return what each choice of each record scores, (choices,) each, in the order given."""
 
     def predict(
         self,

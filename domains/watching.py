@@ -1,32 +1,31 @@
-"""What one module of a model reads, or hands on, for every record."""
+"""What one module of a model reads, or hands on, for every text."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
 from crypto.errors import ConfigError
-from domains.classification import evaluating, sentence_logits
+from domains.sentence_head import evaluating, sentence_logits
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from domains.classification import SentenceClassification
     from domains.encoding import EncodedRecords, MicroBatch
+    from domains.sentence_head import SentenceHead
 
 
 def watch_input(  # noqa: PLR0913, PLR0917 - a model, its records, and what is done with each batch
-    task: SentenceClassification,
+    task: SentenceHead,
     model: nn.Module,
     encoded: EncodedRecords,
     module: nn.Module,
     take: Callable[[MicroBatch, Tensor], None],
     micro_batch: int = 64,
 ) -> None:
-    """Run `model` over all records and hand `take` what `module` reads of each micro-batch.
+    """Run `model` over every text of `encoded` and hand `take` what `module` reads of each micro-batch.
 
     In evaluation mode and without gradients.
 
@@ -39,10 +38,9 @@ def watch_input(  # noqa: PLR0913, PLR0917 - a model, its records, and what is d
         seen.append(inputs[0] if inputs else None)
 
     handle = module.register_forward_pre_hook(keep)
-    everything = np.arange(len(encoded), dtype=np.int64)
     try:
         with evaluating(model), torch.no_grad():
-            for batch in task.micro_batches(encoded, everything, micro_batch):
+            for batch in task.text_batches(encoded, micro_batch):
                 seen.clear()
                 sentence_logits(model, batch)
                 take(batch, _the_one(seen, module))

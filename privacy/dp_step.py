@@ -78,6 +78,7 @@ def check_examples_do_not_mix(
     perturbed: Batch,
     *,
     row: int,
+    width: int = 1,
 ) -> None:
     """Return if changing example `row` changes no other example's loss and gradient.
 
@@ -88,25 +89,27 @@ def check_examples_do_not_mix(
 
     Args:
         clipper: the clipper of the model that `losses` runs.
-        losses: gives one loss per example of a batch, shape (B,), with a graph.
+        losses: gives one loss per row of a batch, shape (B,), with a graph.
         batch: at least two examples.
         perturbed: the same batch with another example in place `row`, padded to the same shapes,
             so that both passes draw the same dropout masks.
-        row: which example differs, 0 <= row < B.
+        row: which example differs, 0 <= row < B / width.
+        width: how many rows an example is, next to each other; they may mix among themselves.
 
     Raises:
         ConfigError: examples mix, the rows do not add up, or the two batches show nothing.
     """
     before, rows_before = _observe(clipper, losses, batch)
     after, rows_after = _observe(clipper, losses, perturbed)
-    others = [i for i in range(len(before)) if i != row]
-    if before.shape != after.shape or not others or len(others) == len(before):
+    own = range(row * width, (row + 1) * width)
+    others = [i for i in range(len(before)) if i not in own]
+    if before.shape != after.shape or not others or len(others) > len(before) - width:
         raise ConfigError(
             f"Two batches of {len(before)} and {len(after)} examples that differ in example {row} "
             "cannot show whether examples mix: give two batches of the same two or more examples."
         )
     tolerance = min(_ROUNDINGS * torch.finfo(before.dtype).eps, _LARGEST_TOLERANCE)
-    if _apart(before[[row]], after[[row]]) <= tolerance:
+    if _apart(before[list(own)], after[list(own)]) <= tolerance:
         raise ConfigError(
             f"Example {row} has the same loss in both batches, so the check could not fail: "
             "give a perturbed example that reads differently."

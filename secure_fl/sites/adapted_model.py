@@ -13,7 +13,7 @@ from torch import nn
 
 from crypto.digests import sha256
 from crypto.errors import ConfigError
-from domains.classification import head_name
+from domains.sentence_head import head_name
 from privacy.update import TensorSpec, UpdateSpec
 from secure_fl.methods.method import is_head
 

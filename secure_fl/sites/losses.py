@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, final
 import numpy as np
 
 from crypto.errors import ConfigError, IntegrityError
-from domains.classification import SentenceClassification
 from domains.frozen_layers import FrozenLayers
 from domains.head_states import HeadStates
+from domains.sentence_head import SentenceHead, best_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -46,7 +46,7 @@ class RecordLosses:
         self.micro_batch = micro_batch
         self._frozen: FrozenLayers | None = None
         if cache_layers:
-            if not isinstance(task, SentenceClassification):
+            if not isinstance(task, SentenceHead):
                 raise ConfigError(
                     "`runtime.cache_layers` keeps layers below a sentence's classifier, and this "
                     "run asks a language model: they would not be its own. Set it to false."
@@ -65,6 +65,8 @@ class RecordLosses:
     ) -> Iterator[tuple[NDArray[np.int64], Tensor]]:
         """Yield the records at `indices`, each once per mention, as (B,) indices and (B,) losses.
 
+        A record that is read as several texts has a row for each, whose losses add up to its own.
+
         Args:
             indices: positions among the records; may be empty.
             head_only: whether nothing but the classifier is trained at the moment.
@@ -76,7 +78,7 @@ class RecordLosses:
             states = self._frozen_states()
             for start in range(0, indices.size, _HEAD_BATCH):
                 chosen = indices[start : start + _HEAD_BATCH]
-                yield chosen, states.losses(model, chosen)
+                yield states.losses(model, chosen)
             return
         cut = self.micro_batch if neighbours else max(1, indices.size)
         for start in range(0, indices.size, cut):
@@ -86,11 +88,20 @@ class RecordLosses:
                     losses = self._task.losses(model, batch)
                 yield batch.indices, losses
 
-    def predict(self, *, head_only: bool) -> NDArray[np.int64]:
-        """Return the most probable label of each record, shape (n,)."""
+    @property
+    def one_row_each(self) -> bool:
+        """Whether every record has one row in a batch."""
+        return not self._encoded.texts
+
+    def scores(self, *, head_only: bool) -> tuple[NDArray[np.float64], ...]:
+        """Return what each choice of each record scores, (choices,) each."""
         if head_only:
-            return self._frozen_states().predict(self._adapted.model)
-        return self._task.predict(self._adapted.model, self._encoded, within=self._below)
+            return self._frozen_states().scores(self._adapted.model)
+        return self._task.scores(self._adapted.model, self._encoded, within=self._below)
+
+    def predict(self, *, head_only: bool) -> NDArray[np.int64]:
+        """Return the choice of the highest score for each record, shape (n,)."""
+        return best_of(self.scores(head_only=head_only))
 
     def _below(self, batch: MicroBatch) -> AbstractContextManager[None]:
         """Return the block in which layers that are frozen are not computed again."""
@@ -101,7 +112,7 @@ class RecordLosses:
     def _frozen_states(self) -> HeadStates:
         """Return what the head is handed, computed anew if anything before it changed."""
         before = self._adapted.flat_but_head()
-        if not isinstance(self._task, SentenceClassification):
+        if not isinstance(self._task, SentenceHead):
             raise IntegrityError("A model without a classifier was to train its classifier alone.")
         if self._states is None or not np.array_equal(before, self._states[0]):
             states = HeadStates.of(self._task, self._adapted.model, self._encoded)

@@ -10,7 +10,7 @@ threads, and a resumed run could not repeat itself.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import count
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
@@ -20,7 +20,7 @@ import torch
 
 from crypto.digests import sha256
 from crypto.errors import IntegrityError
-from domains.encoding import EncodedRecords
+from domains.classification import SentenceClassification
 from domains.records import Record
 from privacy.clipping import PerExampleClipper
 from privacy.clipping_rules import AutomaticClip, FlatClip, PerLayerClip
@@ -169,7 +169,8 @@ class LocalTrainer:
         for rows, losses in parts.records.batches(
             sampled, head_only=parts.adapted.head_only, neighbours=not single
         ):
-            owners = None if single else torch.from_numpy(parts.units.owners_of(rows))
+            apart = single and parts.records.one_row_each
+            owners = None if apart else torch.from_numpy(parts.units.owners_of(rows))
             clipper.accumulate(losses, owners=owners)
         return clipper.take()
 
@@ -315,38 +316,52 @@ def check_examples_stay_apart(parts: TrainingParts, clip: float) -> None:
         ConfigError: the model mixes the records of a batch, so that clipping bounds nothing.
     """
     task, model = parts.task, parts.adapted.model
-    batch, perturbed = _probe_batches(task)
+    batch, perturbed, width = _probe_batches(task)
     clipper = PerExampleClipper(model, clip=clip)
     try:
         check_examples_do_not_mix(
-            clipper, lambda examples: task.losses(model, examples), batch, perturbed, row=1
+            clipper,
+            lambda examples: task.losses(model, examples),
+            batch,
+            perturbed,
+            row=1,
+            width=width,
         )
     finally:
         clipper.detach()
 
 
-def _probe_batches(task: Task) -> tuple[MicroBatch, MicroBatch]:
-    """Return two batches of two public sentences of one length, which differ in the second."""
-    options = () if task.has_head else task.labels or ("yes", "no")
+def _probe_batches(task: Task) -> tuple[MicroBatch, MicroBatch, int]:
+    """Return two batches of two public sentences of one length, which differ in the second.
+
+    And how many rows each sentence is read as.
+    """
+    options = task.labels or ("yes", "no")
+    brings = not isinstance(task, SentenceClassification)
     encoded = task.encode(
-        [Record(f"probe-{i}", text, 0, options=options) for i, text in enumerate(_PROBES)]
+        [
+            Record(f"probe-{i}", text, 0, options=options if brings else ())
+            for i, text in enumerate(_PROBES)
+        ]
     )
-    # Equal lengths, cut where nothing but the sentence goes: an answer stands at the end.
-    rows, starts = encoded.token_ids, encoded.prompt_lengths
-    length = min(row.size for row in rows)
-    cut = tuple(row[-length:] if starts is not None else row[:length] for row in rows)
+    # Equal lengths, cut where nothing but the sentence goes: what is chosen from stands at the end.
+    length = min(row.size for row in encoded.token_ids)
+    starts = encoded.prompt_lengths
     if starts is not None:
         starts = np.array(
-            [start - row.size + length for start, row in zip(starts, rows, strict=True)], np.int64
+            [
+                start - row.size + length
+                for start, row in zip(starts, encoded.token_ids, strict=True)
+            ],
+            np.int64,
         )
-    both = np.arange(2, dtype=np.int64)
+    cut = replace(
+        encoded,
+        token_ids=tuple(row[-length:] if brings else row[:length] for row in encoded.token_ids),
+        prompt_lengths=starts,
+    )
 
-    def batch(chosen: list[int]) -> MicroBatch:
-        part = EncodedRecords(
-            tuple(cut[i] for i in chosen),
-            encoded.labels[chosen],
-            None if starts is None else starts[chosen],
-        )
-        return next(task.micro_batches(part, both, 2))
+    def batch(second: int) -> MicroBatch:
+        return next(task.micro_batches(cut, np.array([0, second], dtype=np.int64), 2))
 
-    return batch([0, 1]), batch([0, 2])
+    return batch(1), batch(2), encoded.rows_of(0).size

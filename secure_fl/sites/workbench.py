@@ -8,9 +8,13 @@ from typing import TYPE_CHECKING
 
 from crypto.errors import ConfigError
 from domains.base_models import PRESETS, BaseModelRef, ResolvedModel, resolve
+from domains.catalogue import ENTRIES
 from domains.causal import CausalAnswers
+from domains.choices import MultipleChoice
 from domains.classification import SentenceClassification
+from domains.next_item import NextItemRanking
 from domains.records import Record, content_digest
+from domains.task_kinds import TaskKind
 from privacy.events import Unit
 from privacy.ledger_fingerprints import record_digest
 from privacy.noise import require_system_noise
@@ -83,9 +87,21 @@ def build_task(
 
 def _task(mechanism: Mechanism, resolved: ResolvedModel, labels: tuple[str, ...]) -> Task:
     prompt, longest = mechanism.prompt, mechanism.model.max_length
-    if prompt is None:
-        return SentenceClassification(resolved, labels, longest)
-    return CausalAnswers(resolved, labels, prompt.asked(), prompt.form(), longest)
+    if prompt is not None:
+        return CausalAnswers(resolved, labels, prompt.asked(), prompt.form(), longest)
+    match task_kind(mechanism):
+        case TaskKind.MULTIPLE_CHOICE:
+            return MultipleChoice(resolved, labels, longest)
+        case TaskKind.RANKING:
+            return NextItemRanking(resolved, labels, longest)
+        case TaskKind.CLASSIFICATION:
+            return SentenceClassification(resolved, labels, longest)
+
+
+def task_kind(mechanism: Mechanism) -> TaskKind:
+    """Return the form of the records that a run is about; a site's own are labelled texts."""
+    entry = ENTRIES.get(mechanism.data.dataset)
+    return TaskKind.CLASSIFICATION if entry is None else entry.kind
 
 
 class SiteWorkbench:

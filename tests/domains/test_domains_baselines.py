@@ -9,10 +9,11 @@ import torch
 from crypto.errors import ConfigError
 from domains.base_models import ResolvedModel, preset, resolve
 from domains.baselines import frozen_features, linear_head, majority
-from domains.classification import SentenceClassification, sentence_logits
+from domains.classification import SentenceClassification
 from domains.encoding import EncodedRecords
 from domains.finance.generator import LABELS, generate
 from domains.records import Record
+from domains.sentence_head import sentence_logits
 
 
 @pytest.fixture(scope="module")

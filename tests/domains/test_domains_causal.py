@@ -85,7 +85,7 @@ def test_every_answer_has_its_naive_likelihood_and_the_likeliest_is_given(
 ) -> None:
     task = task_of(llama, prompt)
     model, encoded = task.build_model(0), task.encode(records)
-    found = task.answer_likelihoods(model, encoded, micro_batch=2)
+    found = task.scores(model, encoded, micro_batch=2)
     for record, row in zip(records, found, strict=True):
         expected = [
             naive(llama, prompt.ask(record), " " + choice, end=False)

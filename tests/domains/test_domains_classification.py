@@ -19,14 +19,10 @@ from transformers.utils import logging as transformers_logging
 
 from crypto.errors import ConfigError
 from domains.base_models import ResolvedModel, Source
-from domains.classification import (
-    HEAD_INIT_STD,
-    MicroBatch,
-    SentenceClassification,
-    head_name,
-    sentence_logits,
-)
+from domains.classification import SentenceClassification
+from domains.encoding import MicroBatch
 from domains.records import Record
+from domains.sentence_head import HEAD_INIT_STD, head_name, sentence_logits
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -14,7 +14,7 @@ from safetensors.numpy import load_file as numpy_file
 from safetensors.torch import load_file as torch_file
 from tiny_run import Setting, Watcher, adapter_bytes, small_dataset, tiny_config
 
-from domains.classification import sentence_logits
+from domains.sentence_head import sentence_logits
 from secure_fl.embedded import start_run
 from secure_fl.methods import find_method
 from secure_fl.sites.workbench import build_task
