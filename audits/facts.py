@@ -68,6 +68,7 @@ __all__ = [
     "PlainSumFacts",
     "Privacy",
     "Protection",
+    "RankingFacts",
     "RecordPrivacyFacts",
     "ReportFacts",
     "ReportWarning",
@@ -172,14 +173,21 @@ class BaseModelFacts(Facts):
 class DataFacts(Facts):
     """The task's data, without any count of a site's records.
 
-    `evaluation_records` counts the evaluation set that the consortium holds in common.
+    `evaluation_records` counts the evaluation set that the consortium holds in common. `labels` is
+    empty where every record brings its own options in any number.
     """
 
     name: Line
     licence: Line
     source: Source
-    labels: Annotated[tuple[Line, ...], Field(min_length=2)]
+    labels: tuple[Line, ...]
     evaluation_records: Annotated[int, Field(ge=1)]
+
+    @model_validator(mode="after")
+    def _is_a_choice(self) -> Self:
+        if len(self.labels) == 1:
+            raise ValueError("one label is no choice")
+        return self
 
 
 class PartyFacts(Facts):
@@ -240,12 +248,24 @@ Protection = Annotated[
 ]
 
 
+class RankingFacts(Facts):
+    """How well the item that came next was ranked among each record's options.
+
+    The hit rate and the discounted gain count the first ten; a tie is against the ranker.
+    """
+
+    hit_rate_10: Fraction
+    ndcg_10: Fraction
+    auc: Fraction
+
+
 class ScoreFacts(Facts):
     """Scores on the common evaluation set, as fractions."""
 
     accuracy: Fraction
     macro_f1: Fraction
     weighted_f1: Fraction
+    ranking: Annotated[RankingFacts | None, Field(exclude_if=lambda found: found is None)] = None
 
 
 class UtilityFacts(Facts):

@@ -27,7 +27,7 @@ from audits.facts import GuaranteedFacts, Outcome, SharedNoiseFacts
 from audits.report_warnings import caution
 
 if TYPE_CHECKING:
-    from audits.facts import ReportFacts, RoundFacts, ScoreFacts, ScrubbingFacts
+    from audits.facts import RankingFacts, ReportFacts, RoundFacts, ScoreFacts, ScrubbingFacts
     from audits.site_facts import SiteFacts
     from privacy.scrubbing.modes.modes import ScrubMode
 
@@ -71,6 +71,7 @@ def render_report(facts: ReportFacts) -> str:
             epsilon_chart=_epsilon_chart(facts),
             utility_chart=_utility_chart(facts),
             utility_caption=_utility_caption(facts),
+            ranked_rounds=_ranked_rounds(facts),
             shown_rounds=_shown(facts.rounds),
             unscored=any(row.scores is None for row in facts.rounds),
         )
@@ -288,6 +289,18 @@ def _utility_range(facts: ReportFacts) -> tuple[float, float, float]:
     low, high = min(low, middle - 0.05), max(high, middle + 0.05)
     start, stop, step = nice_range(max(0.0, low), min(1.0, high))
     return max(0.0, start), min(1.0, stop), step
+
+
+def _ranked_rounds(facts: ReportFacts) -> list[tuple[str, RankingFacts]]:
+    """Return what the rounds that are shown were ranked at, with what they are called."""
+    before = facts.utility.before
+    rows = [] if before is None else [("before", before.ranking)]
+    rows += [
+        (str(row.round), row.scores.ranking)
+        for row in _shown(facts.rounds)
+        if row.scores is not None
+    ]
+    return [(name, ranking) for name, ranking in rows if ranking is not None]
 
 
 def _utility_caption(facts: ReportFacts) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 
 from pydantic import Field, ValidationError, model_validator
 
@@ -147,7 +147,7 @@ class SiteFacts(Facts):
     dataset_version: Hex256
     training_records: Count
     records_changed: Count | None
-    labels: Annotated[tuple[LabelCount, ...], Field(min_length=1)]
+    labels: tuple[LabelCount, ...]
     pii: tuple[PiiCount, ...]
     scrubbing: ScrubbingFacts
     providers: tuple[ProviderFacts, ...]
@@ -161,7 +161,8 @@ class SiteFacts(Facts):
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:
-        if sum(entry.records for entry in self.labels) != self.training_records:
+        counted = sum(entry.records for entry in self.labels)
+        if self.labels and counted != self.training_records:
             raise ValueError("the labels' counts do not add up to the training records")
         if self.records_changed is not None and self.records_changed > self.training_records:
             raise ValueError("more records changed than there are")

@@ -21,6 +21,7 @@ from domains.domain import (
 )
 from domains.finance.pack import FINANCE
 from domains.recommendation.pack import RECOMMENDATION
+from domains.task_kinds import TaskKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -37,6 +38,7 @@ __all__ = [
     "Entry",
     "Generated",
     "Published",
+    "kind_of",
     "load_dataset",
 ]
 
@@ -89,3 +91,12 @@ def load_dataset(
 
 def _with_files() -> str:
     return " or ".join(entry.name for entry in ENTRIES.values() if entry.files)
+
+
+def kind_of(name: str) -> TaskKind:
+    """Return the form of a data set's records; those of one that is not listed are labelled texts.
+
+    A site's own records are such a data set.
+    """
+    entry = ENTRIES.get(name)
+    return TaskKind.CLASSIFICATION if entry is None else entry.kind

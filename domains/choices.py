@@ -20,6 +20,7 @@ from domains.sentence_head import SentenceHead
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from numpy.typing import NDArray
     from torch import Tensor
 
     from domains.base_models import ResolvedModel
@@ -88,7 +89,7 @@ class MultipleChoice(SentenceHead):
         """Return the logit of each of the record's options, shape (choices,)."""
         return outputs[:choices, 0]
 
-    def _pairs(self, texts: list[str], options: list[str]) -> tuple[np.ndarray, ...]:
+    def _pairs(self, texts: list[str], options: list[str]) -> tuple[NDArray[np.int64], ...]:
         if not texts:
             return ()
         encoded = self._tokenizer(
@@ -130,4 +131,5 @@ def check_options(record: Record) -> None:
 def shared_out(loss: Tensor, group: slice) -> Tensor:
     """Return `loss`, one number, in equal parts over the rows of `group`, shape (rows,)."""
     rows = group.stop - group.start
-    return loss.reshape(1).expand(rows) / rows
+    part: Tensor = loss.reshape(1).expand(rows) / rows
+    return part

@@ -13,6 +13,8 @@ from crypto.errors import ConfigError
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from domains.ranking_scores import RankingScores
+
 
 @dataclass(frozen=True, slots=True)
 class ClassificationScores:
@@ -25,6 +27,9 @@ class ClassificationScores:
         weighted_f1: mean of the classes' F1, weighted by how often each is the label.
         majority_accuracy: accuracy of always answering the evaluation set's commonest label,
             the floor below which a model has learned nothing.
+        ranking: how well the options were ordered, where a record's options are ranked.
+
+    Where records bring options of their own, a class is a place among them, and F1 says little.
     """
 
     n: int
@@ -32,6 +37,7 @@ class ClassificationScores:
     macro_f1: float
     weighted_f1: float
     majority_accuracy: float
+    ranking: RankingScores | None = None
 
 
 def classification_scores(

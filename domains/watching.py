@@ -25,7 +25,7 @@ def watch_input(  # noqa: PLR0913, PLR0917 - a model, its records, and what is d
     take: Callable[[MicroBatch, Tensor], None],
     micro_batch: int = 64,
 ) -> None:
-    """Run `model` over every text of `encoded` and hand `take` what `module` reads of each micro-batch.
+    """Run `model` over every text of `encoded` and hand `take` what `module` reads of each.
 
     In evaluation mode and without gradients.
 

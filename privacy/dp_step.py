@@ -71,7 +71,7 @@ def noised_mean(
     return mean
 
 
-def check_examples_do_not_mix(
+def check_examples_do_not_mix(  # noqa: PLR0913 - two batches, and where they differ
     clipper: PerExampleClipper,
     losses: Callable[[Batch], Tensor],
     batch: Batch,
@@ -109,7 +109,11 @@ def check_examples_do_not_mix(
             "cannot show whether examples mix: give two batches of the same two or more examples."
         )
     tolerance = min(_ROUNDINGS * torch.finfo(before.dtype).eps, _LARGEST_TOLERANCE)
-    if _apart(before[list(own)], after[list(own)]) <= tolerance:
+    rows = list(own)
+    moved_itself = max(
+        _apart(before[rows], after[rows]), _apart(rows_before[rows], rows_after[rows])
+    )
+    if moved_itself <= tolerance:
         raise ConfigError(
             f"Example {row} has the same loss in both batches, so the check could not fail: "
             "give a perturbed example that reads differently."

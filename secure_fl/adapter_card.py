@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from domains.catalogue import kind_of
+from domains.next_item import DECAY, WIDTH
+from domains.task_kinds import TaskKind
 from secure_fl.config import Guaranteed
 
 if TYPE_CHECKING:
@@ -45,7 +49,7 @@ The guarantee is about what training reveals, not about what the model says: it 
 biased as its base and its records are. It was evaluated on the set named above and nothing else.
 """
 
-_CLASSIFIER: Final = """Stock libraries load it; a sentence's logits are the mean of its tokens':
+_ENCODER: Final = """Stock libraries load it; a sentence's logits are the mean of its tokens':
 
     from peft import PeftModel
     from transformers import AutoModelForTokenClassification
@@ -57,6 +61,14 @@ _CLASSIFIER: Final = """Stock libraries load it; a sentence's logits are the mea
 
 BASE is a folder or name of {base}.
 """
+
+_OUTPUTS: Final = MappingProxyType({TaskKind.MULTIPLE_CHOICE: 1, TaskKind.RANKING: WIDTH})
+_MEANINGS: Final = MappingProxyType(
+    {
+        TaskKind.MULTIPLE_CHOICE: "an option behind the text; the largest is the answer",
+        TaskKind.RANKING: f"a title; cosine with a history, whose titles weigh {DECAY} a step back",
+    }
+)
 
 _CAUSAL: Final = """Stock libraries load it, and a record is put to it as in training:
 
@@ -121,19 +133,30 @@ def _evaluation(dataset: Dataset, result: RunResult, metrics: Sequence[RoundMetr
         ("macro F1", f"{last.macro_f1:.4f}"),
         ("weighted F1", f"{last.weighted_f1:.4f}"),
         ("accuracy of the commonest answer", f"{result.majority_accuracy:.4f}"),
+        *_ranking(last),
     )
     table = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
     return "\n".join([*table, "", *(f"- {note}" for note in dataset.notes)])
 
 
+def _ranking(last: RoundMetrics) -> tuple[tuple[str, str], ...]:
+    if last.ranking is None:
+        return ()
+    found = last.ranking
+    return (
+        ("HR@10", f"{found.hit_rate_10:.4f}"),
+        ("NDCG@10", f"{found.ndcg_10:.4f}"),
+        ("AUC", f"{found.auc:.4f}"),
+    )
+
+
 def _use(config: RunConfig, dataset: Dataset) -> str:
     mechanism = config.mechanism
     if mechanism.prompt is None:
-        return _CLASSIFIER.format(
-            labels=len(dataset.labels),
-            names=", ".join(dataset.labels),
-            base=mechanism.model.name,
-        )
+        kind = kind_of(mechanism.data.dataset)
+        outputs = _OUTPUTS.get(kind, len(dataset.labels))
+        names = _MEANINGS.get(kind) or ", ".join(dataset.labels)
+        return _ENCODER.format(labels=outputs, names=names, base=mechanism.model.name)
     asked = mechanism.prompt.model_form.replace("{prompt}", mechanism.prompt.template)
     lines = [*asked.split("\n"), "", f"answers: {', '.join(mechanism.prompt.answers) or 'options'}"]
     prompt = "\n".join(f"    {line}".rstrip() for line in lines)

@@ -17,7 +17,7 @@ from crypto.errors import ConfigError
 from crypto.keyfiles import read_secret
 from crypto.secrets import system_entropy
 from crypto.signatures import SigningKey
-from domains.catalogue import load_dataset
+from domains.catalogue import kind_of, load_dataset
 from domains.own_files import NAME as OWN
 from domains.partition import equal
 from domains.partition_kinds import Partition
@@ -160,7 +160,11 @@ def coordinate(transport: Transport, folder: Path) -> None:
         roster=roster,
         key=SigningKey.from_seed(read_secret(folder / "identity.key")),
         evaluator=Evaluator(
-            task, adapted, task.encode(dataset.evaluation), config.runtime.cache_layers
+            task,
+            adapted,
+            task.encode(dataset.evaluation),
+            config.runtime.cache_layers,
+            kind_of(config.mechanism.data.dataset),
         ),
         folder=run,
         transport=transport,

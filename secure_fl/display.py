@@ -36,6 +36,7 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
+    from domains.scores import ClassificationScores
     from secure_fl.observing import RoundScored, RunBegan, RunEnded
     from secure_fl.plain_display import Display
     from secure_fl.rounds.steps import Phase
@@ -126,7 +127,8 @@ class LiveDisplay:
             style = "bold red" if line.startswith("NO PRIVACY") else "dim"
             self._keep(_indented(Text(line, style=style)))
         self._keep(Text())
-        head = _row("round", "accuracy", "macro-F1", "epsilon", "sites", "time")
+        scores = ("HR@10", "NDCG@10") if run.ranked else ("accuracy", "macro-F1")
+        head = _row("round", *scores, "epsilon", "sites", "time")
         self._keep(_indented(Text(head, style="dim")))
 
     def exchanging(self, phase: Phase, round_: int, sites: int) -> None:
@@ -154,8 +156,7 @@ class LiveDisplay:
             self._in_exchange = False
         row = _row(
             str(result.round),
-            _score(None if result.scores is None else result.scores.accuracy),
-            _score(None if result.scores is None else result.scores.macro_f1),
+            *_two_scores(result.scores),
             "none" if result.epsilon is None else bound(result.epsilon),
             f"{len(result.survivors)}/{sites}",
             duration(result.seconds),
@@ -260,6 +261,15 @@ def _bar(done: float, total: float) -> ProgressBar:
         complete_style=_ACCENT,
         finished_style=_ACCENT,
     )
+
+
+def _two_scores(scores: ClassificationScores | None) -> tuple[str, str]:
+    """Return the two that the table has room for: of a ranking, those of the first ten."""
+    if scores is None:
+        return _score(None), _score(None)
+    if scores.ranking is not None:
+        return _score(scores.ranking.hit_rate), _score(scores.ranking.ndcg)
+    return _score(scores.accuracy), _score(scores.macro_f1)
 
 
 def _score(value: float | None) -> str:

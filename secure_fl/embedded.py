@@ -9,7 +9,7 @@ import torch
 
 from crypto.errors import ConfigError, PeerError
 from crypto.secrets import system_entropy
-from domains.catalogue import load_dataset
+from domains.catalogue import kind_of, load_dataset
 from domains.own_files import NAME as OWN
 from domains.partition import share_out
 from privacy.noise import SystemNoise
@@ -203,6 +203,7 @@ class _Embedded:
             adapted,
             task.encode(self._dataset.evaluation),
             self._config.runtime.cache_layers,
+            kind_of(mechanism.data.dataset),
         )
         parts = CoordinatorParts(
             config=self._config,

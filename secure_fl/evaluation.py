@@ -133,7 +133,9 @@ def _scores(
 ) -> ClassificationScores:
     dataset = load_dataset(asked.entry.name, data=asked.data, seed=seed)
     records = tuple(_numbered(record, order) for record in dataset.evaluation)
-    return Evaluator(task, adapted, task.encode(records)).score(adapted.flat())
+    return Evaluator(task, adapted, task.encode(records), kind=asked.entry.kind).score(
+        adapted.flat()
+    )
 
 
 def _numbered(record: Record, order: tuple[int, ...]) -> Record:

@@ -30,6 +30,8 @@ class RunBegan:
     delta: float | None
     shared_parameters: int
     budget_carried: bool
+    ranked: bool = False
+    """Whether each record's options are put in order, and scored so."""
 
 
 @dataclass(frozen=True)

@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from typing import Self, TextIO
 
     from audits.facts import Privacy
+    from domains.scores import ClassificationScores
     from secure_fl.observing import RoundScored, RunBegan, RunEnded
     from secure_fl.rounds.steps import Phase
+    from secure_fl.runfolder import RoundMetrics
 
 EVENT_SCHEMA = "secure-fl.run-event.v1"
 
@@ -82,10 +84,7 @@ class PlainDisplay:
         epsilon = "" if result.epsilon is None else f", epsilon {bound(result.epsilon)} spent"
         scores = "not scored"
         if result.scores is not None:
-            scores = (
-                f"accuracy {decimal(result.scores.accuracy, places=3)}, "
-                f"macro-F1 {decimal(result.scores.macro_f1, places=3)}"
-            )
+            scores = _two_scores(result.scores)
         self._line(
             f"Round {result.round} of {self._rounds}: {scores}{epsilon}, "
             f"{counted(len(result.survivors), 'site')} in the sum, {duration(result.seconds)}."
@@ -200,6 +199,14 @@ def opening_lines(run: RunBegan) -> tuple[str, ...]:
     return tuple(lines)
 
 
+def _two_scores(scores: ClassificationScores) -> str:
+    """Return the two scores of a round's line: of a ranking, those of the first ten."""
+    first, second = ("accuracy", scores.accuracy), ("macro-F1", scores.macro_f1)
+    if scores.ranking is not None:
+        first, second = ("HR@10", scores.ranking.hit_rate), ("NDCG@10", scores.ranking.ndcg)
+    return ", ".join(f"{name} {decimal(value, places=3)}" for name, value in (first, second))
+
+
 def finished_line(run: RunEnded) -> str:
     """Return the sentence that a finished run ends with."""
     facts = run.facts
@@ -218,10 +225,19 @@ def result_rows(run: RunEnded) -> tuple[tuple[str, str], ...]:
     accuracy = "not measured" if run.last.accuracy is None else decimal(run.last.accuracy, places=3)
     return (
         ("accuracy", f"{accuracy} ({compared})"),
+        *_ranking_rows(run.last),
         ("epsilon", _claimed(privacy)),
         ("report", str(run.folder / "report.html")),
         ("adapter", str(run.folder / "adapter")),
     )
+
+
+def _ranking_rows(last: RoundMetrics) -> tuple[tuple[str, str], ...]:
+    if last.ranking is None:
+        return ()
+    hit, gain, auc = last.ranking.hit_rate_10, last.ranking.ndcg_10, last.ranking.auc
+    said = f"HR@10 {decimal(hit, places=3)}, NDCG@10 {decimal(gain, places=3)}"
+    return (("ranking", f"{said}, AUC {decimal(auc, places=3)}"),)
 
 
 def _claimed(privacy: Privacy) -> str:

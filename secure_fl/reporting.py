@@ -25,6 +25,7 @@ from audits.facts import (
     Outcome,
     PartyFacts,
     PlainSumFacts,
+    RankingFacts,
     ReportFacts,
     ReportWarning,
     RoundFacts,
@@ -300,4 +301,14 @@ def _software() -> tuple[SoftwareVersion, ...]:
 def _scores(row: RoundMetrics) -> ScoreFacts | None:
     if row.accuracy is None or row.macro_f1 is None or row.weighted_f1 is None:
         return None
-    return ScoreFacts(accuracy=row.accuracy, macro_f1=row.macro_f1, weighted_f1=row.weighted_f1)
+    ranking = row.ranking
+    return ScoreFacts(
+        accuracy=row.accuracy,
+        macro_f1=row.macro_f1,
+        weighted_f1=row.weighted_f1,
+        ranking=None
+        if ranking is None
+        else RankingFacts(
+            hit_rate_10=ranking.hit_rate_10, ndcg_10=ranking.ndcg_10, auc=ranking.auc
+        ),
+    )

@@ -51,6 +51,14 @@ class Line(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class RankingMetrics(Line):
+    """How well the item that came next was ranked among a record's options; see `domains`."""
+
+    hit_rate_10: float
+    ndcg_10: float
+    auc: float
+
+
 class RoundMetrics(Line):
     """One finished round: scores on the common evaluation set, and what the plan had spent.
 
@@ -67,11 +75,16 @@ class RoundMetrics(Line):
     weighted_f1: float | None
     epsilon: float | None
     seconds: float
+    ranking: Annotated[RankingMetrics | None, Field(exclude_if=lambda ranking: ranking is None)] = (
+        None
+    )
 
     @model_validator(mode="after")
     def _scored_or_not(self) -> Self:
         if len({score is None for score in (self.accuracy, self.macro_f1, self.weighted_f1)}) > 1:
             raise ValueError("a round has all of its scores or none")
+        if self.accuracy is None and self.ranking is not None:
+            raise ValueError("a round that was not scored has no ranking")
         return self
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import base64
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
@@ -18,7 +18,10 @@ import numpy as np
 from crypto.digests import sha256
 from crypto.errors import PeerError
 from crypto.masked_sum import CulpritError
+from domains.ranking_scores import ranking_scores
 from domains.scores import classification_scores
+from domains.sentence_head import best_of
+from domains.task_kinds import TaskKind
 from secure_fl.config import Guaranteed
 from secure_fl.guarantee import claimed_epsilon
 from secure_fl.iterates import Iterates
@@ -27,7 +30,7 @@ from secure_fl.parameters import parameter_digest, vector_to_bytes
 from secure_fl.rounds.coordinator import Coordinator
 from secure_fl.rounds.own_log import times_opened
 from secure_fl.rounds.steps import Phase, Proposal
-from secure_fl.runfolder import Progress, RoundMetrics
+from secure_fl.runfolder import Progress, RankingMetrics, RoundMetrics
 from secure_fl.sites.losses import RecordLosses
 from secure_fl.transcript import Transcript
 
@@ -60,6 +63,8 @@ class Evaluator:
     adapted: AdaptedModel
     encoded: EncodedRecords
     cache_layers: bool = False
+    kind: TaskKind = TaskKind.CLASSIFICATION
+    """The form of the records; those of a ranking are scored as one, too."""
 
     @cached_property
     def _records(self) -> RecordLosses:
@@ -74,10 +79,13 @@ class Evaluator:
     def score(self, parameters: NDArray[np.float32]) -> ClassificationScores:
         """Return the scores of the shared `parameters`, shape (d,)."""
         self.adapted.load(parameters)
-        predicted = self._records.predict(head_only=self.adapted.trains_head_only)
-        options = max((len(answers) for answers in self.encoded.answers), default=0)
-        classes = max(options, len(self.task.labels))
-        return classification_scores(self.encoded.labels, predicted, classes)
+        scores = self._records.scores(head_only=self.adapted.trains_head_only)
+        labels = self.encoded.labels
+        classes = max(len(self.task.labels), *(row.size for row in scores))
+        found = classification_scores(labels, best_of(scores), classes)
+        if self.kind is not TaskKind.RANKING:
+            return found
+        return replace(found, ranking=ranking_scores(scores, labels))
 
 
 @dataclass(frozen=True)
@@ -294,6 +302,7 @@ class Runner:
                 delta=privacy.delta if isinstance(privacy, Guaranteed) else None,
                 shared_parameters=self._parts.evaluator.adapted.spec.size,
                 budget_carried=self._progress.budget_carried,
+                ranked=self._parts.evaluator.kind is TaskKind.RANKING,
             )
         )
 
@@ -333,4 +342,12 @@ def _metrics(  # noqa: PLR0913, PLR0917 - one argument per column
         weighted_f1=None if scores is None else scores.weighted_f1,
         epsilon=epsilon,
         seconds=round(seconds, 3),
+        ranking=_ranking(scores),
     )
+
+
+def _ranking(scores: ClassificationScores | None) -> RankingMetrics | None:
+    if scores is None or scores.ranking is None:
+        return None
+    found = scores.ranking
+    return RankingMetrics(hit_rate_10=found.hit_rate, ndcg_10=found.ndcg, auc=found.auc)

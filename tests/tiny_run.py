@@ -167,6 +167,7 @@ class Setting:
             self.model,
             epsilon=self.epsilon,
             required_scrubbing=self.required_scrubbing,
+            dataset=DATASET if self.dataset is None else self.dataset.name,
         )
         return EmbeddedPlaces(
             state=self.state, policy=policy, data=data, budget_carried=True, dataset=self.dataset

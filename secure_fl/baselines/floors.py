@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -10,11 +11,17 @@ import torch
 from crypto.errors import ConfigError
 from domains import baselines
 from domains.classification import SentenceClassification
+from domains.ranking_scores import ranking_scores
+from domains.recommendation import floors as ranking_floors
+from domains.scores import classification_scores
+from domains.sentence_head import best_of
 from secure_fl.baselines.rows import Score
 from secure_fl.sites.workbench import resolve_model
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
+
+    from numpy.typing import NDArray
 
     from domains.records import Dataset, Record
     from secure_fl.config import RunConfig
@@ -62,3 +69,36 @@ def require_classes(dataset: Dataset) -> None:
             f"The records of {dataset.name} bring options of their own, and this row is of classes "
             "that all records have in common: it was not measured. Leave it out."
         )
+
+
+def popularity(dataset: Dataset) -> Score:
+    """Return the scores of ranking by how often a title stands in training records.
+
+    Raises:
+        ConfigError: the records bring no options.
+    """
+    return _ranked(dataset, ranking_floors.popularity)
+
+
+def last_item(dataset: Dataset) -> Score:
+    """Return the scores of ranking by how often a title followed the last one in training records.
+
+    Raises:
+        ConfigError: the records bring no options.
+    """
+    return _ranked(dataset, ranking_floors.last_item)
+
+
+def _ranked(
+    dataset: Dataset,
+    floor: Callable[[Sequence[Record], Sequence[Record]], list[NDArray[np.float64]]],
+) -> Score:
+    if not all(record.options for record in dataset.evaluation):
+        raise ConfigError(
+            f"The records of {dataset.name} bring no options of their own, and this row ranks "
+            "them: it was not measured. Leave it out."
+        )
+    scores = floor(dataset.train, dataset.evaluation)
+    labels = np.array([record.label for record in dataset.evaluation], np.int64)
+    found = classification_scores(labels, best_of(scores), max(row.size for row in scores))
+    return Score.of(replace(found, ranking=ranking_scores(scores, labels)))

@@ -13,11 +13,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from domains.catalogue import kind_of
 from domains.partition import share_out
 from privacy.events import Unit
 from privacy.noise import SystemNoise
 from privacy.streams import fresh_stream
-from secure_fl.baselines.rows import Score, at_one_place
+from secure_fl.baselines.rows import Score, at_one_place, mean_ranking
 from secure_fl.consortium import open_consortium
 from secure_fl.iterates import Iterates
 from secure_fl.runner import Evaluator
@@ -99,6 +100,7 @@ def site_alone(
         accuracy=mean(score.accuracy for score in scores),
         macro_f1=mean(score.macro_f1 for score in scores),
         weighted_f1=mean(score.weighted_f1 for score in scores),
+        ranking=mean_ranking([score.ranking for score in scores]),
         batch_size=config.mechanism.training.batch_size,
     )
 
@@ -136,7 +138,12 @@ class _Place:
         torch.set_num_threads(config.runtime.threads)
         task, adapted = build_task(config.mechanism, dataset.labels, config.runtime)
         encoded = task.encode(dataset.evaluation)
-        return cls(config, Evaluator(task, adapted, encoded, config.runtime.cache_layers), note)
+        cached, kind = config.runtime.cache_layers, kind_of(config.mechanism.data.dataset)
+        return cls(
+            config,
+            Evaluator(task, adapted, encoded, cached, kind),
+            note,
+        )
 
     def trained(self, share: Share) -> ClassificationScores:
         """Return the scores after training on `share` from the run's initial values."""

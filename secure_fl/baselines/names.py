@@ -11,6 +11,10 @@ class Row(enum.StrEnum):
 
     MAJORITY = "majority"
     """Always the commonest training label."""
+    POPULARITY = "popularity"
+    """Of a ranking: how often a title stands in training records; sees all of them at once."""
+    LAST_ITEM = "last-item"
+    """Of a ranking: how often it followed the last one; sees all records at once."""
     FROZEN_HEAD = "frozen-head"
     """Logistic regression on features of the untuned model; sees all records at once."""
     DP_HEAD = "dp-head"
@@ -27,5 +31,9 @@ class Row(enum.StrEnum):
 
 PRIVATE: Final = frozenset({Row.DP_HEAD, Row.FEDERATED_DP})
 """Rows that a run in mode none does not have."""
-SEEDLESS: Final = frozenset({Row.MAJORITY, Row.FROZEN_HEAD})
+OF_CLASSES: Final = frozenset({Row.MAJORITY, Row.FROZEN_HEAD})
+"""Rows of labels that all records have in common."""
+OF_RANKINGS: Final = frozenset({Row.POPULARITY, Row.LAST_ITEM})
+"""Rows of rankings alone."""
+SEEDLESS: Final = OF_CLASSES | OF_RANKINGS
 """Rows in which a seed decides nothing beyond the records themselves."""

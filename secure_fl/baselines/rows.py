@@ -7,12 +7,15 @@ else, so that a difference between two rows has one cause.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from statistics import mean
 from typing import TYPE_CHECKING, Final
 
 from pydantic import ValidationError
 
 from crypto.errors import ConfigError
-from secure_fl.baselines.names import PRIVATE, Row
+from domains.catalogue import kind_of
+from domains.task_kinds import TaskKind
+from secure_fl.baselines.names import OF_CLASSES, OF_RANKINGS, PRIVATE, Row
 from secure_fl.config import (
     DistributedPrivacy,
     Guaranteed,
@@ -21,8 +24,12 @@ from secure_fl.config import (
     SampledPrivacy,
     explain,
 )
+from secure_fl.runfolder import RankingMetrics
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from domains.ranking_scores import RankingScores
     from domains.scores import ClassificationScores
 
 
@@ -41,6 +48,7 @@ class Score:
         epsilon: what a private run claims, at `delta`; None without a guarantee.
         delta: as configured.
         batch_size: records of a step, where it is fixed.
+        ranking: where options are ranked.
     """
 
     n: int
@@ -50,6 +58,7 @@ class Score:
     epsilon: float | None = None
     delta: float | None = None
     batch_size: int | None = None
+    ranking: RankingMetrics | None = None
 
     @classmethod
     def of(cls, scores: ClassificationScores, batch_size: int | None = None) -> Score:
@@ -60,6 +69,7 @@ class Score:
             scores.macro_f1,
             scores.weighted_f1,
             batch_size=batch_size,
+            ranking=ranking_metrics(scores.ranking),
         )
 
 
@@ -70,7 +80,32 @@ def is_private(config: RunConfig) -> bool:
 
 def rows_of(config: RunConfig) -> tuple[Row, ...]:
     """Return the rows that a run can have."""
-    return tuple(row for row in Row if is_private(config) or row not in PRIVATE)
+    kind = kind_of(config.mechanism.data.dataset)
+    left_out = set() if is_private(config) else set(PRIVATE)
+    if kind is not TaskKind.CLASSIFICATION:
+        left_out |= OF_CLASSES
+    if kind is not TaskKind.RANKING:
+        left_out |= OF_RANKINGS
+    return tuple(row for row in Row if row not in left_out)
+
+
+def ranking_metrics(found: RankingScores | None) -> RankingMetrics | None:
+    """Return scores of a ranking in the form in which they are kept."""
+    if found is None:
+        return None
+    return RankingMetrics(hit_rate_10=found.hit_rate, ndcg_10=found.ndcg, auc=found.auc)
+
+
+def mean_ranking(found: Sequence[RankingScores | None]) -> RankingMetrics | None:
+    """Return the mean of several rankings; None if there are none."""
+    each = [ranking for ranking in found if ranking is not None]
+    if not each:
+        return None
+    return RankingMetrics(
+        hit_rate_10=mean(ranking.hit_rate for ranking in each),
+        ndcg_10=mean(ranking.ndcg for ranking in each),
+        auc=mean(ranking.auc for ranking in each),
+    )
 
 
 def private(config: RunConfig, row: Row) -> RunConfig:

@@ -188,6 +188,7 @@ class _Measuring:
             delta=score.delta,
             batch_size=score.batch_size,
             seconds=seconds,
+            ranking=score.ranking,
         )
         self.kept = self.kept.having(result)
         self.kept.write(self._out)
@@ -256,6 +257,8 @@ def _private(study: Study, seed: int, held: Held, row: Row) -> Score:
 
 _MEASURES: Final[dict[Row, Callable[[Study, int, Held], Score]]] = {
     Row.MAJORITY: _majority,
+    Row.POPULARITY: lambda _, __, held: floors.popularity(held.dataset),
+    Row.LAST_ITEM: lambda _, __, held: floors.last_item(held.dataset),
     Row.FROZEN_HEAD: _frozen_head,
     Row.DP_HEAD: _dp_head,
     Row.SITE_ALONE: _site_alone,
@@ -290,6 +293,7 @@ def _whole_run(study: Study, config: RunConfig, held: Held, row: Row) -> Score:
         epsilon=last.epsilon,
         delta=privacy.delta if isinstance(privacy, Guaranteed) else None,
         batch_size=mechanism.training.batch_size,
+        ranking=last.ranking,
     )
 
 

@@ -16,6 +16,7 @@ from crypto.errors import ConfigError
 from secure_fl.baselines.names import Row
 from secure_fl.config import explain
 from secure_fl.config_sections import Count, CountOrNone, Hex32, Positive, Probability, Section
+from secure_fl.runfolder import RankingMetrics
 from secure_fl.storage import write_atomically
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class Result(Section):
     batch_size: Count | None
     seconds: Annotated[float, Field(ge=0)]
     """By the clock on the wall, preparation and evaluation included."""
+    ranking: Annotated[RankingMetrics | None, Field(exclude_if=lambda found: found is None)] = None
 
 
 class Line(Section):
@@ -64,6 +66,9 @@ class Line(Section):
     """The largest that one of the runs claims, at `delta`; None without a guarantee."""
     delta: float | None = None
     seconds: float | None = None
+    ranking: Annotated[RankingMetrics | None, Field(exclude_if=lambda found: found is None)] = None
+    """Means of the seeds, where options are ranked."""
+    hit_rate_10_sd: Annotated[float | None, Field(exclude_if=lambda found: found is None)] = None
     error: str | None = None
     """Why the row, or a seed of it, was not measured."""
 
@@ -92,8 +97,21 @@ class Line(Section):
             epsilon=max(claimed) if claimed else None,
             delta=own[0].delta,
             seconds=mean(result.seconds for result in own),
+            ranking=_mean_ranking(own),
+            hit_rate_10_sd=_spread([r.ranking.hit_rate_10 for r in own if r.ranking is not None]),
             error=error,
         )
+
+
+def _mean_ranking(own: Sequence[Result]) -> RankingMetrics | None:
+    each = [result.ranking for result in own if result.ranking is not None]
+    if not each:
+        return None
+    return RankingMetrics(
+        hit_rate_10=mean(ranking.hit_rate_10 for ranking in each),
+        ndcg_10=mean(ranking.ndcg_10 for ranking in each),
+        auc=mean(ranking.auc for ranking in each),
+    )
 
 
 class Baselines(Section):
@@ -204,20 +222,38 @@ def _table(begun: Baselines, lines: Sequence[Line]) -> Table:
     table.title = Text(f"{begun.name}, {begun.split} records; mean and sample sd over seeds")
     table.title_justify = "left"
     table.add_column("row")
-    for name in ("accuracy", "macro F1", "weighted F1", "epsilon", "n", "seeds", "seconds"):
+    ranked = any(line.ranking is not None for line in lines)
+    scores = ("HR@10", "NDCG@10", "AUC") if ranked else ("accuracy", "macro F1", "weighted F1")
+    for name in (*scores, "epsilon", "n", "seeds", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
     for line in lines:
         table.add_row(
             line.row.value,
-            _with_spread(line.accuracy, line.accuracy_sd),
-            _with_spread(line.macro_f1, line.macro_f1_sd),
-            _with_spread(line.weighted_f1, line.weighted_f1_sd),
+            *(_ranked_cells(line) if ranked else _class_cells(line)),
             "-" if line.epsilon is None else f"{line.epsilon:.3f} at {line.delta:g}",
             "-" if line.n is None else str(line.n),
             " ".join(str(seed) for seed in line.seeds) or "-",
             "-" if line.seconds is None else f"{line.seconds:.1f}",
         )
     return table
+
+
+def _class_cells(line: Line) -> tuple[str, str, str]:
+    return (
+        _with_spread(line.accuracy, line.accuracy_sd),
+        _with_spread(line.macro_f1, line.macro_f1_sd),
+        _with_spread(line.weighted_f1, line.weighted_f1_sd),
+    )
+
+
+def _ranked_cells(line: Line) -> tuple[str, str, str]:
+    if line.ranking is None:
+        return "-", "-", "-"
+    return (
+        _with_spread(line.ranking.hit_rate_10, line.hit_rate_10_sd),
+        _with_spread(line.ranking.ndcg_10, None),
+        _with_spread(line.ranking.auc, None),
+    )
 
 
 def _with_spread(value: float | None, spread: float | None) -> str:

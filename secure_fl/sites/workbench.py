@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from crypto.errors import ConfigError
 from domains.base_models import PRESETS, BaseModelRef, ResolvedModel, resolve
-from domains.catalogue import ENTRIES
+from domains.catalogue import kind_of
 from domains.causal import CausalAnswers
 from domains.choices import MultipleChoice
 from domains.classification import SentenceClassification
@@ -89,19 +89,13 @@ def _task(mechanism: Mechanism, resolved: ResolvedModel, labels: tuple[str, ...]
     prompt, longest = mechanism.prompt, mechanism.model.max_length
     if prompt is not None:
         return CausalAnswers(resolved, labels, prompt.asked(), prompt.form(), longest)
-    match task_kind(mechanism):
+    match kind_of(mechanism.data.dataset):
         case TaskKind.MULTIPLE_CHOICE:
             return MultipleChoice(resolved, labels, longest)
         case TaskKind.RANKING:
             return NextItemRanking(resolved, labels, longest)
         case TaskKind.CLASSIFICATION:
             return SentenceClassification(resolved, labels, longest)
-
-
-def task_kind(mechanism: Mechanism) -> TaskKind:
-    """Return the form of the records that a run is about; a site's own are labelled texts."""
-    entry = ENTRIES.get(mechanism.data.dataset)
-    return TaskKind.CLASSIFICATION if entry is None else entry.kind
 
 
 class SiteWorkbench:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +21,6 @@ from transformers.utils import logging as transformers_logging
 from crypto.errors import ConfigError
 from domains.base_models import ResolvedModel, Source
 from domains.classification import SentenceClassification
-from domains.encoding import MicroBatch
 from domains.records import Record
 from domains.sentence_head import HEAD_INIT_STD, head_name, sentence_logits
 
@@ -106,9 +106,7 @@ def test_a_records_gradient_does_not_depend_on_its_company(task: SentenceClassif
 def test_without_the_mask_padding_would_change_the_loss(task: SentenceClassification) -> None:
     model = task.build_model(1)
     batch = next(iter(task.micro_batches(task.encode(RECORDS), EVERYTHING, len(RECORDS))))
-    blind = MicroBatch(
-        batch.indices, batch.input_ids, torch.ones_like(batch.attention_mask), batch.labels
-    )
+    blind = replace(batch, attention_mask=torch.ones_like(batch.attention_mask))
     with torch.no_grad():
         difference = (sentence_logits(model, batch) - sentence_logits(model, blind)).abs()
     assert difference.max() > 1e-4

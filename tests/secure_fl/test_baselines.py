@@ -17,7 +17,7 @@ from privacy.noise import SystemNoise
 from secure_fl.baselines import study
 from secure_fl.baselines.held import Held, held_out
 from secure_fl.baselines.local_runs import scrubbed_shares, site_alone
-from secure_fl.baselines.names import PRIVATE, Row
+from secure_fl.baselines.names import OF_RANKINGS, PRIVATE, Row
 from secure_fl.baselines.rows import at_one_place, private, rows_of, without_privacy
 from secure_fl.baselines.study import Study
 from secure_fl.config import NoPrivacy, load_config
@@ -67,7 +67,7 @@ def test_every_row_is_measured_and_saved_with_mean_and_spread(work: Workplace) -
     assert outcome.code == 0, outcome.err
     printed = json.loads(outcome.out)
     lines = {line["row"]: line for line in printed["table"]}
-    assert list(lines) == [row.value for row in Row]
+    assert list(lines) == [row.value for row in Row if row not in OF_RANKINGS]
     content = saved(work)
     assert content["schema"] == "secure-fl.baselines.v1"
     assert content["table"] == printed["table"]
@@ -168,7 +168,7 @@ def test_a_run_without_privacy_has_no_private_row(work: Workplace) -> None:
     work.edit("allow_no_privacy = true", "allow_no_privacy = false", "policy.toml")
     work.without_privacy()
     config = load_config(work.config)
-    assert rows_of(config) == tuple(row for row in Row if row not in PRIVATE)
+    assert rows_of(config) == tuple(row for row in Row if row not in PRIVATE | OF_RANKINGS)
     assert without_privacy(config, 120) is config
     outcome = measured(work, "--seeds", "0", "--rows", "dp-head", "federated-dp")
     assert outcome.code == ExitCode.CONFIG
@@ -336,7 +336,7 @@ def test_every_row_is_measured_on_own_files(
     outcome = measured(site_files, "--seeds", "0", "--json")
     assert outcome.code == 0, outcome.err
     lines = {line["row"]: line for line in json.loads(outcome.out)["table"]}
-    assert list(lines) == [row.value for row in Row]
+    assert list(lines) == [row.value for row in Row if row not in OF_RANKINGS]
     assert {line["n"] for line in lines.values()} == {4 + 8 + 12}
     assert [shares for _, shares in seen] == [(16, 32, 48)] * 3
     run = simulated(study_of(site_files).seeded(0), None).dataset
