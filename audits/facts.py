@@ -1,8 +1,8 @@
 """What the released report may say, as one validated, versioned value.
 
 `ReportFacts` is everything that the report shows; `secure_fl` fills it from a run, and
-`audits.report` renders it and nothing else. It holds no exact count of any site's records. Two
-facts that contradict each other are refused.
+`audits.report` renders it and nothing else. It holds no exact count of any site's records but in a
+simulation. Two facts that contradict each other are refused.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from audits.fact_types import (
     Moment,
     unreadable,
 )
+from audits.holdings import HoldingsFacts
 from audits.privacy_facts import (
     CrossCheck,
     DistributedPrivacyFacts,
@@ -330,6 +331,8 @@ class ReportFacts(Facts):
     scrubbing: tuple[ScrubbingFacts, ...]
     settings: tuple[Setting, ...]
     digests: DigestFacts
+    holdings: Annotated[HoldingsFacts | None, Field(exclude_if=lambda held: held is None)] = None
+    """Of a simulation alone."""
     warnings: tuple[ReportWarning, ...] = Field(default=(), validate_default=True)
 
     @field_validator("warnings")
@@ -348,6 +351,8 @@ class ReportFacts(Facts):
             raise ValueError("privacy.sites does not list the federation's sites in their order")
         if [entry.site for entry in self.scrubbing] != sites:
             raise ValueError("scrubbing does not list the federation's sites in their order")
+        if self.holdings is not None:
+            self._check_holdings(self.holdings, sites)
         needed = 0 if isinstance(self.protection, PlainSumFacts) else self.protection.threshold
         if needed > len(sites):
             raise ValueError("the threshold exceeds the number of sites")
@@ -359,6 +364,16 @@ class ReportFacts(Facts):
         self._check_rounds(len(sites))
         self._check_shared_noise(len(sites))
         return self
+
+    def _check_holdings(self, holdings: HoldingsFacts, sites: list[str]) -> None:
+        if ReportWarning.ONE_PROCESS_HELD_ALL_KEYS not in self.warnings:
+            raise ValueError("exact counts of a consortium's sites stay at the sites")
+        if self.data.source is Source.SITES_OWN:
+            raise ValueError("exact counts of sites' own records stay at the sites")
+        if [holding.site for holding in holdings.sites] != sites:
+            raise ValueError("holdings do not list the federation's sites in their order")
+        if holdings.labels not in {(), self.data.labels}:
+            raise ValueError("holdings name other labels than the data set")
 
     def _check_rounds(self, sites: int) -> None:
         if [entry.round for entry in self.rounds] != list(range(1, len(self.rounds) + 1)):

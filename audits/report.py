@@ -24,6 +24,7 @@ from audits.charts import (
     round_ticks,
 )
 from audits.facts import GuaranteedFacts, Outcome, SharedNoiseFacts
+from audits.holdings import holdings_chart
 from audits.report_warnings import caution
 
 if TYPE_CHECKING:
@@ -72,6 +73,7 @@ def render_report(facts: ReportFacts) -> str:
             utility_chart=_utility_chart(facts),
             utility_caption=_utility_caption(facts),
             ranked_rounds=_ranked_rounds(facts),
+            holdings=None if facts.holdings is None else holdings_chart(facts.holdings),
             shown_rounds=_shown(facts.rounds),
             unscored=any(row.scores is None for row in facts.rounds),
         )

@@ -7,11 +7,14 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from audits.holdings import HoldingFacts, HoldingsFacts
 from crypto.errors import ConfigError, PeerError
 from crypto.secrets import system_entropy
 from domains.catalogue import kind_of, load_dataset
+from domains.description import label_counts
 from domains.own_files import NAME as OWN
 from domains.partition import share_out
+from domains.task_kinds import TaskKind
 from privacy.noise import SystemNoise
 from secure_fl.consortium import Consortium, open_consortium
 from secure_fl.finish import sign_run, write_results
@@ -179,6 +182,25 @@ class _Embedded:
             for home, share in zip(self._consortium.sites, shares, strict=True)
         }
 
+    def _holdings(self) -> HoldingsFacts | None:
+        """Return who holds what; None of records that are the sites' own, whose counts stay."""
+        data, labels = self._config.mechanism.data, self._dataset.labels
+        if data.dataset == OWN:
+            return None
+        common = kind_of(data.dataset) is TaskKind.CLASSIFICATION
+        return HoldingsFacts(
+            rule=data.partition.value,
+            labels=labels if common else (),
+            sites=tuple(
+                HoldingFacts(
+                    site=name,
+                    records=len(bench.records.records),
+                    labels=label_counts(bench.records.records, len(labels)) if common else (),
+                )
+                for name, bench in self._workbenches.items()
+            ),
+        )
+
     def preflight(self, run: str | None = None) -> None:
         """Let every site say no before anything is written or spent, in words for its operator.
 
@@ -216,6 +238,7 @@ class _Embedded:
             dataset=self._dataset,
             published=self._data_given,
             one_process=True,
+            holdings=self._holdings(),
         )
         try:
             result = Runner(parts, progress).run()

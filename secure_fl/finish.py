@@ -54,6 +54,7 @@ def write_results(parts: CoordinatorParts, result: RunResult, root: VerifyKey) -
             ended=now().replace(microsecond=0),
             published=parts.published,
             one_process=parts.one_process,
+            holdings=parts.holdings,
         )
     )
     folder.write_report(facts.to_json(), render_report(facts))

@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
     from datetime import datetime
 
+    from audits.holdings import HoldingsFacts
     from crypto.roster import Roster
     from domains.base_models import ResolvedModel
     from domains.records import Dataset
@@ -89,6 +90,7 @@ class ReportSources:
     ended: datetime
     published: bool
     one_process: bool
+    holdings: HoldingsFacts | None = None
 
 
 def run_facts(sources: ReportSources) -> ReportFacts:
@@ -112,6 +114,7 @@ def run_facts(sources: ReportSources) -> ReportFacts:
     if not progress.budget_carried:
         warnings.append(ReportWarning.BUDGET_NOT_CARRIED)
     warnings += implied_warnings(checked)
+    federation = federation_facts(sources.roster, checked, sources.root_fingerprint)
     return ReportFacts(
         schema="secure-fl.report-facts.v1",
         run=_run(sources),
@@ -129,7 +132,7 @@ def run_facts(sources: ReportSources) -> ReportFacts:
             labels=sources.dataset.labels,
             evaluation_records=len(sources.dataset.evaluation),
         ),
-        federation=federation_facts(sources.roster, checked, sources.root_fingerprint),
+        federation=federation,
         protection=protection_facts(mechanism),
         adversary=Adversary(mechanism.adversary.value),
         privacy=privacy_facts(mechanism, checked, extracts),
@@ -138,6 +141,7 @@ def run_facts(sources: ReportSources) -> ReportFacts:
             before=None if progress.before is None else _scores(progress.before),
         ),
         rounds=round_facts(sources.metrics),
+        holdings=_of_those_who_joined(sources, federation.sites),
         scrubbing=scrubbing_facts(mechanism, checked),
         settings=settings_of(sources.config),
         digests=DigestFacts(
@@ -240,6 +244,19 @@ def round_facts(metrics: Sequence[RoundMetrics]) -> tuple[RoundFacts, ...]:
             seconds=row.seconds,
         )
         for row in metrics
+    )
+
+
+def _of_those_who_joined(
+    sources: ReportSources, parties: Sequence[PartyFacts]
+) -> HoldingsFacts | None:
+    """Return what the sites that took part were given."""
+    held = sources.holdings
+    if held is None:
+        return None
+    joined = {party.name for party in parties}
+    return held.model_copy(
+        update={"sites": tuple(holding for holding in held.sites if holding.site in joined)}
     )
 
 

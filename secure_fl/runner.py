@@ -39,6 +39,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from audits.holdings import HoldingsFacts
     from crypto.roster import Roster
     from crypto.signatures import SigningKey
     from domains.encoding import EncodedRecords
@@ -104,6 +105,8 @@ class CoordinatorParts:
     """Whether the records are a published data set's, or generated ones."""
     one_process: bool
     """Whether this process holds the sites' keys too, as an embedded run does."""
+    holdings: HoldingsFacts | None = None
+    """What each site was given, where it is a simulation's to tell."""
 
 
 @dataclass(frozen=True)

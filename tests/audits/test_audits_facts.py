@@ -284,7 +284,10 @@ ALLOWED_COUNTS = {
 
 def test_no_whole_number_of_the_released_report_counts_a_sites_records() -> None:
     schema = ReportFacts.model_json_schema()
-    parts = [schema, *schema["$defs"].values()]
+    # A simulation's holdings alone may count records, and are refused in any other report.
+    simulated = {"HoldingFacts", "HoldingsFacts"}
+    defined = schema["$defs"].items()
+    parts = [schema, *(part for name, part in defined if name not in simulated)]
     counts = {
         name
         for part in parts

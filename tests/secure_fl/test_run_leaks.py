@@ -161,6 +161,9 @@ def test_exact_counts_are_in_the_sites_report_and_nowhere_in_the_run_folder(
         scrubber_counts |= {facts.training_records, facts.records_changed}
         scrubber_counts |= {row.records for row in facts.labels}
     released = json.loads((leftovers.setting.out / "facts.json").read_bytes())
+    # What a simulation shared out is part of the experiment; a consortium's report cannot hold it.
+    shown = released.pop("holdings")
+    assert [entry["records"] for entry in shown["sites"]] == [211] * len(SITES)
     assert not scrubber_counts & numbers_in(released)
     for line in (leftovers.setting.out / "metrics.jsonl").read_text("utf-8").splitlines():
         assert not scrubber_counts & numbers_in(json.loads(line))
