@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import pytest
+from published_files import (
+    converted_file,
+    few_medmcqa,
+    medmcqa_files,
+    medmcqa_row,
+    medqa_files,
+    write_lines,
+)
 
 from crypto.errors import ConfigError
 from domains.biomedical import medmcqa, medqa
 from domains.catalogue import ENTRIES, load_dataset
 from domains.task_kinds import TaskKind
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
 _MEDMCQA_FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "medmcqa"
-
-
-def write_lines(path: Path, rows: Iterable[object]) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def refusal(name: str, folder: Path) -> str:
@@ -32,47 +29,9 @@ def refusal(name: str, folder: Path) -> str:
     return str(caught.value)
 
 
-def medmcqa_row(part: str, row: int) -> dict[str, object]:
-    return {
-        "question": f"Which is {part} number {row}?",
-        "exp": None,
-        "cop": row % 4 + 1,
-        "opa": f"{row}",
-        "opb": "two",
-        "opc": "three",
-        "opd": "all of the above",
-        "subject_name": "Anatomy" if row % 2 else "Pathology",
-        "topic_name": None,
-        "id": f"{part}-{row}",
-        "choice_type": "single",
-    }
-
-
 @pytest.fixture
 def few_medmcqa_rows(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Say that the training file was published with 6 rows, the others with 8."""
-    for name, rows in zip(medmcqa.EXPECTED_FILES, (6, 8, 8), strict=True):
-        monkeypatch.setitem(medmcqa.PUBLISHED_ROWS, name, rows)
-
-
-def medmcqa_files(folder: Path, *, first: Mapping[str, object] | None = None) -> None:
-    for name, rows in ((medmcqa.TRAIN_FILE, 6), (medmcqa.DEV_FILE, 8)):
-        listed = [medmcqa_row(name[:-5], row) for row in range(rows)]
-        listed[0].update(first or {})
-        write_lines(folder / name, listed)
-
-
-def converted_file(folder: Path, *, first: Mapping[str, object] | None = None) -> Path:
-    rows: list[dict[str, object]] = [
-        {
-            "question": f"Which is number {row}?",
-            "choices": ["A. A. baumannii", f"B. {row}", "C. three", "D. all"],
-            "answer": row % 4,
-        }
-        for row in range(8)
-    ]
-    rows[0].update(first or {})
-    return write_lines(folder / medmcqa.CONVERTED_FILE, rows)
+    few_medmcqa(monkeypatch)
 
 
 @pytest.mark.usefixtures("few_medmcqa_rows")
@@ -165,28 +124,6 @@ def test_another_number_of_rows_than_published_is_refused(tmp_path: Path) -> Non
     assert "8 rows, the published file 4183" in refusal("biomedical.medmcqa", tmp_path)
     medmcqa_files(tmp_path)
     assert "6 rows, the published file 182822" in refusal("biomedical.medmcqa", tmp_path)
-
-
-def medqa_row(part: str, row: int, labels: tuple[str, ...]) -> dict[str, Any]:
-    options = {label: f"drug {label.lower()}{row}" for label in labels}
-    label = labels[row % len(labels)]
-    return {
-        "question": f"{part}: a {row}-year-old man comes to the physician. What is next?",
-        "answer": options[label],
-        "options": options,
-        "meta_info": "step2&3" if row % 2 else "step1",
-        "answer_idx": label,
-    }
-
-
-def medqa_files(folder: Path, name: str, *, first: Mapping[str, object] | None = None) -> Path:
-    entry = ENTRIES[name]
-    paths = [folder / file for file in entry.files]
-    for path, (part, rows) in zip(paths, medqa.PUBLISHED_ROWS.items(), strict=True):
-        listed = [medqa_row(part, row, entry.labels) for row in range(rows)]
-        listed[0].update(first or {})
-        write_lines(path, listed)
-    return paths[0]
 
 
 @pytest.mark.parametrize("name", ["biomedical.medqa", "biomedical.medqa5"])

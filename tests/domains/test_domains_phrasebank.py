@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from published_files import as_file, invented
 
 from crypto.errors import ConfigError
 from domains.finance.phrasebank import (
@@ -36,14 +37,6 @@ def written(folder: Path, content: bytes, name: str = "Sentences_50Agree.txt") -
     path = folder / name
     path.write_bytes(content)
     return path
-
-
-def as_file(lines: tuple[str, ...]) -> bytes:
-    return "".join(f"{line}\n" for line in lines).encode("latin-1")
-
-
-def invented(rows: int) -> tuple[str, ...]:
-    return tuple(f"Sentence number {row} .@{LABELS[row % 3]}" for row in range(rows))
 
 
 def test_a_file_in_the_published_format_is_read(tmp_path: Path) -> None:

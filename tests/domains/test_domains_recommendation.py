@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import published_files
 import pytest
+from published_files import (
+    USERS,
+    films_files,
+    games_files,
+    history_of,
+    tallrec_files,
+    tallrec_row,
+    titled,
+)
 
 from crypto.errors import ConfigError
 from domains.catalogue import ENTRIES, DatasetOptions, load_dataset
@@ -21,8 +30,6 @@ _GAMES_FOLDER = Path(__file__).resolve().parents[3] / "shared" / "data" / "amazo
 GAMES = "recommendation.amazon-games"
 FILMS = "recommendation.movielens-100k"
 YES_OR_NO = "recommendation.tallrec"
-ITEMS = 150
-USERS = 12
 
 
 def refusal(name: str, folder: Path, *, users: int = 5000) -> str:
@@ -32,42 +39,9 @@ def refusal(name: str, folder: Path, *, users: int = 5000) -> str:
     return str(caught.value)
 
 
-def history_of(user: int) -> list[int]:
-    """Return the items of a user in order: 3 to 14 of them, none twice."""
-    return [(7 * user + 11 * step) % ITEMS for step in range(3 + user)]
-
-
-def titled(item: int) -> str:
-    return f'Game "{item}": the Sequel'
-
-
 @pytest.fixture
 def few_games(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name, rows in zip(amazon.EXPECTED_FILES, (ITEMS, USERS, USERS), strict=True):
-        monkeypatch.setitem(amazon.PUBLISHED_ROWS, name, rows)
-
-
-def games_files(folder: Path, **lines: str) -> None:
-    """Write the three files; a line by the file's name replaces its first row."""
-    rows = {
-        "items": [f"{item}\t{titled(item)}" for item in range(ITEMS)],
-        "train": [game_row(user, history_of(user)[:-1]) for user in range(USERS)],
-        "test": [game_row(user, history_of(user)) for user in range(USERS)],
-    }
-    headers = (
-        "item_id:token\ttitle:token_seq",
-        *("user_id:token\titem_id_list:token_seq\titem_id:token",) * 2,
-    )
-    for (part, listed), name, header in zip(
-        rows.items(), amazon.EXPECTED_FILES, headers, strict=True
-    ):
-        first = [lines[part]] if part in lines else listed[:1]
-        text = "".join(f"{line}\n" for line in (header, *first, *listed[1:]))
-        (folder / name).write_text(text, encoding="utf-8")
-
-
-def game_row(user: int, items: list[int]) -> str:
-    return f"{user}\t{' '.join(map(str, items[:-1]))}\t{items[-1]}"
+    published_files.few_games(monkeypatch)
 
 
 def check_options(dataset: Dataset, name: str) -> None:
@@ -185,27 +159,7 @@ def test_a_step_that_cannot_be_ranked_is_refused() -> None:
 
 @pytest.fixture
 def few_films(monkeypatch: pytest.MonkeyPatch) -> None:
-    rows = sum(len(history_of(user)) for user in range(USERS)) + 2
-    monkeypatch.setitem(movielens.PUBLISHED_ROWS, movielens.RATINGS_FILE, rows)
-    monkeypatch.setitem(movielens.PUBLISHED_ROWS, movielens.ITEM_FILE, ITEMS)
-
-
-def films_files(folder: Path, *, rating: str | None = None) -> None:
-    """Write both files, ratings backwards in time; `rating` replaces the first one."""
-    items = [
-        f"{item}|Misérables {item} (1995)|01-Jan-1995||http://us.imdb.com/{item}{'|0' * 19}\n"
-        for item in range(ITEMS)
-    ]
-    (folder / movielens.ITEM_FILE).write_text("".join(items), encoding="latin-1")
-    ratings = [
-        f"{user + 1}\t{item}\t{item % 5 + 1}\t{881250949 + place}\n"
-        for user in range(USERS)
-        for place, item in enumerate(history_of(user))
-    ]
-    ratings += ["99\t3\t5\t881250949\n", "99\t4\t1\t881250950\n"]
-    if rating is not None:
-        ratings[-1] = f"{rating}\n"
-    (folder / movielens.RATINGS_FILE).write_text("".join(reversed(ratings)), encoding="ascii")
+    published_files.few_films(monkeypatch)
 
 
 @pytest.mark.usefixtures("few_films")
@@ -247,24 +201,6 @@ def test_a_film_rated_twice_or_titles_in_another_encoding_are_refused(tmp_path: 
     path = tmp_path / movielens.ITEM_FILE
     path.write_text(path.read_text(encoding="latin-1"), encoding="utf-8")
     assert "is not text in latin-1" in refusal(FILMS, tmp_path)
-
-
-def tallrec_row(part: str, row: int) -> dict[str, object]:
-    return {
-        "instruction": "Given the user's preference and unpreference, identify whether the user "
-        'will like the target movie by answering "Yes." or "No.".',
-        "input": f'User Preference: "Orlando ({row})"\nUser Unpreference: "Dave (1993)"\n'
-        f'Whether the user will like the target movie "{part} (1995)"?',
-        "output": "No." if row % 3 else "Yes.",
-    }
-
-
-def tallrec_files(folder: Path, **cells: object) -> Path:
-    for part, rows in (("train", 5), ("test", 4)):
-        listed: list[object] = [tallrec_row(part, row) for row in range(rows)]
-        listed[1] = {**tallrec_row(part, 1), **cells}
-        (folder / f"{part}.json").write_text(json.dumps(listed, indent=4), encoding="utf-8")
-    return folder / "train.json"
 
 
 def test_tallrec_is_loaded_by_name_from_its_published_files(tmp_path: Path) -> None:

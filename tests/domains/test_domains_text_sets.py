@@ -8,28 +8,24 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+from published_files import (
+    FIQA_HEADER,
+    fiqa_files,
+    nwgi_files,
+    pubmedqa_files,
+    tfns_files,
+    write_csv,
+    write_lines,
+)
 
 from crypto.errors import ConfigError
-from domains.biomedical import pubmedqa
 from domains.catalogue import ENTRIES, load_dataset
 from domains.finance import fiqa, tfns
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
 
     from domains.records import Dataset
-
-
-def write_csv(path: Path, rows: Iterable[Iterable[object]]) -> Path:
-    with path.open("w", encoding="utf-8", newline="") as file:
-        csv.writer(file, lineterminator="\n").writerows(rows)
-    return path
-
-
-def write_lines(path: Path, rows: Iterable[object]) -> Path:
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
-    return path
 
 
 def refusal(name: str, folder: Path) -> str:
@@ -45,14 +41,6 @@ def balance(dataset: Dataset) -> tuple[dict[str, int], dict[str, int]]:
         for side in (dataset.train, dataset.evaluation)
     )
     return train, evaluation
-
-
-def tfns_files(folder: Path, train: int = 9543, evaluation: int = 2388) -> None:
-    for name, rows in (("sent_train.csv", train), ("sent_valid.csv", evaluation)):
-        tweets = [
-            (f"${name[5:7]}{row} up,\nagain https://t.co/{row}", row % 3) for row in range(rows)
-        ]
-        write_csv(folder / name, [("text", "label"), *tweets])
 
 
 def test_tfns_is_loaded_by_name_from_its_published_files(tmp_path: Path) -> None:
@@ -98,27 +86,6 @@ def test_tfns_cut_between_two_rows_is_refused(tmp_path: Path) -> None:
     assert "2387 rows, the published file 2388" in refusal("finance.tfns", tmp_path)
 
 
-FIQA_HEADER = ("_id", "sentence", "target", "aspect", "score", "type")
-
-
-def fiqa_files(folder: Path, *, first: tuple[object, ...] | None = None) -> None:
-    for name, rows in fiqa.PUBLISHED_ROWS.items():
-        listed: list[tuple[object, ...]] = [
-            (
-                f"{name}{row}",
-                f"{name} sentence {row}",
-                "ACME",
-                "['Stock']",
-                row % 3 / 4 - 0.25,
-                "post",
-            )
-            for row in range(rows)
-        ]
-        if first is not None and name == "train.csv":
-            listed[0] = first
-        write_csv(folder / name, [FIQA_HEADER, *listed])
-
-
 def test_fiqa_has_the_published_split_with_the_validation_rows_in_training(tmp_path: Path) -> None:
     fiqa_files(tmp_path)
     dataset = load_dataset("finance.fiqa", data=tmp_path, seed=0)
@@ -158,20 +125,6 @@ def test_a_fiqa_sentence_on_both_sides_leaves_training(tmp_path: Path) -> None:
     assert len(fiqa.load(tmp_path).train) == 938
 
 
-SEVEN = (
-    "strong negative", "moderately negative", "mildly negative", "neutral",
-    "mildly positive", "moderately positive", "strong positive",
-)  # fmt: skip
-
-
-def nwgi_files(folder: Path, evaluation: int = 4047) -> None:
-    for name, rows in (("train.jsonl", 16_184), ("test.jsonl", evaluation)):
-        write_lines(
-            folder / name,
-            ({"news": f"{name} {row}", "out": "", "label": SEVEN[row % 7]} for row in range(rows)),
-        )
-
-
 def test_nwgi_has_the_three_classes_of_fingpt(tmp_path: Path) -> None:
     nwgi_files(tmp_path)
     dataset = load_dataset("finance.nwgi", data=tmp_path, seed=0)
@@ -198,23 +151,6 @@ def test_a_bad_nwgi_row_is_named(row: dict[str, object], tmp_path: Path) -> None
     nwgi_files(tmp_path)
     path = write_lines(tmp_path / "test.jsonl", [{"news": "fine", "label": "neutral"}, row])
     assert refusal("finance.nwgi", tmp_path).startswith(f"Row 2 of {path}")
-
-
-def article(number: int, **changed: object) -> dict[str, object]:
-    return {
-        "QUESTION": f"Does drug {number} help?",
-        "CONTEXTS": ["Half were given it.", f"{number} recovered."],
-        "LONG_ANSWER": "Secret conclusion.",
-        "final_decision": pubmedqa.LABELS[number % 3],
-    } | changed
-
-
-def pubmedqa_files(folder: Path, **changed: object) -> None:
-    articles = {str(1000 + number): article(number) for number in range(1000)}
-    articles["1000"] = article(0, **changed)
-    answers = {str(1000 + number): pubmedqa.LABELS[number % 3] for number in range(999, 499, -1)}
-    (folder / "ori_pqal.json").write_text(json.dumps(articles))
-    (folder / "test_ground_truth.json").write_text(json.dumps(answers))
 
 
 def test_pubmedqa_reads_question_and_contexts_and_never_the_conclusion(tmp_path: Path) -> None:
