@@ -13,7 +13,7 @@ from enum import StrEnum
 WIDTH = 660
 HEIGHT = 252
 _LEFT = 52
-_RIGHT = 172
+_RIGHT = 200  # the longest name of a line, also in a wide sans-serif
 _TOP = 28
 _BOTTOM = 44
 _LABEL_GAP = 15.0
