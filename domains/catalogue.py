@@ -6,6 +6,7 @@ mistyped option never turns a run on real data into one on generated data.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from domains.records import Dataset
+    from domains.sentence_choices import Agreement, Split
 
 __all__ = [
     "DEFAULT_OPTIONS",
@@ -38,6 +40,7 @@ __all__ = [
     "Entry",
     "Generated",
     "Published",
+    "chosen_options",
     "kind_of",
     "load_dataset",
 ]
@@ -49,6 +52,42 @@ DOMAINS: Final[Mapping[str, Domain]] = MappingProxyType(
 ENTRIES: Final[Mapping[str, Entry]] = MappingProxyType(
     {entry.name: entry for domain in DOMAINS.values() for entry in domain.entries}
 )
+
+
+def chosen_options(
+    name: str,
+    *,
+    users: int | None = None,
+    agreement: Agreement | None = None,
+    split: Split | None = None,
+) -> DatasetOptions:
+    """Return the options of the data set called `name`, with the usual ones where None is given.
+
+    Raises:
+        ConfigError: something is chosen that the data set has not; with an unknown name nothing
+            can be chosen.
+    """
+    options = DEFAULT_OPTIONS
+    if users is not None:
+        _check_choice(name, "users")
+        options = replace(options, users=users)
+    if agreement is not None:
+        _check_choice(name, "agreement")
+        options = replace(options, agreement=agreement)
+    if split is not None:
+        _check_choice(name, "split")
+        options = replace(options, split=split)
+    return options
+
+
+def _check_choice(name: str, choice: str) -> None:
+    entry = ENTRIES.get(name)
+    if entry is None or choice not in entry.choices:
+        having = ", ".join(each.name for each in ENTRIES.values() if choice in each.choices)
+        raise ConfigError(
+            f"`{choice}` is chosen, and {name} has no such choice: it would be ignored. Remove "
+            f"`{choice}`; it belongs to {having}."
+        )
 
 
 def load_dataset(

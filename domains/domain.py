@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
-from domains.finance import phrasebank
+from domains.sentence_choices import Agreement, Split
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,8 +34,8 @@ class DatasetOptions:
 
     train: int = 2400
     evaluation: int = 600
-    agreement: phrasebank.Agreement = phrasebank.Agreement.HALF
-    split: phrasebank.Split = phrasebank.Split.FINGPT
+    agreement: Agreement = Agreement.HALF
+    split: Split = Split.FINGPT
     users: int = 5000
 
 
@@ -71,6 +71,7 @@ class Entry:
         kind: the form of its records.
         prompt: what a causal language model is asked about each.
         source: reads its published files, or generates it.
+        choices: names of the `DatasetOptions` that a run may choose of it.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Entry:
     kind: TaskKind
     prompt: TaskPrompt = field(repr=False)
     source: Published | Generated = field(repr=False)
+    choices: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[str, ...]:

@@ -13,13 +13,17 @@ from domains.partition_kinds import Partition, PartitionKind
 
 app = typer.Typer(help="The data sets that a run can be on, and what one of them holds.")
 
-_LIST: Final = "List every data set: its labels, files, split and licence."
+_LIST: Final = (
+    "List every domain, with what to scrub, what its field reports and models to start from; and "
+    "every data set: its labels, files, split and licence."
+)
 _MODELS: Final = (
     "List base models to start from, or print the tables of a run with the one called NAME."
     "\n\nA preset pins no weights: the members of a consortium agree on their digest."
 )
 _SHOW: Final = (
-    "Say what the data set NAME holds: labels, lengths, repeated texts and a few scrubbed rows."
+    "Say what the data set NAME holds: task, prompt, labels, lengths, repeated texts and a few "
+    "scrubbed rows."
     "\n\nWith --sites, also who would hold what in a simulation. Counts are exact and rows are "
     "records: what is printed is for whoever may read the data. Nothing leaves this machine."
 )
@@ -101,6 +105,10 @@ def show(  # noqa: PLR0913 - one parameter per option
     smallest_share: Annotated[
         int | None, typer.Option(min=1, help="Records of each site at least.", show_default="1")
     ] = None,
+    users: Annotated[
+        int | None,
+        typer.Option(min=1, help="Of a data set of users: how many are loaded at most."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Say what a data set holds."""
@@ -114,7 +122,7 @@ def show(  # noqa: PLR0913 - one parameter per option
     if sites is None and any(option is not None for option in given):
         raise click.UsageError("A partition is of records among sites: give their number (--sites)")
     rule = Partition(partition or PartitionKind.EQUAL, sigma, alpha, key, smallest_share or 1)
-    account = DatasetAccount.of(Wanted(name, data, seed, rows, sites, rule))
+    account = DatasetAccount.of(Wanted(name, data, seed, rows, sites, rule, users))
     if as_json:
         sys.stdout.write(account.as_json())
     else:

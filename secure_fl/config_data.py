@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Self
 from pydantic import Field, field_validator, model_validator
 
 from crypto.errors import ConfigError
+from domains.catalogue import DatasetOptions, chosen_options
 from domains.own_files import NAME as OWN
 from domains.own_files import BadRows, OwnFile, check_labels
 from domains.partition_kinds import Partition, PartitionKind
+from domains.sentence_choices import Agreement, Split
 from privacy.scrubbing.modes.modes import ScrubMode, entities_of
 from secure_fl.config_sections import Count, Section
 
@@ -28,6 +30,15 @@ class DataSection(Section):
     )
     """Of sites' own records, and needed there: the classes, in the order that all sites agreed on.
     For another data set the key is not part of what is signed."""
+    users: Annotated[Count | None, Field(exclude_if=lambda users: users is None)] = None
+    """Of a recommendation data set of users: how many are loaded at most. This key and the two
+    below are not part of what is signed where they are absent."""
+    agreement: Annotated[
+        Agreement | None, Field(exclude_if=lambda agreement: agreement is None)
+    ] = None
+    """Of the Financial PhraseBank: which file, such as `75Agree`."""
+    split: Annotated[Split | None, Field(exclude_if=lambda split: split is None)] = None
+    """Of the Financial PhraseBank: which rows are scored, `fingpt` or `quarter`."""
     partition: PartitionKind = PartitionKind.EQUAL
     """By what rule a simulation shares the records out. In a deployment every site has its own, and
     only the default is accepted."""
@@ -70,6 +81,24 @@ class DataSection(Section):
         if self.dataset == OWN:
             self.own_labels()
         return self
+
+    @model_validator(mode="after")
+    def _chooses_what_there_is(self) -> Self:
+        try:
+            self.options()
+        except ConfigError as error:
+            raise ValueError(str(error).rstrip(".")) from None
+        return self
+
+    def options(self) -> DatasetOptions:
+        """Return what is chosen of a data set of the catalogue, the usual where nothing is.
+
+        Raises:
+            ConfigError: the data set has no such choice.
+        """
+        return chosen_options(
+            self.dataset, users=self.users, agreement=self.agreement, split=self.split
+        )
 
     def own_labels(self) -> tuple[str, ...]:
         """Return the classes of the sites' own records.

@@ -17,10 +17,11 @@ from crypto.errors import ConfigError
 from crypto.keyfiles import read_secret
 from crypto.secrets import system_entropy
 from crypto.signatures import SigningKey
-from domains.catalogue import kind_of, load_dataset
+from domains.catalogue import chosen_options, kind_of, load_dataset
 from domains.own_files import NAME as OWN
 from domains.partition import equal
 from domains.partition_kinds import Partition
+from domains.sentence_choices import Agreement, Split
 from privacy.noise import SystemNoise
 from secure_fl.config import Count, Runtime, Section, explain, load_config
 from secure_fl.config_data import OwnColumns
@@ -32,6 +33,7 @@ from secure_fl.site_home import now, open_site_home, pinned_roster, trusted_root
 from secure_fl.sites.workbench import SiteRecords, build_task
 
 if TYPE_CHECKING:
+    from domains.domain import DatasetOptions
     from domains.records import Dataset
     from secure_fl.config import Mechanism, RunConfig
     from secure_fl.sites.scrubbing import RecordFacts
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 
 
 _COLUMNS = frozenset(OwnColumns.model_fields)
+_REHEARSING = frozenset({"folder", "seed", "part", "parts", "users", "agreement"})
 
 
 class SiteData(OwnColumns):
@@ -46,7 +49,8 @@ class SiteData(OwnColumns):
 
     With the data set `own`, `path` is the site's file and `labels` are those that all sites agreed
     on. Otherwise it rehearses: `folder` holds a published data set's files and is absent for a
-    generated one; the site takes part `part` of `parts` of it.
+    generated one; the site takes part `part` of `parts` of it. `users`, `agreement` and `split` are
+    then those of the run's `[mechanism.data]`.
     """
 
     dataset: str
@@ -56,11 +60,13 @@ class SiteData(OwnColumns):
     seed: int = 0
     part: Count = 1
     parts: Count = 1
+    users: Count | None = None
+    agreement: Agreement | None = None
 
     @model_validator(mode="after")
     def _is_one_or_the_other(self) -> Self:
         own = self.dataset == OWN
-        strange = {"folder", "seed", "part", "parts"} if own else {"path", "labels", *_COLUMNS}
+        strange = _REHEARSING if own else {"path", "labels", *_COLUMNS} - {"split"}
         given = sorted(strange & self.model_fields_set)
         if given:
             raise ValueError(
@@ -68,7 +74,28 @@ class SiteData(OwnColumns):
             )
         if own and (self.path is None or not self.labels):
             raise ValueError(f"the data set `{OWN}` needs `path` and `labels`: add them")
+        try:
+            self.options()
+        except ConfigError as error:
+            raise ValueError(str(error).rstrip(".")) from None
         return self
+
+    def options(self) -> DatasetOptions:
+        """Return what is chosen of a data set of the catalogue, the usual where nothing is.
+
+        Raises:
+            ConfigError: the data set has no such choice, or `split` names none.
+        """
+        split = None
+        if self.dataset != OWN and self.split is not None:
+            known = {each.value: each for each in Split}
+            if self.split not in known:
+                raise ConfigError(
+                    f"No `split` of a data set is called {self.split!r}: it would be unclear what "
+                    f"is trained on. Choose {' or '.join(known)}."
+                )
+            split = known[self.split]
+        return chosen_options(self.dataset, users=self.users, agreement=self.agreement, split=split)
 
 
 class SiteFile(Section):
@@ -105,7 +132,14 @@ def open_site(folder: Path) -> Handler:
         )
     torch.set_num_threads(site.runtime.threads)
     records = _site_records(site.data, home.record_facts(site.data.dataset))
-    workbench = OwnWorkbench(home.name, records, site.runtime, SystemNoise(), home.scrub_secrets())
+    workbench = OwnWorkbench(
+        home.name,
+        records,
+        site.runtime,
+        SystemNoise(),
+        home.scrub_secrets(),
+        chosen=site.data.options(),
+    )
     return home.machine(workbench).handle
 
 
@@ -116,6 +150,7 @@ def _site_records(data: SiteData, facts: RecordFacts) -> SiteRecords:
         data.dataset,
         data=None if data.folder is None else Path(data.folder),
         seed=data.seed,
+        options=data.options(),
     )
     share = equal(dataset.train, data.parts, data.seed)[data.part - 1]
     return SiteRecords(dataset.name, dataset.labels, share, facts)
@@ -188,7 +223,9 @@ def _evaluation_set(config: RunConfig, own: CoordinatorFile) -> Dataset:
             )
         return evaluation_set(config)
     folder = None if own.folder is None else Path(own.folder)
-    return load_dataset(data.dataset, data=folder, seed=config.mechanism.seed)
+    return load_dataset(
+        data.dataset, data=folder, seed=config.mechanism.seed, options=data.options()
+    )
 
 
 def _refuse_partition(mechanism: Mechanism) -> None:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from audits.numerals import GAP, percent, thousands
-from domains.catalogue import ENTRIES, load_dataset
+from domains.catalogue import DOMAINS, ENTRIES, chosen_options, load_dataset
 from domains.description import PERCENTS, Description, describe, label_counts
 from domains.model_presets import MODEL_PRESETS
 from domains.partition import share_out
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import TextIO
 
-    from domains.catalogue import Entry
+    from domains.catalogue import Domain, Entry
     from domains.model_presets import ModelPreset
     from domains.partition_kinds import Partition
     from domains.records import Dataset, Record
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 _WIDE: Final = 1000
 _LONGEST_SHOWN: Final = 300
 _CUT: Final = " [...]"
+_NO_LABELS: Final = "none: every record brings its own options"
 _LENGTH_NAMES: Final = ("shortest", "5 %", "median", "95 %", "longest")
 
 
@@ -42,6 +43,7 @@ class Wanted:
         rows: how many training records are shown after scrubbing.
         sites: among how many sites the training records are shared out; None for none.
         rule: by what rule.
+        users: how many users are loaded at most; None for the usual number.
     """
 
     name: str
@@ -50,6 +52,7 @@ class Wanted:
     rows: int
     sites: int | None
     rule: Partition
+    users: int | None = None
 
 
 @dataclass(frozen=True)
@@ -67,6 +70,7 @@ class DatasetAccount:
 
     Attributes:
         dataset: the data set.
+        entry: what the catalogue says of it.
         description: its numbers.
         rows: some of its training records, scrubbed.
         not_looked_for: entities that no provider on this machine looks for.
@@ -75,6 +79,7 @@ class DatasetAccount:
     """
 
     dataset: Dataset
+    entry: Entry
     description: Description
     rows: tuple[Row, ...]
     not_looked_for: tuple[str, ...]
@@ -88,13 +93,15 @@ class DatasetAccount:
         Raises:
             ConfigError: it cannot be loaded, or not be shared out as asked.
         """
-        dataset = load_dataset(wanted.name, data=wanted.data, seed=wanted.seed)
+        options = chosen_options(wanted.name, users=wanted.users)
+        dataset = load_dataset(wanted.name, data=wanted.data, seed=wanted.seed, options=options)
         shares = None
         if wanted.sites is not None:
             held = share_out(dataset.train, wanted.sites, wanted.seed, wanted.rule)
             shares = tuple(label_counts(share, len(dataset.labels)) for share in held)
         rows, missing = _scrubbed(dataset, wanted.rows)
-        return cls(dataset, describe(dataset), rows, missing, shares, wanted.rule)
+        entry = ENTRIES[wanted.name]
+        return cls(dataset, entry, describe(dataset), rows, missing, shares, wanted.rule)
 
     def as_json(self) -> str:
         """Return it as one line of JSON."""
@@ -104,6 +111,10 @@ class DatasetAccount:
                 "name": self.dataset.name,
                 "version": self.dataset.version.hex(),
                 "licence": self.dataset.licence,
+                "kind": self.entry.kind.value,
+                "prompt": asdict(self.entry.prompt),
+                "files": list(self.entry.files),
+                "choices": list(self.entry.choices),
                 "labels": list(self.dataset.labels),
                 "notes": list(self.dataset.notes),
                 "length_percents": list(PERCENTS),
@@ -120,22 +131,19 @@ def write_list(stream: TextIO, *, as_json: bool) -> None:
     """Write every data set of the catalogue to `stream`."""
     if as_json:
         sets = [_entry_fields(entry) for entry in ENTRIES.values()]
-        stream.write(_line({"schema": "secure-fl.datasets.v1", "datasets": sets}))
+        domains = [_domain_fields(domain) for domain in DOMAINS.values()]
+        stream.write(
+            _line({"schema": "secure-fl.datasets.v1", "domains": domains, "datasets": sets})
+        )
         return
     console = _console(stream)
-    for number, entry in enumerate(ENTRIES.values()):
+    for number, domain in enumerate(DOMAINS.values()):
         if number:
             console.print()
-        console.print(Text(entry.name, style="bold"))
-        table = Table.grid(padding=(0, 2))
-        table.add_column(no_wrap=True)
-        table.add_column(overflow="fold")
-        table.add_row("", Text(entry.summary))
-        table.add_row("labels", Text(", ".join(entry.labels)))
-        table.add_row("files", Text(", ".join(entry.files) or "none: it is generated"))
-        table.add_row("split", Text(entry.split))
-        table.add_row("licence", Text(entry.licence))
-        console.print(table)
+        _write_domain(domain, console)
+        for entry in domain.entries:
+            console.print()
+            _write_entry(entry, console)
 
 
 def write_models(stream: TextIO, preset: ModelPreset | None, *, as_json: bool) -> None:
@@ -168,6 +176,8 @@ def write_account(account: DatasetAccount, stream: TextIO) -> None:
     for note in dataset.notes:
         console.print(Text(note))
     console.print()
+    console.print(_asked(account.entry))
+    console.print()
     console.print(_parts(account))
     console.print(
         Text(
@@ -181,6 +191,38 @@ def write_account(account: DatasetAccount, stream: TextIO) -> None:
     if account.rows:
         console.print()
         _write_rows(account, console)
+
+
+def _write_domain(domain: Domain, console: Console) -> None:
+    console.print(Text(f"The domain {domain.name}", style="bold underline"))
+    table = _pairs()
+    table.add_row("", Text(domain.summary))
+    table.add_row("scrub", Text(", ".join(domain.scrub)))
+    table.add_row("reported", Text(", ".join(domain.metrics)))
+    table.add_row("models", Text(", ".join(domain.models)))
+    console.print(table)
+
+
+def _write_entry(entry: Entry, console: Console) -> None:
+    console.print(Text(entry.name, style="bold"))
+    table = _pairs()
+    table.add_row("", Text(entry.summary))
+    table.add_row("labels", Text(", ".join(entry.labels) or _NO_LABELS))
+    table.add_row("files", Text(_files(entry)))
+    table.add_row("split", Text(entry.split))
+    table.add_row("licence", Text(entry.licence))
+    console.print(table)
+
+
+def _pairs() -> Table:
+    table = Table.grid(padding=(0, 2))
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    return table
+
+
+def _files(entry: Entry) -> str:
+    return ", ".join(entry.files) or "none: it is generated"
 
 
 def _scrubbed(dataset: Dataset, count: int) -> tuple[tuple[Row, ...], tuple[str, ...]]:
@@ -206,6 +248,16 @@ def _scrubbed(dataset: Dataset, count: int) -> tuple[tuple[Row, ...], tuple[str,
 def _label(dataset: Dataset, record: Record) -> str:
     """Return a record's label, or the place of the right one among its options, from 1."""
     return dataset.labels[record.label] if dataset.labels else f"option {record.label + 1}"
+
+
+def _asked(entry: Entry) -> Table:
+    table = _pairs()
+    table.add_row("task", Text(entry.kind.value))
+    table.add_row("files", Text(_files(entry)))
+    table.add_row("choices", Text(", ".join(entry.choices) or "none"))
+    table.add_row("prompt", Text(entry.prompt.template))
+    table.add_row("answers", Text(", ".join(entry.prompt.answers) or "the record's own options"))
+    return table
 
 
 def _parts(account: DatasetAccount) -> Table:
@@ -247,6 +299,17 @@ def _write_rows(account: DatasetAccount, console: Console) -> None:
         console.print(Text.assemble((f"{row.id}  {row.label}: ", "bold"), text))
     missing = ", ".join(account.not_looked_for) or "nothing"
     console.print(Text(f"Scrubbed, and shown to you alone. Not looked for: {missing}."))
+
+
+def _domain_fields(domain: Domain) -> dict[str, object]:
+    return {
+        "name": domain.name,
+        "summary": domain.summary,
+        "scrub": list(domain.scrub),
+        "metrics": list(domain.metrics),
+        "models": list(domain.models),
+        "datasets": [entry.name for entry in domain.entries],
+    }
 
 
 def _entry_fields(entry: Entry) -> dict[str, object]:

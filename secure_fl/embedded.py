@@ -160,8 +160,11 @@ class _Embedded:
         if mechanism.data.dataset == OWN:
             found = simulated(self._config, places.data)
             return found.dataset, found.shares
-        name = mechanism.data.dataset
-        return load_dataset(name, data=places.data, seed=mechanism.seed), None
+        data = mechanism.data
+        loaded = load_dataset(
+            data.dataset, data=places.data, seed=mechanism.seed, options=data.options()
+        )
+        return loaded, None
 
     def _make_workbenches(
         self, dataset: Dataset, shares: Shares | None

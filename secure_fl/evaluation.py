@@ -13,7 +13,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from crypto.errors import ConfigError, IntegrityError
-from domains.catalogue import ENTRIES, Generated, load_dataset
+from domains.catalogue import DEFAULT_OPTIONS, ENTRIES, Generated, load_dataset
 from secure_fl.runfolder import RunFolder
 from secure_fl.runner import Evaluator
 from secure_fl.sites.workbench import build_task
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from domains.records import Record
     from domains.scores import ClassificationScores
     from domains.tasks import Task
-    from secure_fl.config import RunConfig
+    from secure_fl.config import Mechanism, RunConfig
     from secure_fl.sites.adapted_model import AdaptedModel
 
 
@@ -88,7 +88,7 @@ def evaluate(run: Path, asked: Sequence[Asked]) -> tuple[Scored, ...]:
     task, adapted = build_task(config.mechanism, labels, config.runtime)
     _load(adapted, run)
     return tuple(
-        Scored(each.entry.name, _scores(task, adapted, each, order, config.mechanism.seed))
+        Scored(each.entry.name, _scores(task, adapted, each, order, config.mechanism))
         for each, order in zip(asked, orders, strict=True)
     )
 
@@ -129,9 +129,12 @@ def _order(entry: Entry, classes: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def _scores(
-    task: Task, adapted: AdaptedModel, asked: Asked, order: tuple[int, ...], seed: int
+    task: Task, adapted: AdaptedModel, asked: Asked, order: tuple[int, ...], run: Mechanism
 ) -> ClassificationScores:
-    dataset = load_dataset(asked.entry.name, data=asked.data, seed=seed)
+    # Of the run's own data set the same part is scored: what is left was trained on.
+    same = asked.entry.name == run.data.dataset
+    options = run.data.options() if same else DEFAULT_OPTIONS
+    dataset = load_dataset(asked.entry.name, data=asked.data, seed=run.seed, options=options)
     records = tuple(_numbered(record, order) for record in dataset.evaluation)
     return Evaluator(task, adapted, task.encode(records), kind=asked.entry.kind).score(
         adapted.flat()

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 from crypto.errors import ConfigError
+from domains.domain import DEFAULT_OPTIONS
 from domains.own_files import NAME, OwnFile, load_evaluation, load_simulation, load_site
 from domains.partition_kinds import Partition
 from secure_fl.sites.workbench import SiteRecords, SiteWorkbench
@@ -13,23 +14,46 @@ from secure_fl.sites.workbench import SiteRecords, SiteWorkbench
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from domains.domain import DatasetOptions
     from domains.own_files import OwnSimulation
     from domains.records import Dataset
-    from secure_fl.config import Mechanism, RunConfig
+    from privacy.noise import NoiseSource
+    from secure_fl.config import Mechanism, RunConfig, Runtime
+    from secure_fl.sites.scrub_secrets import ScrubSecrets
     from secure_fl.sites.scrubbing import RecordFacts
 
 _LOG = logging.getLogger(__name__)
 
 
 class OwnWorkbench(SiteWorkbench):
-    """A workbench that also holds a run to the labels of the site's own file."""
+    """A workbench that also holds a run to what the site was told of its records."""
+
+    def __init__(  # noqa: PLR0913 - as the workbench, and what was chosen
+        self,
+        site: str,
+        records: SiteRecords,
+        runtime: Runtime,
+        noise: NoiseSource,
+        secrets: ScrubSecrets | None = None,
+        *,
+        chosen: DatasetOptions = DEFAULT_OPTIONS,
+    ) -> None:
+        super().__init__(site, records, runtime, noise, secrets)
+        self._chosen = chosen
 
     def prepare(self, mechanism: Mechanism) -> bytes:
-        """Prepare as any workbench, for the labels that the site was given.
+        """Prepare as any workbench, for the labels and choices that the site was given.
 
         Raises:
-            ConfigError: the run has other labels, or in another order; or as any workbench.
+            ConfigError: the run has other labels, or in another order, or chooses otherwise of a
+                published data set; or as any workbench.
         """
+        if mechanism.data.options() != self._chosen:
+            raise ConfigError(
+                f"The run chooses otherwise of {mechanism.data.dataset} than this site's "
+                "site.toml: records that are scored could be trained on. Make `users`, "
+                "`agreement` and `split` the same in both."
+            )
         theirs = mechanism.data.labels
         if mechanism.data.dataset == NAME and theirs != self.records.labels:
             raise ConfigError(

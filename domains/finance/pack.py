@@ -54,6 +54,7 @@ _ENTRIES: Final = (
                 folder, agreement=options.agreement, split=options.split
             ),
         ),
+        choices=("agreement", "split"),
     ),
     Entry(
         name=tfns.NAME,

@@ -13,7 +13,6 @@ A message about a file names the file and the row, never the sentence.
 
 from __future__ import annotations
 
-import enum
 import math
 from collections import Counter
 from typing import TYPE_CHECKING, Final
@@ -22,9 +21,23 @@ import numpy as np
 
 from crypto.errors import ConfigError
 from domains.records import Dataset, Record
+from domains.sentence_choices import Agreement, Split
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+__all__ = [
+    "ENCODING",
+    "EXPECTED_FILES",
+    "LABELS",
+    "LICENCE",
+    "NAME",
+    "Agreement",
+    "Split",
+    "evaluation_rows",
+    "load",
+    "read_rows",
+]
 
 NAME: Final = "finance.phrasebank"
 LABELS: Final = ("negative", "neutral", "positive")
@@ -35,43 +48,7 @@ _SPLIT_SEED: Final = 42
 _TEST_SHARE: Final = 0.25
 
 
-class Agreement(enum.Enum):
-    """The smallest share of annotators that agreed on a sentence's label."""
-
-    HALF = "50Agree"
-    TWO_THIRDS = "66Agree"
-    THREE_QUARTERS = "75Agree"
-    ALL = "AllAgree"
-
-    @property
-    def file_name(self) -> str:
-        """The published file's name."""
-        return f"Sentences_{self.value}.txt"
-
-    @property
-    def rows(self) -> int:
-        """How many sentences the published file holds."""
-        return _PUBLISHED_ROWS[self]
-
-
-_PUBLISHED_ROWS: Final = {
-    Agreement.HALF: 4846,
-    Agreement.TWO_THIRDS: 4217,
-    Agreement.THREE_QUARTERS: 3453,
-    Agreement.ALL: 2264,
-}
-
 EXPECTED_FILES: Final = tuple(level.file_name for level in Agreement)
-
-
-class Split(enum.Enum):
-    """Which sentences are the evaluation set."""
-
-    FINGPT = "fingpt"
-    """The published papers' test set; exists for the 50 % file only."""
-
-    QUARTER = "quarter"
-    """The same rule on any of the four files; not comparable with published scores."""
 
 
 def load(

@@ -35,6 +35,7 @@ _ENTRIES: Final = (
             amazon.EXPECTED_FILES,
             lambda folder, options: amazon.load(folder, users=options.users),
         ),
+        choices=("users",),
     ),
     Entry(
         name=movielens.NAME,
@@ -48,6 +49,7 @@ _ENTRIES: Final = (
             movielens.EXPECTED_FILES,
             lambda folder, options: movielens.load(folder, users=options.users),
         ),
+        choices=("users",),
     ),
     Entry(
         name=tallrec.NAME,

@@ -8,12 +8,12 @@ from __future__ import annotations
 import json
 import re
 import sys
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import secure_fl
-from domains.catalogue import DatasetOptions, load_dataset
+from domains.catalogue import DEFAULT_OPTIONS, DatasetOptions, load_dataset
 from secure_fl.cli import main
 
 if TYPE_CHECKING:
@@ -45,10 +45,12 @@ class Outcome:
         return line
 
 
-def few_records(name: str, *, data: Path | None, seed: int) -> Dataset:
+def few_records(
+    name: str, *, data: Path | None, seed: int, options: DatasetOptions = DEFAULT_OPTIONS
+) -> Dataset:
     """Return a small data set where the catalogue would generate a large one."""
-    options = DatasetOptions(train=120, evaluation=40)
-    return load_dataset(name, data=data, seed=seed, options=options)
+    few = replace(options, train=120, evaluation=40)
+    return load_dataset(name, data=data, seed=seed, options=few)
 
 
 @dataclass

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from cli_workplace import Outcome, few_records
 
-from domains.catalogue import ENTRIES
+from domains.catalogue import DOMAINS, ENTRIES, DatasetOptions
 from domains.partition import by_label
 from domains.records import Dataset, Record
 from secure_fl import domains_account
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 NAME = "finance.generated"
+RANKED = "recommendation.amazon-games"
 Call = Any
 
 
@@ -88,8 +89,8 @@ def test_rows_are_shown_scrubbed_and_without_what_moves_a_cursor(
 ) -> None:
     texts = ["Write to anna.berg@example.org\x1b[2Jtoday [bold]now[/bold]", "x" * 400, "third"]
 
-    def invented(name: str, *, data: Path | None, seed: int) -> Dataset:
-        del data, seed
+    def invented(name: str, *, data: Path | None, seed: int, options: DatasetOptions) -> Dataset:
+        del data, seed, options
         return Dataset.of(
             name=name,
             labels=("no", "yes"),
@@ -168,7 +169,7 @@ def test_records_that_share_no_labels_are_shown_by_the_place_of_the_right_option
         return Record(f"r-{number}", f"chess {number}", number % 3, options=("go", "dice", "cards"))
 
     dataset = Dataset.of(
-        name="tests.ranking",
+        name=RANKED,
         labels=(),
         train=tuple(ranked(n) for n in range(6)),
         evaluation=tuple(ranked(n) for n in range(6, 9)),
@@ -176,8 +177,51 @@ def test_records_that_share_no_labels_are_shown_by_the_place_of_the_right_option
         notes=(),
     )
     monkeypatch.setattr(domains_account, "load_dataset", lambda *_, **__: dataset)
-    assert main(["domains", "show", "tests.ranking", "--rows", "2", "--sites", "2", "--json"]) == 0
+    assert main(["domains", "show", RANKED, "--rows", "2", "--sites", "2", "--json"]) == 0
     found = json.loads(capsys.readouterr().out)
     assert [row["label"] for row in found["rows"]] == ["option 1", "option 2"]
     assert found["train"]["labels"] == []
     assert found["sites"] == [[], []]
+
+
+def test_every_domain_is_listed_with_what_to_start_from(call: Call) -> None:
+    printed = call("list").out
+    found = json.loads(call("list", "--json").out)["domains"]
+    assert [one["name"] for one in found] == list(DOMAINS)
+    for one, domain in zip(found, DOMAINS.values(), strict=True):
+        assert f"The domain {domain.name}" in printed
+        assert one["datasets"] == [entry.name for entry in domain.entries]
+        parts = {"scrub": domain.scrub, "metrics": domain.metrics, "models": domain.models}
+        for key, names in parts.items():
+            assert one[key] == list(names)
+            assert ", ".join(names) in printed
+
+
+def test_what_is_asked_about_a_record_is_shown(call: Call) -> None:
+    entry = ENTRIES[NAME]
+    found = told(call)
+    assert (found["kind"], found["files"], found["choices"]) == ("classification", [], [])
+    assert found["prompt"] == {
+        "template": entry.prompt.template,
+        "answers": list(entry.prompt.answers),
+    }
+    printed = call("show", NAME, "--rows", "0").out
+    assert all(line in printed for line in entry.prompt.template.splitlines())
+    assert "none: it is generated" in printed
+
+
+def test_users_are_chosen_where_there_are_users(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[DatasetOptions] = []
+
+    def watched(name: str, *, options: DatasetOptions, **_: object) -> Dataset:
+        asked.append(options)
+        return few_records(NAME, data=None, seed=0) if name == RANKED else pytest.fail(name)
+
+    monkeypatch.setattr(domains_account, "load_dataset", watched)
+    assert main(["domains", "show", RANKED, "--rows", "0", "--users", "7", "--json"]) == 0
+    assert [options.users for options in asked] == [7]
+    capsys.readouterr()
+    assert main(["domains", "show", NAME, "--users", "7"]) == 2
+    assert f"{NAME} has no such choice" in capsys.readouterr().err

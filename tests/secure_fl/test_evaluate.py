@@ -9,7 +9,7 @@ import pytest
 from tiny_run import Setting, Watcher, small_dataset, tiny_config
 
 from crypto.errors import ConfigError, IntegrityError
-from domains.catalogue import ENTRIES
+from domains.catalogue import ENTRIES, DatasetOptions
 from domains.records import Dataset
 from secure_fl import evaluation
 from secure_fl.cli import main
@@ -33,9 +33,9 @@ def finished(tiny: TinyModel, tmp_path: Path) -> tuple[Path, float]:
     return folder.path, accuracy
 
 
-def turned(name: str, *, data: Path | None, seed: int) -> Dataset:
+def turned(name: str, *, data: Path | None, seed: int, options: DatasetOptions) -> Dataset:
     """Return the run's own evaluation set; for TFNS with its numbers of the same classes."""
-    del data, seed
+    del data, seed, options
     whole = small_dataset()
     if name != "finance.tfns":
         return whole
