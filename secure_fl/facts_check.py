@@ -3,8 +3,8 @@
 Everything that follows from the rest of the folder is computed again and compared, so that not
 even the coordinator, who signs the manifest, can state it otherwise. What does not follow from
 anything that other parties signed stays the coordinator's word: scores on the evaluation set,
-times, versions of software, where base model and records came from, and that the saved adapter is
-what the last sum led to.
+times, versions of software, where base model and records came from, how many records a simulated
+site was given, and that the saved adapter is what the last sum led to.
 """
 
 from __future__ import annotations
@@ -122,6 +122,9 @@ class FactsCheck:
         weights = facts.base_model.weights_sha256
         yield "base model digest", weights, mechanism.model.weights_sha256
         yield "data set", facts.data.name, mechanism.data.dataset
+        if facts.holdings is not None:
+            rule = mechanism.data.partition.value
+            yield "rule by which records were shared out", facts.holdings.rule, rule
         yield "adversary", facts.adversary.value, mechanism.adversary.value
         sent = facts.method.shared_parameters
         yield "method", facts.method, method_facts(mechanism, sent)

@@ -317,6 +317,7 @@ FORGED: dict[str, Any] = {
     "base_model.name": "a better one",
     "base_model.weights_sha256": "00" * 32,
     "data.name": "finance.phrasebank",
+    "holdings.rule": "label",
     "federation.consortium": "a better one",
     "federation.root_fingerprint": "00" * 32,
     "federation.coordinator.key_fingerprint": "00" * 32,
