@@ -124,7 +124,7 @@ class CausalAnswers:
         rows, lengths, answers = [], [], []
         for record in records:
             choices = self._choices(record)
-            prompt = self._asked(record, room=max(row.size for row in choices) + self._end.size)
+            prompt = self._asked(record, self._room(choices))
             rows.append(np.concatenate([prompt, choices[record.label], self._end]))
             lengths.append(prompt.size)
             answers.append(choices)
@@ -134,6 +134,15 @@ class CausalAnswers:
             np.array(lengths, dtype=np.int64),
             tuple(answers),
         )
+
+    def shortened(self, record: Record) -> Record:
+        """Return the record with as much of its text as `encode` keeps.
+
+        Raises:
+            ConfigError: as `encode`.
+        """
+        kept, _ = self._cut(record, self._room(self._choices(record)))
+        return kept
 
     def micro_batches(
         self, encoded: EncodedRecords, indices: NDArray[np.int64], size: int
@@ -248,14 +257,23 @@ class CausalAnswers:
             )
         return encoded
 
+    def _room(self, choices: Sequence[TokenIds]) -> int:
+        """Return how many tokens may follow the prompt."""
+        return max(row.size for row in choices) + self._end.size
+
     def _asked(self, record: Record, room: int) -> TokenIds:
-        """Return the prompt's tokens, its text cut at the end so that `room` tokens can follow.
+        """Return the prompt's tokens, its text cut at the end so that `room` tokens can follow."""
+        _, prompt = self._cut(record, room)
+        return prompt
+
+    def _cut(self, record: Record, room: int) -> tuple[Record, TokenIds]:
+        """Return the record with what is kept of its text, and the tokens of its prompt.
 
         Raises:
-            ConfigError: it does not fit however short the text is cut.
+            ConfigError: they leave no `room` however short the text is cut.
         """
         most = self.max_length - room
-        prompt = self._prompted(record)
+        cut, prompt = record, self._prompted(record)
         kept = len(record.text)
         while prompt.size > most and kept > _LEAST_TEXT:
             # A token is a character at least, so that no more than the surplus has to go.
@@ -273,7 +291,7 @@ class CausalAnswers:
                 f"text, and its longest answer {room}: more than the {self.max_length} of "
                 "`max_length`. Raise it, or ask in fewer words."
             )
-        return prompt
+        return cut, prompt
 
     def _prompted(self, record: Record) -> TokenIds:
         return self._tokens(self._form.ask(self._prompt.ask(record)), special=True)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
-from domains.catalogue import kind_of
+from domains.catalogue import ENTRIES, kind_of
 from domains.next_item import DECAY, WIDTH
 from domains.task_kinds import TaskKind
 from secure_fl.config import Guaranteed
@@ -80,10 +80,15 @@ _CAUSAL: Final = """Stock libraries load it, and a record is put to it as in tra
 BASE is a folder or name of {base}. What is asked, and what may be answered:
 
 {prompt}
+"""
+_OUTSIDE: Final = """
+lm-evaluation-harness scores it on the same records, asked in the same words, with
 
-Tasks of lm-evaluation-harness score it beside the base model:
+    secure-fl domains export-task {dataset} --config config.toml --out TASK
+    lm_eval --model hf --model_args pretrained=BASE,peft=adapter,dtype=float32 \\
+        --tasks {dataset} --include_path TASK
 
-    lm_eval --model hf --model_args pretrained=BASE,peft=adapter --tasks pubmedqa,medmcqa
+from the run's folder; a published data set needs its folder as --data.
 """
 
 
@@ -160,4 +165,7 @@ def _use(config: RunConfig, dataset: Dataset) -> str:
     asked = mechanism.prompt.model_form.replace("{prompt}", mechanism.prompt.template)
     lines = [*asked.split("\n"), "", f"answers: {', '.join(mechanism.prompt.answers) or 'options'}"]
     prompt = "\n".join(f"    {line}".rstrip() for line in lines)
-    return _CAUSAL.format(base=mechanism.model.name, prompt=prompt)
+    used = _CAUSAL.format(base=mechanism.model.name, prompt=prompt)
+    # A site's own records are never written out for another program.
+    known = mechanism.data.dataset in ENTRIES
+    return used + _OUTSIDE.format(dataset=mechanism.data.dataset) if known else used

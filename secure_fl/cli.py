@@ -23,6 +23,7 @@ from secure_fl import (
     cli_baselines,
     cli_domains,
     cli_evaluate,
+    cli_evaluation_task,
     cli_ledger,
     cli_policy,
     cli_scrub,
@@ -274,6 +275,7 @@ app.add_typer(cli_ledger.app, name="ledger")
 app.add_typer(cli_policy.app, name="policy")
 app.add_typer(cli_domains.app, name="domains")
 cli_weights.add_to(cli_domains.app)
+cli_evaluation_task.add_to(cli_domains.app)
 cli_scrub.add_to(app)
 cli_baselines.add_to(app)
 cli_evaluate.add_to(app)
