@@ -78,6 +78,8 @@ def test_a_language_model_is_tuned_and_stock_libraries_load_it(
     predicted = task.predict(released, encoded)
     accuracy = float(np.mean(predicted == encoded.labels))
     assert folder.metrics()[-1].accuracy == pytest.approx(accuracy)
+    card = (folder.path / "adapter" / "README.md").read_text(encoding="utf-8")
+    assert "secure-fl domains export-task finance.generated --config config.toml" in card
     moved = [p for name, p in released.named_parameters() if ".lora_B." in name]
     assert all(bool(torch.any(p)) for p in moved)
     assert len(moved) == len([name for name in adapted.parameters if ".lora_B." in name])
