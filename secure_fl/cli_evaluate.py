@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
+from domains.task_kinds import TaskKind
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from secure_fl.evaluation import Scored
 
 _EVALUATE: Final = (
-    "Score the adapter of the finished run RUN on other data sets with the same classes."
-    "\n\nClasses are matched by what the packs call them, whatever their order. The figures are of "
-    "this machine: they are no part of the signed run, and RUN is not verified."
+    "Score the adapter of the finished run RUN on other data sets of the same kind."
+    "\n\nClasses are matched by what the packs call them, whatever their order; multiple choice "
+    "and ranking have none to match. The figures are of this machine: they are no part of the "
+    "signed run, and RUN is not verified."
 )
 _EPILOG: Final = (
     "Example:\n\n  secure-fl evaluate RUN --on finance.phrasebank --data FPB --on finance.tfns "
@@ -59,17 +62,39 @@ def _as_json(scored: Sequence[Scored]) -> str:
     content = {
         "schema": "secure-fl.evaluation.v1",
         "note": _NOTE,
-        "table": [{"dataset": each.dataset, **asdict(each.scores)} for each in scored],
+        "table": [
+            {"dataset": each.dataset, "kind": each.kind.value, **asdict(each.scores)}
+            for each in scored
+        ],
     }
     return json.dumps(content, allow_nan=False) + "\n"
 
 
 def _as_table(scored: Sequence[Scored]) -> str:
-    lines = [f"{'data set':<24}{'accuracy':>10}{'weighted F1':>13}{'macro F1':>10}{'n':>8}"]
-    for each in scored:
-        s = each.scores
-        lines.append(
-            f"{each.dataset:<24}{s.accuracy:>10.4f}{s.weighted_f1:>13.4f}{s.macro_f1:>10.4f}"
-            f"{s.n:>8}"
-        )
+    """Return a line for each data set; all are of the run's kind, so that one heading fits."""
+    width = max(24, *(len(each.dataset) + 2 for each in scored))
+    rows = [_cells(each) for each in scored]
+    heading = "".join(f"{name:>{_wide(name)}}" for name in rows[0])
+    lines = [f"{'data set':<{width}}{heading}{'n':>8}"]
+    for each, cells in zip(scored, rows, strict=True):
+        numbers = "".join(f"{value:>{_wide(name)}.4f}" for name, value in cells.items())
+        lines.append(f"{each.dataset:<{width}}{numbers}{each.scores.n:>8}")
     return "\n".join((*lines, _NOTE, ""))
+
+
+def _cells(scored: Scored) -> dict[str, float]:
+    """Return what the field reports of records of this kind."""
+    found, ranking = scored.scores, scored.scores.ranking
+    if ranking is not None:
+        return {"HR@10": ranking.hit_rate, "NDCG@10": ranking.ndcg, "AUC": ranking.auc}
+    if scored.kind is TaskKind.MULTIPLE_CHOICE:  # a class is a place among options: no F1
+        return {"accuracy": found.accuracy}
+    return {
+        "accuracy": found.accuracy,
+        "weighted F1": found.weighted_f1,
+        "macro F1": found.macro_f1,
+    }
+
+
+def _wide(name: str) -> int:
+    return max(10, len(name) + 2)

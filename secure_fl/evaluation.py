@@ -1,4 +1,7 @@
-"""Scores a finished run's adapter on the evaluation sets of other data sets with the same classes.
+"""Scores a finished run's adapter on the evaluation sets of other data sets of the same kind.
+
+Labelled texts need the run's classes. Records with options of their own need none in common: an
+encoder gives every option one number, however many there are.
 
 What comes out is of the evaluator's machine: nothing of it is signed, and the run is not verified.
 """
@@ -13,7 +16,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file
 
 from crypto.errors import ConfigError, IntegrityError
-from domains.catalogue import DEFAULT_OPTIONS, ENTRIES, Generated, load_dataset
+from domains.catalogue import DEFAULT_OPTIONS, ENTRIES, Generated, kind_of, load_dataset
+from domains.task_kinds import TaskKind
 from secure_fl.runfolder import RunFolder
 from secure_fl.runner import Evaluator
 from secure_fl.sites.workbench import build_task
@@ -43,7 +47,22 @@ class Scored:
     """What the adapter came to on one data set."""
 
     dataset: str
+    kind: TaskKind
     scores: ClassificationScores
+
+
+@dataclass(frozen=True)
+class _Learned:
+    """What the run's records were like, by which other data sets are measured."""
+
+    dataset: str
+    kind: TaskKind
+    labels: tuple[str, ...]
+    """That the model was built with."""
+    classes: tuple[str, ...]
+    """What they are called, in their order."""
+    answers: tuple[str, ...]
+    """Of a language model that answers the same for every record; else none."""
 
 
 def asked_of(names: Sequence[str], folders: Sequence[Path]) -> tuple[Asked, ...]:
@@ -77,18 +96,20 @@ def evaluate(run: Path, asked: Sequence[Asked]) -> tuple[Scored, ...]:
     """Return the scores of the adapter of `run` on each data set's evaluation set.
 
     Raises:
-        ConfigError: the run is unfinished, the base model or a data set is not here, or the classes
-            are others than the run's.
+        ConfigError: the run is unfinished, the base model or a data set is not here, or the records
+            of a data set are of another kind than the run's, or their classes are others.
         IntegrityError: the adapter is damaged, or is of another model.
     """
     config = RunFolder(run).config()
-    labels, classes = _of_run(config)
-    orders = [_order(each.entry, classes) for each in asked]
+    learned = _of_run(config)
+    orders = [_order(each.entry, learned) for each in asked]
     torch.set_num_threads(config.runtime.threads)
-    task, adapted = build_task(config.mechanism, labels, config.runtime)
+    task, adapted = build_task(config.mechanism, learned.labels, config.runtime)
     _load(adapted, run)
     return tuple(
-        Scored(each.entry.name, _scores(task, adapted, each, order, config.mechanism))
+        Scored(
+            each.entry.name, each.entry.kind, _scores(task, adapted, each, order, config.mechanism)
+        )
         for each, order in zip(asked, orders, strict=True)
     )
 
@@ -102,30 +123,56 @@ def classes_of(entry: Entry) -> tuple[str, ...]:
     return answers if len(answers) == len(entry.labels) else entry.labels
 
 
-def _of_run(config: RunConfig) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the labels that the run was built with, and the names of its classes."""
-    data = config.mechanism.data
+def _of_run(config: RunConfig) -> _Learned:
+    """Return what the run's records were like."""
+    data, prompt = config.mechanism.data, config.mechanism.prompt
+    answers = () if prompt is None else prompt.answers
     if data.labels is not None:
-        return data.labels, data.labels
+        kind = kind_of(data.dataset)
+        return _Learned(data.dataset, kind, data.labels, data.labels, answers)
     entry = ENTRIES.get(data.dataset)
     if entry is None:
         raise ConfigError(
             f"The run was on {data.dataset!r}, which is in no pack here: its classes are unknown, "
             "and nothing was scored. Use the version of the program that made the run."
         )
-    return entry.labels, classes_of(entry)
+    return _Learned(entry.name, entry.kind, entry.labels, classes_of(entry), answers)
 
 
-def _order(entry: Entry, classes: tuple[str, ...]) -> tuple[int, ...]:
-    """Return the run's number of each of the data set's classes."""
-    theirs = classes_of(entry)
-    if not classes or set(theirs) != set(classes):
+def _order(entry: Entry, run: _Learned) -> tuple[int, ...]:
+    """Return the run's number of each of the data set's classes; none for records with options.
+
+    Raises:
+        ConfigError: the adapter learned something else than what the data set asks for.
+    """
+    if entry.kind is not run.kind:
+        like = ", ".join(each.name for each in ENTRIES.values() if each.kind is run.kind)
         raise ConfigError(
-            f"The classes of {entry.name} are {', '.join(theirs) or 'none in common'} and the "
-            f"run's {', '.join(classes) or 'none in common'}: a score would compare different "
-            "things, and nothing was scored. Name data sets with the run's classes."
+            f"{entry.name} is a {entry.kind} data set and the run's, {run.dataset}, a {run.kind} "
+            "one: the adapter never learned what is asked, and nothing was scored. Name data sets "
+            f"of the run's kind: {like}."
         )
-    return tuple(classes.index(name) for name in theirs)
+    if entry.kind is TaskKind.CLASSIFICATION:
+        return _by_class(entry, run.classes)
+    if run.answers and entry.labels != run.labels:
+        raise ConfigError(
+            f"The run's language model answers {', '.join(run.answers)}, and {entry.name} is "
+            f"answered {', '.join(entry.labels) or 'with the options themselves'}: some of its "
+            "answers could not be given, and nothing was scored. Name data sets with the run's."
+        )
+    return ()
+
+
+def _by_class(entry: Entry, classes: tuple[str, ...]) -> tuple[int, ...]:
+    """Return the run's number of each of the data set's classes, by the pack's names or its own."""
+    for theirs in (classes_of(entry), entry.labels):
+        if set(theirs) == set(classes):
+            return tuple(classes.index(name) for name in theirs)
+    raise ConfigError(
+        f"The classes of {entry.name} are {', '.join(classes_of(entry))} and the run's "
+        f"{', '.join(classes)}: a score would compare different things, and nothing was scored. "
+        "Name data sets with the run's classes."
+    )
 
 
 def _scores(
