@@ -104,8 +104,6 @@ def baselines(  # noqa: PLR0913 - one parameter per option
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Measure the baselines of a run."""
-    from crypto.errors import ConfigError  # noqa: PLC0415 - see the module's docstring
-    from domains.domain import DEFAULT_OPTIONS  # noqa: PLC0415 - likewise
     from secure_fl.baselines.rows import rows_of  # noqa: PLC0415 - see the module's docstring
     from secure_fl.baselines.table import write_table  # noqa: PLC0415 - likewise
     from secure_fl.config import load_config  # noqa: PLC0415 - likewise
@@ -113,12 +111,6 @@ def baselines(  # noqa: PLR0913 - one parameter per option
     from secure_fl.policy import load_policy  # noqa: PLC0415 - likewise
 
     run = load_config(config)
-    if run.mechanism.data.options() != DEFAULT_OPTIONS:
-        raise ConfigError(
-            "Baselines are measured on the usual part of a data set, and the run chooses another "
-            "with `users`, `agreement` or `split`: the table would be of other records. Remove "
-            "them from [mechanism.data], or compare runs instead."
-        )
     rules = policy or config.parent / POLICY_NAME
     load_policy(rules)
     # Imports torch and transformers: seconds, and what can be refused is refused by now.

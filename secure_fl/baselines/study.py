@@ -85,7 +85,8 @@ class Study:
 
     def _load(self, name: str, seed: int) -> Held:
         if name != OWN:
-            return Held(load_dataset(name, data=self.data, seed=seed))
+            options = self.config.mechanism.data.options()
+            return Held(load_dataset(name, data=self.data, seed=seed, options=options))
         found = simulated(self.seeded(seed), self.data)
         return Held(found.dataset, found.shares)
 

@@ -13,7 +13,6 @@ from domains.catalogue import ENTRIES, DatasetOptions, chosen_options
 from domains.sentence_choices import Agreement, Split
 from privacy.noise import SystemNoise
 from secure_fl import deployment, embedded, evaluation
-from secure_fl.cli import main
 from secure_fl.config import load_config, parse_mechanism
 from secure_fl.config_data import DataSection
 from secure_fl.deployment import CoordinatorFile, SiteData
@@ -175,12 +174,18 @@ def test_the_run_s_own_data_set_is_scored_as_it_was_chosen(
         assert reached.value.options == options
 
 
-def test_baselines_are_not_measured_on_other_records_than_the_run_s(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+def test_baselines_are_measured_on_the_records_that_the_run_chose(
+    tiny: TinyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / "run.toml"
-    text = (TEMPLATES / "run.toml").read_text(encoding="utf-8")
-    line = 'dataset = "finance.generated"'
-    path.write_text(text.replace(line, f'dataset = "{GAMES}"\nusers = 9'), encoding="utf-8")
-    assert main(["baselines", str(path)]) == 2
-    assert "the table would be of other records" in capsys.readouterr().err
+    monkeypatch.setattr(study, "load_dataset", stop)
+    measured = study.Study(
+        choosing(tiny, dataset=GAMES, users=7),
+        tmp_path / "run.toml",
+        tmp_path / "policy.toml",
+        tmp_path,
+        validation=False,
+        note=print,
+    )
+    with pytest.raises(Reached) as reached:
+        measured.held(0)
+    assert reached.value.options == DatasetOptions(users=7)
