@@ -141,7 +141,7 @@ def test_results_on_other_records_are_refused(
 ) -> None:
     assert measured(work, "--seeds", "0", "--rows", "majority").code == 0
 
-    def others(name: str, *, data: Path | None, seed: int) -> Dataset:
+    def others(name: str, *, data: Path | None, seed: int, **_: object) -> Dataset:
         return few_records(name, data=data, seed=seed + 7)
 
     monkeypatch.setattr(study, "load_dataset", others)

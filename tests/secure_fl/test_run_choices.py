@@ -13,6 +13,7 @@ from domains.catalogue import ENTRIES, DatasetOptions, chosen_options
 from domains.sentence_choices import Agreement, Split
 from privacy.noise import SystemNoise
 from secure_fl import deployment, embedded, evaluation
+from secure_fl.baselines import study
 from secure_fl.config import load_config, parse_mechanism
 from secure_fl.config_data import DataSection
 from secure_fl.deployment import CoordinatorFile, SiteData
