@@ -115,8 +115,8 @@ def check_examples_do_not_mix(  # noqa: PLR0913 - two batches, and where they di
     )
     if moved_itself <= tolerance:
         raise ConfigError(
-            f"Example {row} has the same loss in both batches, so the check could not fail: "
-            "give a perturbed example that reads differently."
+            f"Example {row} has the same loss and gradient in both batches, so the check could not "
+            "fail: give a perturbed example that reads differently."
         )
     for what, one, two in (("loss", before, after), ("gradient", rows_before, rows_after)):
         moved = [apart for i in others if not (apart := _apart(one[i], two[i])) <= tolerance]

@@ -18,7 +18,7 @@ from domains.partition import share_out
 from privacy.events import Unit
 from privacy.noise import SystemNoise
 from privacy.streams import fresh_stream
-from secure_fl.baselines.rows import Score, at_one_place, mean_ranking
+from secure_fl.baselines.rows import Score, at_one_place, mean_ranking, ranking_metrics
 from secure_fl.consortium import open_consortium
 from secure_fl.iterates import Iterates
 from secure_fl.runner import Evaluator
@@ -100,7 +100,7 @@ def site_alone(
         accuracy=mean(score.accuracy for score in scores),
         macro_f1=mean(score.macro_f1 for score in scores),
         weighted_f1=mean(score.weighted_f1 for score in scores),
-        ranking=mean_ranking([score.ranking for score in scores]),
+        ranking=mean_ranking([ranking_metrics(score.ranking) for score in scores]),
         batch_size=config.mechanism.training.batch_size,
     )
 

@@ -96,14 +96,14 @@ def ranking_metrics(found: RankingScores | None) -> RankingMetrics | None:
     return RankingMetrics(hit_rate_10=found.hit_rate, ndcg_10=found.ndcg, auc=found.auc)
 
 
-def mean_ranking(found: Sequence[RankingScores | None]) -> RankingMetrics | None:
+def mean_ranking(found: Sequence[RankingMetrics | None]) -> RankingMetrics | None:
     """Return the mean of several rankings; None if there are none."""
     each = [ranking for ranking in found if ranking is not None]
     if not each:
         return None
     return RankingMetrics(
-        hit_rate_10=mean(ranking.hit_rate for ranking in each),
-        ndcg_10=mean(ranking.ndcg for ranking in each),
+        hit_rate_10=mean(ranking.hit_rate_10 for ranking in each),
+        ndcg_10=mean(ranking.ndcg_10 for ranking in each),
         auc=mean(ranking.auc for ranking in each),
     )
 

@@ -14,6 +14,7 @@ from rich.text import Text
 from crypto.digests import digest_json
 from crypto.errors import ConfigError
 from secure_fl.baselines.names import Row
+from secure_fl.baselines.rows import mean_ranking
 from secure_fl.config import explain
 from secure_fl.config_sections import Count, CountOrNone, Hex32, Positive, Probability, Section
 from secure_fl.runfolder import RankingMetrics
@@ -97,21 +98,10 @@ class Line(Section):
             epsilon=max(claimed) if claimed else None,
             delta=own[0].delta,
             seconds=mean(result.seconds for result in own),
-            ranking=_mean_ranking(own),
+            ranking=mean_ranking([result.ranking for result in own]),
             hit_rate_10_sd=_spread([r.ranking.hit_rate_10 for r in own if r.ranking is not None]),
             error=error,
         )
-
-
-def _mean_ranking(own: Sequence[Result]) -> RankingMetrics | None:
-    each = [result.ranking for result in own if result.ranking is not None]
-    if not each:
-        return None
-    return RankingMetrics(
-        hit_rate_10=mean(ranking.hit_rate_10 for ranking in each),
-        ndcg_10=mean(ranking.ndcg_10 for ranking in each),
-        auc=mean(ranking.auc for ranking in each),
-    )
 
 
 class Baselines(Section):
