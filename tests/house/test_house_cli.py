@@ -52,6 +52,24 @@ def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
         assert f" {command} " in printed, printed
 
 
+@pytest.mark.parametrize("words", [["--help"], ["verify", "nowhere"], ["verify"]])
+def test_the_package_is_the_same_command(words: list[str]) -> None:
+    """Its help, what it says of a failure, and its exit code; nothing calls itself otherwise."""
+    installed = "from secure_fl.cli import main; raise SystemExit(main())"
+    module, command = (
+        subprocess.run(
+            [sys.executable, *how, *words], capture_output=True, text=True, check=False, cwd="/"
+        )
+        for how in (["-m", "secure_fl"], ["-c", installed])
+    )
+    assert (module.returncode, module.stdout, module.stderr) == (
+        command.returncode,
+        command.stdout,
+        command.stderr,
+    )
+    assert "secure-fl" in module.stdout or module.returncode == 2
+
+
 @pytest.mark.parametrize(
     "command",
     [
