@@ -3,6 +3,7 @@
 Every option is read behind the record's text, as a pair in the form of the tokenizer, and the head
 gives it one number; the softmax over a record's options is what it believes (as BERT was tuned on
 SWAG: Devlin et al. 2019, section 4.4, but with the mean of the tokens in the place of the first).
+Models of BERT's family are told which tokens are the option's, as they were in pretraining.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 from torch.nn import functional
+from transformers import AutoConfig
 
 from crypto.errors import ConfigError
 from domains.encoding import EncodedRecords
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from domains.base_models import ResolvedModel
     from domains.encoding import Owners
     from domains.records import Record
+
+    Rows = tuple[NDArray[np.int64], ...]
 
 _OUTPUT = "right"
 
@@ -48,6 +52,12 @@ class MultipleChoice(SentenceHead):
         self, resolved: ResolvedModel, labels: tuple[str, ...], max_length: int = 128
     ) -> None:
         super().__init__(resolved, labels, (_OUTPUT,), max_length)
+        config = AutoConfig.from_pretrained(
+            resolved.folder, local_files_only=True, trust_remote_code=False
+        )
+        # Every stock token classifier whose configuration counts types takes them (some others
+        # call something else by that name: GPT-2 reads them as words).
+        self._known_types = int(getattr(config, "type_vocab_size", 0) or 0)
 
     def encode(self, records: Sequence[Record]) -> EncodedRecords:
         """Return the token ids of every text with every option, and the right ones' places.
@@ -65,14 +75,16 @@ class MultipleChoice(SentenceHead):
             options += record.options
         counts = np.array([len(record.options) for record in records], dtype=np.int64)
         starts = np.concatenate([np.zeros(1, np.int64), np.cumsum(counts)])
+        token_ids, token_types = self._pairs(texts, options)
         return EncodedRecords(
-            self._pairs(texts, options),
+            token_ids,
             np.array([record.label for record in records], dtype=np.int64),
             texts=tuple(
                 np.arange(start, start + count, dtype=np.int64)
                 for start, count in zip(starts, counts, strict=False)
             ),
             choices=counts,
+            token_types=token_types,
         )
 
     def losses_of(self, outputs: Tensor, owners: Owners) -> Tensor:
@@ -89,9 +101,14 @@ class MultipleChoice(SentenceHead):
         """Return the logit of each of the record's options, shape (choices,)."""
         return outputs[:choices, 0]
 
-    def _pairs(self, texts: list[str], options: list[str]) -> tuple[NDArray[np.int64], ...]:
+    def _pairs(self, texts: list[str], options: list[str]) -> tuple[Rows, Rows]:
+        """Return the tokens of each pair, and which of the two each is of.
+
+        The second is empty where the tokenizer does not say it, or the model tells no such types
+        apart.
+        """
         if not texts:
-            return ()
+            return (), ()
         encoded = self._tokenizer(
             texts,
             options,
@@ -99,9 +116,13 @@ class MultipleChoice(SentenceHead):
             max_length=self.max_length,
             padding=False,
             return_attention_mask=False,
-            return_token_type_ids=False,
         )
-        return tuple(np.array(row, dtype=np.int64) for row in encoded["input_ids"])
+        token_ids, token_types = (
+            tuple(np.array(row, dtype=np.int64) for row in encoded.get(name, ()))
+            for name in ("input_ids", "token_type_ids")
+        )
+        most = max((int(row.max()) for row in token_types), default=0)
+        return token_ids, token_types if most < self._known_types else ()
 
     def _check_room(self, record: Record) -> None:
         """Raise ConfigError if an option takes the place of the whole text."""

@@ -57,6 +57,8 @@ class EncodedRecords:
             record, where it is read as several; empty where each is read as one.
         choices: how many of a record's texts, the last ones, it chooses from, int64, shape (n,);
             None where each is read as one.
+        token_types: where a text is a pair, which of the two each token is of (0 or 1), in the
+            shapes of `token_ids`; empty where texts are no pairs, or the model is not told.
     """
 
     token_ids: tuple[TokenIds, ...] = field(repr=False)
@@ -65,6 +67,7 @@ class EncodedRecords:
     answers: tuple[tuple[TokenIds, ...], ...] = field(default=(), repr=False)
     texts: tuple[TokenIds, ...] = field(default=(), repr=False)
     choices: NDArray[np.int64] | None = field(default=None, repr=False)
+    token_types: tuple[TokenIds, ...] = field(default=(), repr=False)
 
     def __len__(self) -> int:
         return self.labels.size
@@ -96,6 +99,8 @@ class MicroBatch:
         texts: which of the encoded texts these are, int64, shape (B,).
         learned: 1 for the tokens that a language model is to predict, int64, shape (B, T); None
             where nothing is asked.
+        token_types: which text of a pair each token is of, 0 for padding, int64, shape (B, T); None
+            where the model is not told.
     """
 
     owners: Owners = field(repr=False)
@@ -103,6 +108,7 @@ class MicroBatch:
     attention_mask: Tensor = field(repr=False)
     texts: NDArray[np.int64] = field(repr=False)
     learned: Tensor | None = field(default=None, repr=False)
+    token_types: Tensor | None = field(default=None, repr=False)
 
     @property
     def indices(self) -> NDArray[np.int64]:
@@ -177,8 +183,16 @@ def _padded(
         learned = mask.clone()
         for position, length in enumerate(encoded.prompt_lengths[texts]):
             learned[position, : int(length)] = 0
+    token_types = None
+    if encoded.token_types:
+        token_types, _ = pad([encoded.token_types[int(text)] for text in texts], 0)
     return MicroBatch(
-        owners=owners, input_ids=input_ids, attention_mask=mask, texts=texts, learned=learned
+        owners=owners,
+        input_ids=input_ids,
+        attention_mask=mask,
+        texts=texts,
+        learned=learned,
+        token_types=token_types,
     )
 
 

@@ -249,8 +249,10 @@ def sentence_logits(model: nn.Module, batch: MicroBatch) -> Tensor:
     """Return the mean of the tokens' logits over the mask, shape (B, classes)."""
     device = next(model.parameters()).device
     mask = batch.attention_mask.to(device)
+    # A model that is told nothing takes every token as of the first text: right for single texts.
+    types = {} if batch.token_types is None else {"token_type_ids": batch.token_types.to(device)}
     token_logits: Tensor = model(
-        input_ids=batch.input_ids.to(device), attention_mask=mask
+        input_ids=batch.input_ids.to(device), attention_mask=mask, **types
     ).logits  # (B, T, classes)
     weights = mask.to(token_logits.dtype).unsqueeze(-1)
     return (token_logits * weights).sum(dim=1) / weights.sum(dim=1)

@@ -58,13 +58,18 @@ def _save_tokenizer(folder: Path, *, pad: bool) -> None:
     )
     tokenizer.pre_tokenizer = Whitespace()
     tokenizer.post_processor = TemplateProcessing(
-        single="[CLS] $A [SEP]", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", 2), ("[SEP]", 3)],
     )
     names = {"unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]"}
     if pad:
         names["pad_token"] = "[PAD]"  # noqa: S105 - a token of text
     PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, model_max_length=64, **names
+        tokenizer_object=tokenizer,
+        model_max_length=64,
+        model_input_names=["input_ids", *(["token_type_ids"] if pad else []), "attention_mask"],
+        **names,
     ).save_pretrained(folder)
 
 

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 from torch.nn import functional
+from transformers import AutoTokenizer, BertConfig, BertModel
 
 from crypto.errors import ConfigError
 from domains.choices import MultipleChoice
+from domains.classification import SentenceClassification
+from domains.frozen_layers import FrozenLayers
 from domains.head_states import HeadStates
 from domains.next_item import DECAY, TEMPERATURE, WIDTH, NextItemRanking
 from domains.records import Record
@@ -19,6 +24,8 @@ from privacy.clipping import PerExampleClipper
 from privacy.dp_step import check_examples_do_not_mix
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from domains.base_models import ResolvedModel
     from domains.sentence_head import SentenceHead
 
@@ -28,6 +35,7 @@ RECORDS = (
     Record("c", "w30 w31\nw32\nw33", 3, options=("w6", "w40", "w41 w42", "w43", "w44")),
 )
 ALL = np.arange(len(RECORDS), dtype=np.int64)
+TRAINED = ("classifier", "query", "token_type_embeddings")
 
 
 @pytest.fixture(params=[MultipleChoice, NextItemRanking])
@@ -114,7 +122,7 @@ def test_the_loss_of_a_ranking_is_the_mean_over_the_steps_of_its_history(
 def clipped(task: SentenceHead, clip: float, size: int, *, owned: bool) -> torch.Tensor:
     model = task.build_model(1)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith("classifier") or "query" in name)
+        parameter.requires_grad_(any(part in name for part in TRAINED))
     encoded = task.encode(RECORDS)
     clipper = PerExampleClipper(model, clip=clip, open_units=size)
     for batch in task.micro_batches(encoded, ALL, size):
@@ -127,7 +135,7 @@ def naive(task: SentenceHead, clip: float) -> torch.Tensor:
     """Clip autograd's gradient of one record at a time."""
     model = task.build_model(1)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith("classifier") or "query" in name)
+        parameter.requires_grad_(any(part in name for part in TRAINED))
     trained = [p for p in model.parameters() if p.requires_grad]
     total = torch.zeros(sum(p.numel() for p in trained))
     encoded = task.encode(RECORDS)
@@ -170,7 +178,7 @@ def test_without_owners_each_text_would_be_clipped_by_itself(task: SentenceHead)
 def test_records_do_not_mix_and_a_mixture_is_found(task: SentenceHead) -> None:
     model = task.build_model(1)
     for name, parameter in model.named_parameters():
-        parameter.requires_grad_(name.startswith("classifier"))
+        parameter.requires_grad_(any(part in name for part in TRAINED))
     options = ("w1", "w2")
     encoded = task.encode(
         [Record(str(n), text, 0, options=options) for n, text in enumerate(("w3", "w4", "w5"))]
@@ -203,6 +211,69 @@ def test_the_head_alone_gives_the_same_losses_and_scores(task: SentenceHead) -> 
         torch.testing.assert_close(found, record_losses(task, model, 1), atol=1e-4, rtol=1e-4)
     for row, other in zip(states.scores(model), task.scores(model, encoded), strict=True):
         np.testing.assert_allclose(row, other, atol=1e-5)
+
+
+def stock_scores(task: MultipleChoice, record: Record) -> torch.Tensor:
+    """The naive twin: what a stranger's stock libraries make of one option after the other."""
+    tokenizer = AutoTokenizer.from_pretrained(task.resolved.folder)
+    model = task.build_model(1)
+    scores = []
+    for option in record.options:
+        batch = tokenizer(record.text, option, return_tensors="pt")
+        assert set(batch["token_type_ids"][0].tolist()) == {0, 1}
+        scores.append(model(**batch).logits.mean(dim=1)[0, 0])
+    return torch.stack(scores)
+
+
+def test_an_option_is_marked_as_the_second_text_of_its_pair(tiny_bert: ResolvedModel) -> None:
+    task = MultipleChoice(tiny_bert, (), 32)
+    model, encoded = task.build_model(1), task.encode(RECORDS)
+    silent = replace(encoded, token_types=())
+    with torch.no_grad():
+        for record, found, untold in zip(
+            RECORDS, task.scores(model, encoded), task.scores(model, silent), strict=True
+        ):
+            expected = stock_scores(task, record).numpy()
+            np.testing.assert_allclose(found, expected, atol=1e-6)
+            # The defence removed: the model would read text and option as one.
+            assert np.abs(untold - expected).max() > 1e-4
+
+
+def test_the_lower_layers_that_are_kept_have_read_pairs_as_pairs(task: SentenceHead) -> None:
+    model, encoded = task.build_model(1), task.encode(RECORDS)
+    frozen = FrozenLayers.of(task, model, encoded, 1)
+    with torch.no_grad():
+        for batch in task.micro_batches(encoded, ALL, 2):
+            expected = task.losses(model, batch)
+            with frozen.instead(model, batch):
+                torch.testing.assert_close(task.losses(model, batch), expected)
+
+
+def test_a_single_text_is_the_same_with_types_of_zeros(tiny_bert: ResolvedModel) -> None:
+    """So that they are left out where a record is one text, and nothing changes."""
+    task = SentenceClassification(tiny_bert, ("no", "yes"), 32)
+    model = task.build_model(1)
+    encoded = task.encode([Record("a", "w1 w2", 1), Record("b", "w3", 0)])
+    batch = next(task.micro_batches(encoded, np.arange(2), 2))
+    told = replace(batch, token_types=torch.zeros_like(batch.input_ids))
+    other = replace(batch, token_types=torch.ones_like(batch.input_ids))
+    assert batch.token_types is None
+    with torch.no_grad():
+        expected = task.losses(model, batch)
+        assert torch.equal(task.losses(model, told), expected)
+        assert not torch.equal(task.losses(model, other), expected)
+
+
+def test_a_model_that_knows_one_type_is_told_none(tiny_bert: ResolvedModel, tmp_path: Path) -> None:
+    """RoBERTa's has one: a second number would lie outside its table."""
+    folder = tmp_path / "one-type"
+    shutil.copytree(tiny_bert.folder, folder)
+    model = BertModel(BertConfig.from_pretrained(folder, type_vocab_size=1))
+    model.save_pretrained(folder)
+    task = MultipleChoice(replace(tiny_bert, folder=folder), (), 32)
+    encoded = task.encode(RECORDS)
+    assert encoded.token_types == ()
+    assert len(task.scores(task.build_model(1), encoded)) == len(RECORDS)
 
 
 def test_a_title_is_encoded_once_for_all_who_name_it(tiny_bert: ResolvedModel) -> None:
