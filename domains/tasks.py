@@ -18,23 +18,12 @@ if TYPE_CHECKING:
     from domains.records import Record
 
 
-class Task(Protocol):
-    """A base model, and what is asked of it about each record."""
-
-    @property
-    def resolved(self) -> ResolvedModel:
-        """The base model's folder, its digest checked."""
+class TrainedTask(Protocol):
+    """What a trainer asks: records in, losses out."""
 
     @property
     def labels(self) -> tuple[str, ...]:
         """What one is chosen from, in the order of a record's `label`."""
-
-    @property
-    def has_head(self) -> bool:
-        """Whether a classifier is trained on top, which starts from nothing."""
-
-    def build_model(self, seed: int) -> PreTrainedModel:
-        """Return the stock model in evaluation mode; every party builds the same bytes."""
 
     def encode(self, records: Sequence[Record]) -> EncodedRecords:
         """Return the token ids and labels of `records`, in their order."""
@@ -59,6 +48,21 @@ class Task(Protocol):
         within: Callable[[MicroBatch], AbstractContextManager[None]] | None = None,
     ) -> tuple[NDArray[np.float64], ...]:
         """Return what each choice of each record scores, (choices,) each, in the order given."""
+
+
+class Task(TrainedTask, Protocol):
+    """A base model, and what is asked of it about each record."""
+
+    @property
+    def resolved(self) -> ResolvedModel:
+        """The base model's folder, its digest checked."""
+
+    @property
+    def has_head(self) -> bool:
+        """Whether a classifier is trained on top, which starts from nothing."""
+
+    def build_model(self, seed: int) -> PreTrainedModel:
+        """Return the stock model in evaluation mode; every party builds the same bytes."""
 
     def predict(
         self,

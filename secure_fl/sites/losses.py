@@ -20,8 +20,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from domains.encoding import EncodedRecords, MicroBatch
-    from domains.tasks import Task
-    from secure_fl.sites.adapted_model import AdaptedModel
+    from domains.tasks import TrainedTask
+    from secure_fl.sites.trained_model import TrainedModel
 
 _HEAD_BATCH = 4096
 """Records of one pass through a head alone, whose states are small."""
@@ -33,8 +33,8 @@ class RecordLosses:
 
     def __init__(
         self,
-        task: Task,
-        adapted: AdaptedModel,
+        task: TrainedTask,
+        adapted: TrainedModel,
         encoded: EncodedRecords,
         micro_batch: int,
         *,

@@ -44,12 +44,12 @@ if TYPE_CHECKING:
 
     from crypto.keystream import KeyStream
     from domains.encoding import MicroBatch
-    from domains.tasks import Task
+    from domains.tasks import TrainedTask
     from privacy.clipping_rules import ClipRule
     from privacy.noise import NoiseSource
     from secure_fl.config import Mechanism
-    from secure_fl.sites.adapted_model import AdaptedModel
     from secure_fl.sites.losses import RecordLosses
+    from secure_fl.sites.trained_model import TrainedModel
     from secure_fl.sites.units import UnitRows
 
 
@@ -75,14 +75,16 @@ class TrainingParts:
     """What a local trainer works with."""
 
     site: str
-    task: Task
-    adapted: AdaptedModel
+    task: TrainedTask
+    adapted: TrainedModel
     records: RecordLosses
     units: UnitRows
     """Whose each of the records is: what is sampled and clipped together."""
     noise: NoiseSource
     streams: Callable[[], KeyStream]
     """Gives a fresh stream for every Poisson sample; `fresh_stream` at a deployed site."""
+    tap: Callable[[Mapping[str, Tensor]], None] | None = None
+    """Sees every step's noised mean in mode `record`, which is charged: the site's own audit."""
 
 
 @dataclass
@@ -199,6 +201,8 @@ class LocalTrainer:
                     divisor=privacy.divisor,
                     noise=self._parts.noise,
                 )
+                if self._parts.tap is not None:
+                    self._parts.tap(gradient)
                 self._step(optimizer, gradient, expected)
         finally:
             clipper.detach()
@@ -331,7 +335,7 @@ def check_examples_stay_apart(parts: TrainingParts, clip: float) -> None:
         clipper.detach()
 
 
-def _probe_batches(task: Task) -> tuple[MicroBatch, MicroBatch, int]:
+def _probe_batches(task: TrainedTask) -> tuple[MicroBatch, MicroBatch, int]:
     """Return two batches of two public sentences of one length, which differ in the second.
 
     And how many rows each sentence is read as.
