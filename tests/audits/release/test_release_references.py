@@ -1,0 +1,187 @@
+"""LiRA and RMIA: twins in plain loops, few references, and members that they find."""
+
+from __future__ import annotations
+
+import math
+import statistics
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from audits.release.reference_scores import Confidences, lira_offline, lira_online, rmia
+from audits.statistics.rates import area_under_curve
+from audits.statistics.scores import CanaryScores
+from crypto.errors import ConfigError
+
+SEEDS = st.integers(0, 2**32 - 1)
+
+
+def ragged(rng: np.random.Generator, examples: int, most: int, shift: float) -> list[np.ndarray]:
+    """Return lists of 1 to `most` references, the first of two or more."""
+    counts = [2, *rng.integers(1, most + 1, examples - 1)]
+    return [rng.normal(shift, 1 + shift / 2, count) for count in counts]
+
+
+def naive_gaussians(references: list[np.ndarray], own_from: int) -> list[tuple[float, float]]:
+    squares = degrees = 0.0
+    for part in references:
+        mean = sum(part.tolist()) / len(part)
+        squares += sum((value - mean) ** 2 for value in part.tolist())
+        degrees += len(part) - 1
+    fitted = []
+    for part in references:
+        values = part.tolist()
+        own = len(values) >= own_from and len(values) > 1
+        variance = statistics.variance(values) if own else squares / degrees
+        fitted.append((statistics.fmean(values), math.sqrt(variance)))
+    return fitted
+
+
+@given(SEEDS, st.integers(1, 8), st.sampled_from([3, 64]))
+def test_lira_is_that_of_plain_loops(seed: int, examples: int, own_from: int) -> None:
+    rng = np.random.default_rng(seed)
+    target = rng.normal(size=examples)
+    inside, outside = ragged(rng, examples, 6, 1.0), ragged(rng, examples, 8, 0.0)
+    ins, outs = naive_gaussians(inside, own_from), naive_gaussians(outside, own_from)
+    online = [
+        math.log(statistics.NormalDist(*one).pdf(at))
+        - math.log(statistics.NormalDist(*other).pdf(at))
+        for at, one, other in zip(target.tolist(), ins, outs, strict=True)
+        if statistics.NormalDist(*one).pdf(at) > 0 < statistics.NormalDist(*other).pdf(at)
+    ]
+    found = lira_online(target, inside, outside, own_variance_from=own_from)
+    if len(online) == examples:
+        assert found == pytest.approx(online, rel=1e-6, abs=1e-9)
+    offline = [(at - mean) / width for at, (mean, width) in zip(target, outs, strict=True)]
+    assert lira_offline(target, outside, own_variance_from=own_from) == pytest.approx(offline)
+
+
+@given(SEEDS, st.floats(-50, 50), st.floats(0.1, 10))
+def test_lira_does_not_depend_on_unit_and_origin(seed: int, shift: float, unit: float) -> None:
+    rng = np.random.default_rng(seed)
+    target, inside, outside = rng.normal(size=5), ragged(rng, 5, 4, 1.0), ragged(rng, 5, 4, 0.0)
+
+    def moved(part: np.ndarray) -> np.ndarray:
+        return np.asarray(part * unit + shift)
+
+    plain = lira_online(target, inside, outside)
+    other = lira_online(moved(target), [moved(p) for p in inside], [moved(p) for p in outside])
+    assert other == pytest.approx(plain, rel=1e-5, abs=1e-5)
+
+
+def test_a_single_reference_has_a_mean_and_takes_its_spread_from_the_others() -> None:
+    target = np.array([1.0, 1.0])
+    found = lira_offline(target, [np.array([0.0]), np.array([-2.0, 2.0])])
+    assert found == pytest.approx([1 / math.sqrt(8)] * 2)
+
+
+def test_references_that_are_all_alike_do_not_make_an_example_certain() -> None:
+    """With a variance of its own, 0, any target but theirs would be infinitely far away."""
+    alike, spread = np.zeros(4), np.array([-1.0, 0.0, 0.0, 1.0])
+    found = lira_offline(np.array([0.1, 0.1]), [alike, spread], own_variance_from=2)
+    pooled = math.sqrt((0 + 2) / (3 + 3))
+    assert found == pytest.approx([0.1 / pooled, 0.1 / math.sqrt(2 / 3)])
+
+
+@pytest.mark.parametrize(
+    ("outside", "message"),
+    [
+        ([np.array([0.0]), np.array([1.0])], "do not vary"),
+        ([np.zeros(4), np.ones(4)], "do not vary"),
+        ([np.zeros(2)], "2 examples and 1 lists"),
+        ([np.zeros(2), np.zeros(0)], "without any"),
+        ([np.array([0.0, np.inf]), np.zeros(2)], "clip confidences"),
+    ],
+)
+def test_references_without_a_spread_are_refused(outside: list[np.ndarray], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        lira_offline(np.zeros(2), outside)
+
+
+def test_a_target_that_is_no_number_is_refused() -> None:
+    for target in (np.array([np.nan]), np.zeros(0), np.zeros((1, 1))):
+        with pytest.raises(ConfigError, match="finite number per example"):
+            lira_offline(target, [np.array([0.0, 1.0])] * target.size)
+
+
+def confidences(seed: int, records: int, most: int = 3) -> Confidences:
+    rng = np.random.default_rng(seed)
+    outside = [-rng.exponential(2, rng.integers(1, most + 1)) for _ in range(records)]
+    return Confidences(-rng.exponential(2, records), outside)
+
+
+@given(
+    SEEDS,
+    st.integers(1, 6),
+    st.integers(1, 9),
+    st.sampled_from([0.0, 0.3, 1.0]),
+    st.sampled_from([0.5, 1.0, 2.0, 7.3]),
+)
+def test_rmia_is_that_of_plain_loops(
+    seed: int, examples: int, population: int, a: float, gamma: float
+) -> None:
+    x, z = confidences(seed, examples), confidences(seed + 1, population)
+
+    def ratio(record: int, of: Confidences) -> float:
+        without = statistics.fmean(math.exp(value) for value in of.outside[record])
+        return math.exp(of.target[record]) / (((1 + a) * without + 1 - a) / 2)
+
+    expected = [
+        sum(ratio(i, x) / ratio(j, z) >= gamma for j in range(population)) / population
+        for i in range(examples)
+    ]
+    assert rmia(x, z, a=a, gamma=gamma) == pytest.approx(expected)
+
+
+def test_rmia_counts_ties_for_the_attack_and_a_twin_of_the_population_dominates_all() -> None:
+    one = Confidences(np.array([-1.0]), [np.array([-1.0])])
+    assert rmia(one, one, gamma=1.0).tolist() == [1.0]
+    assert rmia(one, one, gamma=1.0001).tolist() == [0.0]
+
+
+def test_rmia_survives_confidences_that_no_float_holds() -> None:
+    tiny = Confidences(np.array([-2000.0, -1990.0]), [np.array([-2000.0])] * 2)
+    assert rmia(tiny, tiny, a=1.0, gamma=2.0).tolist() == [0.0, 0.5]
+
+
+@pytest.mark.parametrize(("a", "gamma"), [(-0.1, 2.0), (1.1, 2.0), (0.3, 0.0), (0.3, math.inf)])
+def test_rmia_refuses_what_is_no_ratio(a: float, gamma: float) -> None:
+    one = confidences(1, 2)
+    with pytest.raises(ConfigError, match="no likelihood ratio"):
+        rmia(one, one, a=a, gamma=gamma)
+
+
+def test_scaled_confidences_are_no_log_confidences() -> None:
+    for target, outside in ((0.5, -1.0), (-1.0, 0.5)):
+        with pytest.raises(ConfigError, match="above 0"):
+            Confidences(np.array([target]), [np.array([outside])])
+
+
+def test_both_find_members_that_their_difficulty_hides() -> None:
+    """Each example has a difficulty of its own, that only references know."""
+    rng = np.random.default_rng(17)
+    examples, members = 200, 100
+    ease = rng.normal(-6, 1.5, examples)
+    learned = np.where(np.arange(examples) < members, 0.8, 0.0)
+
+    def run(shift: np.ndarray | float, count: int) -> list[np.ndarray]:
+        each = ease + shift + rng.normal(scale=0.3, size=(count, examples))
+        return list(np.minimum(each, -1e-3).T)
+
+    target = np.concatenate(run(learned, 1))
+    inside, outside = run(0.8, 2), run(0.0, 4)
+    ease = rng.normal(-6, 1.5, examples)
+    population = Confidences(np.concatenate(run(0.0, 1)), run(0.0, 4))
+    areas = {
+        name: area_under_curve(CanaryScores.of(scores[:members], scores[members:])).area
+        for name, scores in {
+            "loss": target,
+            "online": lira_online(target, inside, outside),
+            "offline": lira_offline(target, outside),
+            "rmia": rmia(Confidences(target, outside), population, a=1.0, gamma=1.0),
+        }.items()
+    }
+    assert areas["loss"] < 0.75
+    assert min(areas["online"], areas["offline"], areas["rmia"]) > 0.9
