@@ -108,11 +108,14 @@ def _save_tokenizer(folder: Path, vocabulary: dict[str, int], end: str | None = 
     tokenizer.post_processor = TemplateProcessing(
         # A decoder's tokenizer ends nothing: an answer follows.
         single="[CLS] $A [SEP]" if end is None else "[CLS] $A",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
         special_tokens=[(name, vocabulary[name]) for name in ("[CLS]", "[SEP]")],
     )
+    types = ["token_type_ids"] if end is None else []
     PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         model_max_length=LONGEST,
+        model_input_names=["input_ids", *types, "attention_mask"],
         unk_token="[UNK]",  # noqa: S106 - no secret
         pad_token="[PAD]",  # noqa: S106 - no secret
         cls_token="[CLS]",  # noqa: S106 - no secret
