@@ -27,7 +27,7 @@ ALLOWED = {
         *{"faker", "huggingface_hub", "numpy", "pyarrow", "safetensors", "scipy", "sklearn"},
         *{"tokenizers", "torch", "transformers"},
     },
-    "audits": {"jinja2", "matplotlib", "numpy", "pydantic", "scipy", "torch"},
+    "audits": {"fpdf", "jinja2", "matplotlib", "numpy", "pydantic", "scipy", "torch"},
     "secure_fl": {
         *{"click", "flwr", "msgspec", "numpy", "peft", "platformdirs", "pydantic"},
         *{"pydantic_core", "rich", "safetensors", "tomli_w", "torch", "transformers", "typer"},
@@ -41,7 +41,7 @@ LOWER = {
     "secure_fl": {"crypto", "privacy", "domains", "audits"},
 }
 # Each has one module, or one folder, of one room.
-ONE_HOME = ("flwr", "opacus", "presidio_analyzer", "spacy", "tenseal")
+ONE_HOME = ("flwr", "fpdf", "opacus", "presidio_analyzer", "spacy", "tenseal")
 # Foreign in these rooms: a lower room holds no socket and starts nothing.
 NO_OUTSIDE = {"asyncio", "http", "multiprocessing", "socket", "subprocess", "urllib"}
 NOWHERE = {"pickle", "marshal", "shelve", "random"}
