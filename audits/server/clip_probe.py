@@ -1,0 +1,121 @@
+"""Is one record's part in a sum its clipped gradient, and no more?
+
+Every canary's gradient is far longer than the clip C, so that its part is C where it is sampled and
+0 where it is not. A member's mean part over sums and canaries is q; over n observations it has the
+standard error sqrt((s^2 + q (1 - q)) / n).
+
+Formal guarantee: on correct code the gate says `violated` with probability at most its
+significance, which its five tails share: both of the members' mean, both of the controls', and the
+largest part.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+from scipy import stats
+
+from audits.findings import GATE_SIGNIFICANCE, Basis, Finding, Measure, Verdict, Window
+
+if TYPE_CHECKING:
+    from audits.server.evidence import NoisedSums
+
+GATE: Final = "clip-probe"
+_CLAIM: Final = "One record moves a sum by its clipped gradient, and by nothing else."
+_THREAT: Final = (
+    "A record that is longer than the clip, or mixed with its neighbours before it is clipped, "
+    "stands out of a noise that was measured for the clip."
+)
+_WANTED: Final = 0.5
+"""A part that is wrong by this share of itself has to be noticed, or the gate says nothing."""
+_TAIL: Final = GATE_SIGNIFICANCE / 5
+
+
+def clip_probe(sums: NoisedSums, window: Window = Window.SERVER) -> Finding:
+    """Return whether the canaries' parts in `sums` are what sampling and clip make of them."""
+    inside, outside = sums.parts_of(members=True), sums.parts_of(members=False)
+    if not inside.size or not outside.size:
+        reason = "No sum observes a member and a control: there is nothing to compare."
+        return _finding(window, Verdict.INCONCLUSIVE, reason, 0, None, ())
+    rate, scale = sums.rate, sums.deviation
+    error = math.sqrt((scale**2 + rate * (1 - rate)) / inside.size)
+    control_error = scale / math.sqrt(outside.size)
+    mean, control = float(inside.mean()), float(outside.mean())
+    largest = float(np.abs(inside).max())
+    z = float(stats.norm.isf(_TAIL))
+    most = 1 + scale * float(stats.norm.isf(_TAIL / (2 * inside.size)))
+    half = float(stats.norm.isf(0.025)) * error / rate
+    statistic = Measure(
+        name="a sampled member's mean part in a sum, over the clip",
+        value=mean / rate,
+        interval=(mean / rate - half, mean / rate + half),
+        limit=1.0,
+    )
+    details = (
+        Measure(name="a control's mean part, over the clip", value=control, limit=0.0),
+        Measure(name="the largest single part with its noise", value=largest, limit=most),
+    )
+    verdict, reason = (
+        Verdict.NOT_REFUTED,
+        (
+            f"A sampled member's part is {mean / rate:.3g} of the clip on average, and no single "
+            f"one is above {largest:.3g}, where noise alone explains {most:.3g}."
+        ),
+    )
+    if largest > most:
+        verdict, reason = (
+            Verdict.VIOLATED,
+            (
+                f"One record moved a sum by {largest:.3g} times the clip, and noise explains "
+                f"{most:.3g}: what is summed is not clipped."
+            ),
+        )
+    elif abs(mean - rate) > z * error:
+        verdict, reason = (
+            Verdict.VIOLATED,
+            (
+                f"A sampled member's part is {mean / rate:.3g} times its clipped gradient: records "
+                "are not sampled at the stated rate, not clipped one by one, or mixed."
+            ),
+        )
+    elif abs(control) > z * control_error:
+        verdict, reason = (
+            Verdict.VIOLATED,
+            (
+                f"Records that are in no sum have a part of {control:.3g} times the clip in them: "
+                "they are mixed in, or were trained on."
+            ),
+        )
+    elif z * error > _WANTED * rate:
+        verdict, reason = (
+            Verdict.INCONCLUSIVE,
+            (
+                f"A part that is wrong by {z * error / rate:.2g} times itself would have passed: "
+                "take more canaries or more rounds."
+            ),
+        )
+    return _finding(window, verdict, reason, int(inside.size), statistic, details)
+
+
+def _finding(  # noqa: PLR0913, PLR0917 - what a finding of this gate is made of
+    window: Window,
+    verdict: Verdict,
+    reason: str,
+    samples: int,
+    statistic: Measure | None,
+    details: tuple[Measure, ...],
+) -> Finding:
+    return Finding(
+        gate=GATE,
+        window=window,
+        basis=Basis.REHEARSAL,
+        threat=_THREAT,
+        claim=_CLAIM,
+        verdict=verdict,
+        reason=reason,
+        samples=samples,
+        statistic=statistic,
+        details=details,
+    )

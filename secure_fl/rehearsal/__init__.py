@@ -1,0 +1,14 @@
+"""A rehearsal: the site's own clipping, noise and masks, on canaries whose gradients are known.
+
+It runs the trainer, the encoding and the masked sum of a real round under the run's mechanism, on
+a stand-in model with one number per canary. What comes out goes to `audits.server`, whose gates say
+whether the code does what the mechanism claims. Nothing of a run, a ledger or a record is touched.
+
+- `canary_model`: the stand-in for base model, adapter and task.
+- `masked_round`: one masked sum among sites in this process.
+- `noised_sums`: the sums of a whole plan, as evidence.
+"""
+
+from secure_fl.rehearsal.noised_sums import Plan, plan_of, rehearse
+
+__all__ = ["Plan", "plan_of", "rehearse"]

@@ -1,0 +1,284 @@
+"""The noised sums of a rehearsed plan, as evidence for the gates of the server's window.
+
+Members and controls are drawn by a fair coin from the operating system's generator. Under `record`
+each site's noised steps are tapped at the site, since a server cannot see one site's sum without
+the others' noise; where noise is shared, what is looked at is the sum that the coordinator opens.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from audits.server.evidence import NoisedSums
+from crypto.errors import ConfigError
+from crypto.masked_sum import LARGEST_COMPLETE
+from crypto.secrets import system_entropy
+from privacy.events import Unit
+from privacy.noise import SystemNoise
+from privacy.streams import fresh_stream
+from privacy.update import Update
+from secure_fl.config import DistributedPrivacy, Guaranteed, RecordPrivacy, SitePrivacy
+from secure_fl.guarantee import claimed_epsilon, sampling_rate_of, steps_of
+from secure_fl.rehearsal.canary_model import CanaryModel, CanaryTask, canary_record
+from secure_fl.rehearsal.masked_round import masked_sum
+from secure_fl.rounds.encoding import encoded_update
+from secure_fl.rounds.grids import noised_grid_of
+from secure_fl.sites.losses import RecordLosses
+from secure_fl.sites.trainer import LocalTrainer, TrainingParts
+from secure_fl.sites.units import UnitRows
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from numpy.typing import NDArray
+    from torch import Tensor
+
+    from secure_fl.config import Mechanism
+
+CANARIES: Final = 1000
+NOISE_ALONE: Final = 1024
+"""Coordinates without a canary."""
+MOST_SUMS: Final = 1600
+_LENGTH: Final = 16.0
+"""A canary's gradient over the clip."""
+_MICRO_BATCH: Final = 64
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is rehearsed.
+
+    Attributes:
+        mechanism: the run's, with the optimiser and the rounds of the rehearsal.
+        cohort: how many sites.
+        rounds: how many sums each site, or the cohort, makes.
+        canaries: how many.
+        epsilon: what is claimed of one canary over these rounds.
+        delta: likewise.
+        whole: whether that is all that the run makes of a record.
+    """
+
+    mechanism: Mechanism
+    cohort: int
+    rounds: int
+    canaries: int
+    epsilon: float
+    delta: float
+    whole: bool
+
+
+def plan_of(mechanism: Mechanism, canaries: int = CANARIES) -> Plan:
+    """Return how the run of `mechanism` is rehearsed.
+
+    Raises:
+        ConfigError: nothing is claimed of it.
+    """
+    privacy = mechanism.privacy
+    if not isinstance(privacy, Guaranteed):
+        raise ConfigError(
+            "The run has no privacy guarantee: there is no claim that a rehearsal could refute."
+        )
+    cohort = min(mechanism.sites, LARGEST_COMPLETE)
+    wanted = steps_of(mechanism, mechanism.training.rounds)
+    most = MOST_SUMS // (cohort if isinstance(privacy, RecordPrivacy) else 1)
+    rounds = min(wanted, max(2, most))
+    if isinstance(privacy, SitePrivacy):
+        # A site is one unit and one canary in each round: more rounds make more of them.
+        rounds = math.ceil(canaries / cohort)
+        canaries = rounds * cohort
+    rehearsed = _rehearsed(mechanism, rounds)
+    claimed_rounds = 1 if isinstance(privacy, RecordPrivacy | SitePrivacy) else rounds
+    return Plan(
+        mechanism=rehearsed,
+        cohort=cohort,
+        rounds=rounds,
+        canaries=canaries,
+        epsilon=claimed_epsilon(rehearsed, claimed_rounds),
+        delta=privacy.delta,
+        whole=not isinstance(privacy, SitePrivacy) and rounds == wanted,
+    )
+
+
+def _rehearsed(mechanism: Mechanism, rounds: int) -> Mechanism:
+    """Return `mechanism` with plain steps of gradient descent, which keep a canary's gradient."""
+    privacy = mechanism.privacy
+    local = rounds if isinstance(privacy, RecordPrivacy) else 1
+    training = mechanism.training.model_copy(
+        update={
+            "rounds": 1 if isinstance(privacy, RecordPrivacy) else rounds,
+            "local_steps": local,
+            "optimizer": "sgd",
+            "learning_rate": 1.0,
+            "head_learning_rate": None,
+            "schedule": "constant",
+            "momentum": 0.0,
+            "head_rounds": 0,
+            "averaged_rounds": None,
+        }
+    )
+    return mechanism.model_copy(update={"training": training})
+
+
+def rehearse(plan: Plan, note: Callable[[int, int], None]) -> NoisedSums:
+    """Return the sums of the rehearsed plan, in units of the clip.
+
+    Args:
+        plan: of `plan_of`.
+        note: is told how many of how many sums are done.
+
+    Raises:
+        ConfigError: the mechanism cannot be run on this machine.
+    """
+    rng = np.random.default_rng(int.from_bytes(system_entropy(16), "big"))
+    members = rng.random(plan.canaries) < 0.5  # noqa: PLR2004 - a fair coin
+    match plan.mechanism.privacy:
+        case RecordPrivacy() as privacy:
+            return _steps_of_sites(plan, privacy, members, note)
+        case DistributedPrivacy() as privacy:
+            return _opened_sums(plan, privacy, members, note)
+        case SitePrivacy() as privacy:
+            return _sums_of_whole_sites(plan, privacy, members, note)
+    raise ConfigError("The run has no privacy guarantee: there is nothing to rehearse.")
+
+
+def _size(plan: Plan) -> int:
+    return plan.canaries + NOISE_ALONE
+
+
+def _trainer(
+    plan: Plan,
+    coordinates: Sequence[int],
+    clip: float,
+    tap: Callable[[Mapping[str, Tensor]], None] | None = None,
+) -> LocalTrainer:
+    """Return a site's trainer of the canaries on `coordinates`."""
+    size = _size(plan)
+    task, model = CanaryTask(size, _LENGTH * clip), CanaryModel(size)
+    records = [canary_record(coordinate) for coordinate in coordinates]
+    parts = TrainingParts(
+        site="rehearsal",
+        task=task,
+        adapted=model,
+        records=RecordLosses(task, model, task.encode(records), _MICRO_BATCH),
+        units=UnitRows.of(records, Unit.RECORD, None),
+        noise=SystemNoise(),
+        streams=fresh_stream,
+        tap=tap,
+    )
+    return LocalTrainer(parts, plan.mechanism)
+
+
+def _held(plan: Plan, members: NDArray[np.bool_], site: int) -> list[int]:
+    """Return the coordinates of the members that `site` holds; canaries go round the sites."""
+    return [c for c in range(plan.canaries) if c % plan.cohort == site and members[c]]
+
+
+def _steps_of_sites(
+    plan: Plan,
+    privacy: RecordPrivacy,
+    members: NDArray[np.bool_],
+    note: Callable[[int, int], None],
+) -> NoisedSums:
+    if privacy.sigma is None:
+        raise ConfigError("The mechanism has no sigma yet: nothing was rehearsed.")
+    rows: list[NDArray[np.float64]] = []
+    observed: list[NDArray[np.bool_]] = []
+    total = plan.cohort * plan.rounds
+    canaries = np.arange(plan.canaries)
+
+    for site in range(plan.cohort):
+        own = canaries % plan.cohort == site
+
+        def tap(mean: Mapping[str, Tensor], own: NDArray[np.bool_] = own) -> None:
+            (values,) = mean.values()
+            rows.append(values.double().numpy().ravel() * privacy.divisor / privacy.clip)
+            observed.append(own)
+            note(len(rows), total)
+
+        trainer = _trainer(plan, _held(plan, members, site), privacy.clip, tap)
+        trainer.train(np.zeros(_size(plan), np.float32), 0)
+    return NoisedSums(
+        sums=np.stack(rows),
+        observed=np.stack(observed),
+        members=members,
+        coordinates=canaries,
+        rate=privacy.sampling_rate,
+        deviation=privacy.sigma,
+    )
+
+
+def _opened(plan: Plan, round_: int, updates: Sequence[Update]) -> NDArray[np.float64]:
+    """Return the sum that the coordinator opens of the sites' `updates`, shape (d,)."""
+    encoded = [
+        encoded_update(plan.mechanism, update.flat(), plan.cohort, system_entropy)
+        for update in updates
+    ]
+    total = masked_sum(plan.mechanism, round_, encoded)
+    return noised_grid_of(plan.mechanism, plan.cohort, _size(plan)).decode_sum(total, plan.cohort)
+
+
+def _deviation(plan: Plan, clip: float) -> float:
+    """Return the deviation of an opened sum's noise over the clip."""
+    grid = noised_grid_of(plan.mechanism, plan.cohort, _size(plan))
+    return grid.sum_deviation * grid.step / clip
+
+
+def _opened_sums(
+    plan: Plan,
+    privacy: DistributedPrivacy,
+    members: NDArray[np.bool_],
+    note: Callable[[int, int], None],
+) -> NoisedSums:
+    trainers = [
+        _trainer(plan, _held(plan, members, site), privacy.clip) for site in range(plan.cohort)
+    ]
+    start = np.zeros(_size(plan), np.float32)
+    rows = []
+    for round_ in range(plan.rounds):
+        updates = [trainer.train(start, round_) for trainer in trainers]
+        rows.append(_opened(plan, round_, updates) / privacy.clip)
+        note(round_ + 1, plan.rounds)
+    return NoisedSums(
+        sums=np.stack(rows),
+        observed=np.ones((plan.rounds, plan.canaries), bool),
+        members=members,
+        coordinates=np.arange(plan.canaries),
+        rate=sampling_rate_of(privacy),
+        deviation=_deviation(plan, privacy.clip),
+    )
+
+
+def _sums_of_whole_sites(
+    plan: Plan,
+    privacy: SitePrivacy,
+    members: NDArray[np.bool_],
+    note: Callable[[int, int], None],
+) -> NoisedSums:
+    """Return sums in which a site is a canary: present, or replaced by zero."""
+    start = np.zeros(_size(plan), np.float32)
+    observed = np.zeros((plan.rounds, plan.canaries), bool)
+    spec = CanaryModel(_size(plan)).spec
+    rows = []
+    for round_ in range(plan.rounds):
+        updates = []
+        for site in range(plan.cohort):
+            canary = round_ * plan.cohort + site
+            observed[round_, canary] = True
+            if members[canary]:
+                updates.append(_trainer(plan, [canary], privacy.clip).train(start, round_))
+            else:
+                updates.append(Update.from_flat(spec, start))
+        rows.append(_opened(plan, round_, updates) / privacy.clip)
+        note(round_ + 1, plan.rounds)
+    return NoisedSums(
+        sums=np.stack(rows),
+        observed=observed,
+        members=members,
+        coordinates=np.arange(plan.canaries),
+        rate=1.0,
+        deviation=_deviation(plan, privacy.clip),
+    )
