@@ -1,4 +1,4 @@
-"""Writes the published JSON Schema of the compliance document: `python -m audits.compliance.schema`.
+"""Writes the published schema of the compliance document: `python -m audits.compliance.schema`.
 
 The file is part of the package; a test compares it with what the code says.
 """
