@@ -242,23 +242,29 @@ def one_in(delta: float) -> str:
 
 def not_shown(facts: ReportFacts) -> tuple[str, ...]:
     """Return, for page one, what a reader must not conclude from the report."""
-    points: list[str] = []
-    privacy = facts.privacy
-    if isinstance(privacy, GuaranteedFacts):
-        points.append(
+    if isinstance(facts.privacy, GuaranteedFacts):
+        first = (
             "How much leaks in fact. The bound is calculated from the settings; no attack on the "
             "model was tried for this report."
         )
+    else:
+        first = (
+            "That anything is protected against the final model. No bound holds, and no attack "
+            "was tried for this report."
+        )
+    return (first, *not_shown_by_an_audit(facts))
+
+
+def not_shown_by_an_audit(facts: ReportFacts) -> tuple[str, ...]:
+    """Return what a reader must not conclude either when attacks on the model were tried."""
+    points: list[str] = []
+    privacy = facts.privacy
+    if isinstance(privacy, GuaranteedFacts):
         points.append(
             "What other runs spent. The bound stands for this run alone; runs on the same records "
             "add up, and each site's own ledger keeps the total."
         )
         points.append(_repeated_unit(privacy.unit))
-    else:
-        points.append(
-            "That anything is protected against the final model. No bound holds, and no attack "
-            "was tried for this report."
-        )
     points += [
         "That all personal data was found. Scrubbing finds what it looks for, and not all of it.",
         "Anything about the base model, which may have learned from other people's data before.",
