@@ -185,7 +185,8 @@ def invert_positions(
     Args:
         subspace: the visible span in R^d.
         candidates: gives for a position the (V, d) array of what enters the layer there, as
-            LayerNorm(word + position + type) for the first layer of a BERT.
+            LayerNorm(word + position + type) for the first layer of a BERT. Without the norm's
+            bias they would be ambiguous: v + p = (v + q) - (w + q) + (w + p).
         positions: how many there are.
         threshold: as for `invert_anywhere`.
 
