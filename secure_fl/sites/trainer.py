@@ -359,9 +359,11 @@ def _probe_batches(task: TrainedTask) -> tuple[MicroBatch, MicroBatch, int]:
             ],
             np.int64,
         )
+    kept = slice(-length, None) if brings else slice(length)
     cut = replace(
         encoded,
-        token_ids=tuple(row[-length:] if brings else row[:length] for row in encoded.token_ids),
+        token_ids=tuple(row[kept] for row in encoded.token_ids),
+        token_types=tuple(row[kept] for row in encoded.token_types),
         prompt_lengths=starts,
     )
 
