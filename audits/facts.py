@@ -385,6 +385,9 @@ class ReportFacts(Facts):
             raise ValueError("the outcome does not fit the number of rounds")
         if finished and self.rounds[-1].scores is None:
             raise ValueError("the run is finished, and its last round was not scored")
+        scores = [self.utility.before, *(entry.scores for entry in self.rounds)]
+        if len({found.macro_f1 is None for found in scores if found is not None}) > 1:
+            raise ValueError("some rounds are scored by F1, and some are not")
         guaranteed = isinstance(self.privacy, GuaranteedFacts)
         for entry in self.rounds:
             if (entry.epsilon is not None) != guaranteed:

@@ -28,6 +28,8 @@ from audits.holdings import holdings_chart
 from audits.report_warnings import caution
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from audits.facts import RankingFacts, ReportFacts, RoundFacts, ScoreFacts, ScrubbingFacts
     from audits.site_facts import SiteFacts
     from privacy.scrubbing.modes.modes import ScrubMode
@@ -72,6 +74,7 @@ def render_report(facts: ReportFacts) -> str:
             epsilon_chart=_epsilon_chart(facts),
             utility_chart=_utility_chart(facts),
             utility_caption=_utility_caption(facts),
+            with_f1=bool(_points(facts, _macro_f1)),
             ranked_rounds=_ranked_rounds(facts),
             holdings=None if facts.holdings is None else holdings_chart(facts.holdings),
             shown_rounds=_shown(facts.rounds),
@@ -237,21 +240,19 @@ def _utility_chart(facts: ReportFacts) -> LineChart | None:
     scored = _scored(facts.rounds)
     if not scored:
         return None
-    accuracy = [(float(row.round), scores.accuracy) for row, scores in scored]
-    macro = [(float(row.round), scores.macro_f1) for row, scores in scored]
-    if facts.utility.before is not None:
-        accuracy.insert(0, (0.0, facts.utility.before.accuracy))
-        macro.insert(0, (0.0, facts.utility.before.macro_f1))
+    accuracy, macro = _points(facts, _accuracy), _points(facts, _macro_f1)
     majority = facts.utility.majority_accuracy
     low, high, step = _utility_range(facts)
     last = float(facts.run.planned_rounds)
-    final, final_macro = accuracy[-1][1], macro[-1][1]
+    final = numerals.percent(accuracy[-1][1])
+    final_macro = numerals.percent(macro[-1][1]) if macro else ""
     return line_chart(
         "utility-lines",
-        "Accuracy and macro F1 over the rounds, beside the most frequent label",
-        f"After round {scored[-1][0].round} the accuracy is {numerals.percent(final)} and macro F1 "
-        f"{numerals.percent(final_macro)}; the most frequent label reaches an accuracy of "
-        f"{numerals.percent(majority)}.",
+        f"Accuracy {'and macro F1 ' if macro else ''}over the rounds, beside the most frequent "
+        "label",
+        f"After round {scored[-1][0].round} the accuracy is {final}"
+        f"{f' and macro F1 {final_macro}' if macro else ''}; the most frequent label reaches an "
+        f"accuracy of {numerals.percent(majority)}.",
         x=_rounds_axis(facts.run.planned_rounds),
         y=Axis(
             "score",
@@ -260,14 +261,11 @@ def _utility_chart(facts: ReportFacts) -> LineChart | None:
             tuple((at, numerals.percent(at, places=0)) for at in _value_ticks(low, high, step)),
         ),
         series=(
-            Series(
-                f"accuracy: {numerals.percent(final)}", tuple(accuracy), Stroke.MAIN, Marker.DISC
-            ),
-            Series(
-                f"macro F1: {numerals.percent(final_macro)}",
-                tuple(macro),
-                Stroke.SECOND,
-                Marker.SQUARE,
+            Series(f"accuracy: {final}", accuracy, Stroke.MAIN, Marker.DISC),
+            *(
+                (Series(f"macro F1: {final_macro}", macro, Stroke.SECOND, Marker.SQUARE),)
+                if macro
+                else ()
             ),
             Series(
                 f"most frequent label: {numerals.percent(majority)}",
@@ -279,13 +277,28 @@ def _utility_chart(facts: ReportFacts) -> LineChart | None:
     )
 
 
+def _accuracy(scores: ScoreFacts) -> float | None:
+    return scores.accuracy
+
+
+def _macro_f1(scores: ScoreFacts) -> float | None:
+    return scores.macro_f1
+
+
+def _points(
+    facts: ReportFacts, score: Callable[[ScoreFacts], float | None]
+) -> tuple[tuple[float, float], ...]:
+    """Return (round, score), round 0 first where it was measured; none where there is no such."""
+    before = facts.utility.before
+    found = [] if before is None else [(0.0, score(before))]
+    found += [(float(row.round), score(scores)) for row, scores in _scored(facts.rounds)]
+    return tuple((at, value) for at, value in found if value is not None)
+
+
 def _utility_range(facts: ReportFacts) -> tuple[float, float, float]:
     """Return the shown range of scores: all of them, a tenth at least, marked at whole percents."""
-    scores = [scores for _, scores in _scored(facts.rounds)]
-    if facts.utility.before is not None:
-        scores.append(facts.utility.before)
     values = [facts.utility.majority_accuracy]
-    values += [value for entry in scores for value in (entry.accuracy, entry.macro_f1)]
+    values += [value for score in (_accuracy, _macro_f1) for _, value in _points(facts, score)]
     low, high = min(values), max(values)
     middle = (low + high) / 2
     low, high = min(low, middle - 0.05), max(high, middle + 0.05)

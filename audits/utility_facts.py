@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from audits.fact_types import Facts, Fraction
 
@@ -21,12 +21,21 @@ class RankingFacts(Facts):
 
 
 class ScoreFacts(Facts):
-    """Scores on the common evaluation set, as fractions."""
+    """Scores on the common evaluation set, as fractions.
+
+    Both F1 are None where records bring options of their own: they have no classes in common.
+    """
 
     accuracy: Fraction
-    macro_f1: Fraction
-    weighted_f1: Fraction
+    macro_f1: Fraction | None
+    weighted_f1: Fraction | None
     ranking: Annotated[RankingFacts | None, Field(exclude_if=lambda found: found is None)] = None
+
+    @model_validator(mode="after")
+    def _both_or_neither(self) -> Self:
+        if (self.macro_f1 is None) is not (self.weighted_f1 is None):
+            raise ValueError("both F1 scores are given or neither")
+        return self
 
 
 class UtilityFacts(Facts):

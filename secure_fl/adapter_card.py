@@ -130,18 +130,23 @@ def _privacy(config: RunConfig, metrics: Sequence[RoundMetrics]) -> str:
 
 def _evaluation(dataset: Dataset, result: RunResult, metrics: Sequence[RoundMetrics]) -> str:
     last = metrics[-1] if metrics else None
-    if last is None or last.accuracy is None or last.macro_f1 is None or last.weighted_f1 is None:
+    if last is None or last.accuracy is None:
         return "The run's last round was not scored."
     rows = (
         ("records", f"{len(dataset.evaluation)}"),
         ("accuracy", f"{last.accuracy:.4f}"),
-        ("macro F1", f"{last.macro_f1:.4f}"),
-        ("weighted F1", f"{last.weighted_f1:.4f}"),
+        *_f1(last),
         ("accuracy of the commonest answer", f"{result.majority_accuracy:.4f}"),
         *_ranking(last),
     )
     table = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
     return "\n".join([*table, "", *(f"- {note}" for note in dataset.notes)])
+
+
+def _f1(last: RoundMetrics) -> tuple[tuple[str, str], ...]:
+    if last.macro_f1 is None or last.weighted_f1 is None:
+        return ()
+    return ("macro F1", f"{last.macro_f1:.4f}"), ("weighted F1", f"{last.weighted_f1:.4f}")
 
 
 def _ranking(last: RoundMetrics) -> tuple[tuple[str, str], ...]:

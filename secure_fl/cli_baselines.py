@@ -104,7 +104,8 @@ def baselines(  # noqa: PLR0913 - one parameter per option
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Measure the baselines of a run."""
-    from secure_fl.baselines.rows import rows_of  # noqa: PLC0415 - see the module's docstring
+    from domains.catalogue import kind_of  # noqa: PLC0415 - see the module's docstring
+    from secure_fl.baselines.rows import rows_of  # noqa: PLC0415 - likewise
     from secure_fl.baselines.table import write_table  # noqa: PLC0415 - likewise
     from secure_fl.config import load_config  # noqa: PLC0415 - likewise
     from secure_fl.launch import POLICY_NAME  # noqa: PLC0415 - likewise
@@ -123,7 +124,8 @@ def baselines(  # noqa: PLR0913 - one parameter per option
         (0, 1, 2) if seeds is None else seeds,
         out or Path("runs") / f"{run.name}-{kind}.json",
     )
-    write_table(outcome.kept, outcome.lines, sys.stdout, as_json=as_json)
+    form = kind_of(run.mechanism.data.dataset)
+    write_table(outcome.kept, outcome.lines, form, sys.stdout, as_json=as_json)
     raise typer.Exit(outcome.code)
 
 

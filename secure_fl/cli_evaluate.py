@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Annotated, Final
 
 import typer
 
-from domains.task_kinds import TaskKind
-
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -87,7 +85,7 @@ def _cells(scored: Scored) -> dict[str, float]:
     found, ranking = scored.scores, scored.scores.ranking
     if ranking is not None:
         return {"HR@10": ranking.hit_rate, "NDCG@10": ranking.ndcg, "AUC": ranking.auc}
-    if scored.kind is TaskKind.MULTIPLE_CHOICE:  # a class is a place among options: no F1
+    if found.weighted_f1 is None or found.macro_f1 is None:
         return {"accuracy": found.accuracy}
     return {
         "accuracy": found.accuracy,

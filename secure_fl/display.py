@@ -28,6 +28,8 @@ from secure_fl.plain_display import (
     opening_lines,
     result_rows,
     run_warnings,
+    score_names,
+    shown_scores,
     verify_command,
 )
 
@@ -36,7 +38,6 @@ if TYPE_CHECKING:
 
     from rich.console import Console, RenderableType
 
-    from domains.scores import ClassificationScores
     from secure_fl.observing import RoundScored, RunBegan, RunEnded
     from secure_fl.plain_display import Display
     from secure_fl.rounds.steps import Phase
@@ -127,8 +128,7 @@ class LiveDisplay:
             style = "bold red" if line.startswith("NO PRIVACY") else "dim"
             self._keep(_indented(Text(line, style=style)))
         self._keep(Text())
-        scores = ("HR@10", "NDCG@10") if run.ranked else ("accuracy", "macro-F1")
-        head = _row("round", *scores, "epsilon", "sites", "time")
+        head = _row("round", score_names(run), "epsilon", "sites", "time")
         self._keep(_indented(Text(head, style="dim")))
 
     def exchanging(self, phase: Phase, round_: int, sites: int) -> None:
@@ -152,11 +152,13 @@ class LiveDisplay:
         with self._lock:
             self._results.append(result)
             sites = 0 if self._run is None else len(self._run.sites)
+            names = () if self._run is None else score_names(self._run)
             self._doing = "Opening the next round"
             self._in_exchange = False
+        measured = {} if result.scores is None else dict(shown_scores(result.scores))
         row = _row(
             str(result.round),
-            *_two_scores(result.scores),
+            tuple(_score(measured.get(name)) for name in names),
             "none" if result.epsilon is None else bound(result.epsilon),
             f"{len(result.survivors)}/{sites}",
             duration(result.seconds),
@@ -263,15 +265,6 @@ def _bar(done: float, total: float) -> ProgressBar:
     )
 
 
-def _two_scores(scores: ClassificationScores | None) -> tuple[str, str]:
-    """Return the two that the table has room for: of a ranking, those of the first ten."""
-    if scores is None:
-        return _score(None), _score(None)
-    if scores.ranking is not None:
-        return _score(scores.ranking.hit_rate), _score(scores.ranking.ndcg)
-    return _score(scores.accuracy), _score(scores.macro_f1)
-
-
 def _score(value: float | None) -> str:
     """Return a score, or a dash after a round that was not scored."""
     return "\u2013" if value is None else decimal(value, places=3)
@@ -281,8 +274,9 @@ def _label(name: str) -> Text:
     return Text(f"{name:<8}", style="dim")
 
 
-def _row(*cells: str) -> str:
-    widths = (5, 9, 9, 8, 7, 11)
+def _row(round_: str, scores: tuple[str, ...], *others: str) -> str:
+    cells = (round_, *scores, *others)
+    widths = (5, *(9 for _ in scores), 8, 7, 11)
     return " ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
 
 

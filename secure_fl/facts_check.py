@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, TypeAlias
 from audits.facts import GuaranteedFacts, Outcome
 from crypto.digests import sha256
 from crypto.errors import IntegrityError
+from domains.catalogue import kind_of
+from domains.task_kinds import TaskKind
 from secure_fl.config import Guaranteed
 from secure_fl.guarantee import claimed_epsilon
 from secure_fl.privacy_reporting import privacy_facts
@@ -169,6 +171,10 @@ class FactsCheck:
                     f"metrics.jsonl: round {row.round} was scored, or was not, otherwise than the "
                     "configuration says."
                 )
+            if row.accuracy is not None and row.macro_f1 is None and self._has_classes:
+                raise IntegrityError(
+                    f"metrics.jsonl: round {row.round} has no F1, and the records have classes."
+                )
             if row.survivors != self._checked.survivors[row.round - 1]:
                 raise IntegrityError(
                     f"metrics.jsonl names other survivors of round {row.round} than the transcript."
@@ -183,6 +189,10 @@ class FactsCheck:
                 raise IntegrityError(
                     f"metrics.jsonl: the epsilon after round {row.round} does not follow."
                 )
+
+    @property
+    def _has_classes(self) -> bool:
+        return kind_of(self._mechanism.data.dataset) is TaskKind.CLASSIFICATION
 
     def _is_scored(self, round_: int) -> bool:
         """Whether the configuration has the parameters scored after `round_`, counted from 1."""

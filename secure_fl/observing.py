@@ -32,6 +32,8 @@ class RunBegan:
     budget_carried: bool
     ranked: bool = False
     """Whether each record's options are put in order, and scored so."""
+    of_options: bool = False
+    """Whether records bring options of their own, so that no classes are common to all."""
 
 
 @dataclass(frozen=True)

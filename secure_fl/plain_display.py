@@ -84,7 +84,8 @@ class PlainDisplay:
         epsilon = "" if result.epsilon is None else f", epsilon {bound(result.epsilon)} spent"
         scores = "not scored"
         if result.scores is not None:
-            scores = _two_scores(result.scores)
+            shown = shown_scores(result.scores)
+            scores = ", ".join(f"{name} {decimal(value, places=3)}" for name, value in shown)
         self._line(
             f"Round {result.round} of {self._rounds}: {scores}{epsilon}, "
             f"{counted(len(result.survivors), 'site')} in the sum, {duration(result.seconds)}."
@@ -199,12 +200,20 @@ def opening_lines(run: RunBegan) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def _two_scores(scores: ClassificationScores) -> str:
-    """Return the two scores of a round's line: of a ranking, those of the first ten."""
-    first, second = ("accuracy", scores.accuracy), ("macro-F1", scores.macro_f1)
+def score_names(run: RunBegan) -> tuple[str, ...]:
+    """Return the scores that a round's line has room for: of a ranking, those of the first ten."""
+    if run.ranked:
+        return ("HR@10", "NDCG@10")
+    return ("accuracy",) if run.of_options else ("accuracy", "macro-F1")
+
+
+def shown_scores(scores: ClassificationScores) -> tuple[tuple[str, float], ...]:
+    """Return the scores of a round's line, with their names, as `score_names` has them."""
     if scores.ranking is not None:
-        first, second = ("HR@10", scores.ranking.hit_rate), ("NDCG@10", scores.ranking.ndcg)
-    return ", ".join(f"{name} {decimal(value, places=3)}" for name, value in (first, second))
+        return ("HR@10", scores.ranking.hit_rate), ("NDCG@10", scores.ranking.ndcg)
+    if scores.macro_f1 is None:
+        return (("accuracy", scores.accuracy),)
+    return ("accuracy", scores.accuracy), ("macro-F1", scores.macro_f1)
 
 
 def finished_line(run: RunEnded) -> str:

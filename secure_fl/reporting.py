@@ -316,7 +316,7 @@ def _software() -> tuple[SoftwareVersion, ...]:
 
 
 def _scores(row: RoundMetrics) -> ScoreFacts | None:
-    if row.accuracy is None or row.macro_f1 is None or row.weighted_f1 is None:
+    if row.accuracy is None:
         return None
     ranking = row.ranking
     return ScoreFacts(

@@ -63,7 +63,8 @@ class RoundMetrics(Line):
     """One finished round: scores on the common evaluation set, and what the plan had spent.
 
     `epsilon` is None in mode none; `round` counts from 1; `attempts` is more than 1 for a round
-    that was begun again. The scores are all None after a round that was not scored.
+    that was begun again. The scores are all None after a round that was not scored; both F1 are
+    None where records bring options of their own, too.
     """
 
     schema_: Literal["secure-fl.round-metrics.v1"] = Field(alias="schema")
@@ -81,8 +82,10 @@ class RoundMetrics(Line):
 
     @model_validator(mode="after")
     def _scored_or_not(self) -> Self:
-        if len({score is None for score in (self.accuracy, self.macro_f1, self.weighted_f1)}) > 1:
-            raise ValueError("a round has all of its scores or none")
+        if (self.macro_f1 is None) is not (self.weighted_f1 is None):
+            raise ValueError("a round has both F1 scores or neither")
+        if self.accuracy is None and self.macro_f1 is not None:
+            raise ValueError("a round that was not scored has no F1")
         if self.accuracy is None and self.ranking is not None:
             raise ValueError("a round that was not scored has no ranking")
         return self

@@ -19,7 +19,7 @@ from crypto.digests import sha256
 from crypto.errors import PeerError
 from crypto.masked_sum import CulpritError
 from domains.ranking_scores import ranking_scores
-from domains.scores import classification_scores
+from domains.scores import classification_scores, option_scores
 from domains.sentence_head import best_of
 from domains.task_kinds import TaskKind
 from secure_fl.config import Guaranteed
@@ -83,7 +83,9 @@ class Evaluator:
         scores = self._records.scores(head_only=self.adapted.trains_head_only)
         labels = self.encoded.labels
         classes = max(len(self.task.labels), *(row.size for row in scores))
-        found = classification_scores(labels, best_of(scores), classes)
+        if self.kind is TaskKind.CLASSIFICATION:
+            return classification_scores(labels, best_of(scores), classes)
+        found = option_scores(labels, best_of(scores), classes)
         if self.kind is not TaskKind.RANKING:
             return found
         return replace(found, ranking=ranking_scores(scores, labels))
@@ -306,6 +308,7 @@ class Runner:
                 shared_parameters=self._parts.evaluator.adapted.spec.size,
                 budget_carried=self._progress.budget_carried,
                 ranked=self._parts.evaluator.kind is TaskKind.RANKING,
+                of_options=self._parts.evaluator.kind is not TaskKind.CLASSIFICATION,
             )
         )
 

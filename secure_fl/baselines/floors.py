@@ -13,7 +13,7 @@ from domains import baselines
 from domains.classification import SentenceClassification
 from domains.ranking_scores import ranking_scores
 from domains.recommendation import floors as ranking_floors
-from domains.scores import classification_scores
+from domains.scores import option_scores
 from domains.sentence_head import best_of
 from secure_fl.baselines.rows import Score
 from secure_fl.sites.workbench import resolve_model
@@ -100,5 +100,5 @@ def _ranked(
         )
     scores = floor(dataset.train, dataset.evaluation)
     labels = np.array([record.label for record in dataset.evaluation], np.int64)
-    found = classification_scores(labels, best_of(scores), max(row.size for row in scores))
+    found = option_scores(labels, best_of(scores), max(row.size for row in scores))
     return Score.of(replace(found, ranking=ranking_scores(scores, labels)))

@@ -18,7 +18,13 @@ from domains.partition import share_out
 from privacy.events import Unit
 from privacy.noise import SystemNoise
 from privacy.streams import fresh_stream
-from secure_fl.baselines.rows import Score, at_one_place, mean_ranking, ranking_metrics
+from secure_fl.baselines.rows import (
+    Score,
+    at_one_place,
+    mean_if_all,
+    mean_ranking,
+    ranking_metrics,
+)
 from secure_fl.consortium import open_consortium
 from secure_fl.iterates import Iterates
 from secure_fl.runner import Evaluator
@@ -98,8 +104,8 @@ def site_alone(
     return Score(
         n=scores[0].n,
         accuracy=mean(score.accuracy for score in scores),
-        macro_f1=mean(score.macro_f1 for score in scores),
-        weighted_f1=mean(score.weighted_f1 for score in scores),
+        macro_f1=mean_if_all([score.macro_f1 for score in scores]),
+        weighted_f1=mean_if_all([score.weighted_f1 for score in scores]),
         ranking=mean_ranking([ranking_metrics(score.ranking) for score in scores]),
         batch_size=config.mechanism.training.batch_size,
     )

@@ -43,8 +43,8 @@ class Score:
     Attributes:
         n: evaluation records.
         accuracy: between 0 and 1, as the other scores.
-        macro_f1: unweighted mean of the classes' F1.
-        weighted_f1: weighted by how often each class is the label.
+        macro_f1: unweighted mean of the classes' F1; None where records bring their own options.
+        weighted_f1: weighted by how often each class is the label; None likewise.
         epsilon: what a private run claims, at `delta`; None without a guarantee.
         delta: as configured.
         batch_size: records of a step, where it is fixed.
@@ -53,8 +53,8 @@ class Score:
 
     n: int
     accuracy: float
-    macro_f1: float
-    weighted_f1: float
+    macro_f1: float | None
+    weighted_f1: float | None
     epsilon: float | None = None
     delta: float | None = None
     batch_size: int | None = None
@@ -94,6 +94,12 @@ def ranking_metrics(found: RankingScores | None) -> RankingMetrics | None:
     if found is None:
         return None
     return RankingMetrics(hit_rate_10=found.hit_rate, ndcg_10=found.ndcg, auc=found.auc)
+
+
+def mean_if_all(found: Sequence[float | None]) -> float | None:
+    """Return the mean of scores; None where one is missing, or there are none."""
+    each = [score for score in found if score is not None]
+    return mean(each) if each and len(each) == len(found) else None
 
 
 def mean_ranking(found: Sequence[RankingMetrics | None]) -> RankingMetrics | None:

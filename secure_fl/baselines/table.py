@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from statistics import mean, stdev
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Annotated, Final, Literal, Self
 
 from pydantic import Field, ValidationError
@@ -13,8 +14,9 @@ from rich.text import Text
 
 from crypto.digests import digest_json
 from crypto.errors import ConfigError
+from domains.task_kinds import TaskKind
 from secure_fl.baselines.names import Row
-from secure_fl.baselines.rows import mean_ranking
+from secure_fl.baselines.rows import mean_if_all, mean_ranking
 from secure_fl.config import explain
 from secure_fl.config_sections import Count, CountOrNone, Hex32, Positive, Probability, Section
 from secure_fl.runfolder import RankingMetrics
@@ -30,6 +32,14 @@ if TYPE_CHECKING:
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Split = Literal["evaluation", "validation"]
 _WIDE: Final = 1000
+_SCORES: Final = MappingProxyType(
+    {
+        TaskKind.CLASSIFICATION: ("accuracy", "macro F1", "weighted F1"),
+        # A class would be a place among a record's own options: F1 over places says nothing.
+        TaskKind.MULTIPLE_CHOICE: ("accuracy",),
+        TaskKind.RANKING: ("HR@10", "NDCG@10", "AUC"),
+    }
+)
 
 
 class Result(Section):
@@ -41,8 +51,10 @@ class Result(Section):
     """Version of the records that it was measured on."""
     n: Count
     accuracy: Fraction
-    macro_f1: Fraction
-    weighted_f1: Fraction
+    macro_f1: Fraction | None
+    """None where records bring options of their own; older files have a number there."""
+    weighted_f1: Fraction | None
+    """Likewise."""
     epsilon: Positive | None
     delta: Probability | None
     batch_size: Count | None
@@ -91,9 +103,9 @@ class Line(Section):
             n=own[0].n,
             accuracy=mean(accuracy),
             accuracy_sd=_spread(accuracy),
-            macro_f1=mean(macro),
+            macro_f1=mean_if_all(macro),
             macro_f1_sd=_spread(macro),
-            weighted_f1=mean(weighted),
+            weighted_f1=mean_if_all(weighted),
             weighted_f1_sd=_spread(weighted),
             epsilon=max(claimed) if claimed else None,
             delta=own[0].delta,
@@ -183,8 +195,18 @@ def open_results(path: Path, begun: Baselines) -> Baselines:
     return begun.model_copy(update={"results": kept.results, "table": kept.table})
 
 
-def write_table(begun: Baselines, lines: Sequence[Line], stream: TextIO, *, as_json: bool) -> None:
-    """Write the lines that were asked for, for a person or as one JSON object."""
+def write_table(
+    begun: Baselines, lines: Sequence[Line], kind: TaskKind, stream: TextIO, *, as_json: bool
+) -> None:
+    """Write the lines that were asked for, for a person or as one JSON object.
+
+    Args:
+        begun: what was measured.
+        lines: of the rows and seeds that were asked for.
+        kind: the form of the records, which says what scores a person is shown.
+        stream: written to.
+        as_json: whether a machine reads it.
+    """
     if as_json:
         content = {
             "schema": "secure-fl.baselines-table.v1",
@@ -199,7 +221,7 @@ def write_table(begun: Baselines, lines: Sequence[Line], stream: TextIO, *, as_j
     console = Console(file=stream, highlight=False)
     if not console.is_terminal:
         console.width = _WIDE
-    console.print(_table(begun, lines))
+    console.print(_table(begun, lines, kind))
     for line in lines:
         if line.error is not None:
             console.print(Text(f"{line.row.value}: {line.error}"), soft_wrap=True)
@@ -207,19 +229,17 @@ def write_table(begun: Baselines, lines: Sequence[Line], stream: TextIO, *, as_j
         console.print(Text(note), soft_wrap=True)
 
 
-def _table(begun: Baselines, lines: Sequence[Line]) -> Table:
+def _table(begun: Baselines, lines: Sequence[Line], kind: TaskKind) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), title_style="")
     table.title = Text(f"{begun.name}, {begun.split} records; mean and sample sd over seeds")
     table.title_justify = "left"
     table.add_column("row")
-    ranked = any(line.ranking is not None for line in lines)
-    scores = ("HR@10", "NDCG@10", "AUC") if ranked else ("accuracy", "macro F1", "weighted F1")
-    for name in (*scores, "epsilon", "n", "seeds", "seconds"):
+    for name in (*_SCORES[kind], "epsilon", "n", "seeds", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
     for line in lines:
         table.add_row(
             line.row.value,
-            *(_ranked_cells(line) if ranked else _class_cells(line)),
+            *_cells(line, kind),
             "-" if line.epsilon is None else f"{line.epsilon:.3f} at {line.delta:g}",
             "-" if line.n is None else str(line.n),
             " ".join(str(seed) for seed in line.seeds) or "-",
@@ -228,17 +248,23 @@ def _table(begun: Baselines, lines: Sequence[Line]) -> Table:
     return table
 
 
-def _class_cells(line: Line) -> tuple[str, str, str]:
+def _cells(line: Line, kind: TaskKind) -> tuple[str, ...]:
+    """Return the scores of `_SCORES`, in its order."""
+    if kind is TaskKind.RANKING:
+        return _ranked_cells(line)
+    accuracy = _with_spread(line.accuracy, line.accuracy_sd)
+    if kind is TaskKind.MULTIPLE_CHOICE:
+        return (accuracy,)
     return (
-        _with_spread(line.accuracy, line.accuracy_sd),
+        accuracy,
         _with_spread(line.macro_f1, line.macro_f1_sd),
         _with_spread(line.weighted_f1, line.weighted_f1_sd),
     )
 
 
-def _ranked_cells(line: Line) -> tuple[str, str, str]:
+def _ranked_cells(line: Line) -> tuple[str, ...]:
     if line.ranking is None:
-        return "-", "-", "-"
+        return ("-",) * len(_SCORES[TaskKind.RANKING])
     return (
         _with_spread(line.ranking.hit_rate_10, line.hit_rate_10_sd),
         _with_spread(line.ranking.ndcg_10, None),
@@ -252,5 +278,6 @@ def _with_spread(value: float | None, spread: float | None) -> str:
     return f"{value:.4f}" if spread is None else f"{value:.4f} ± {spread:.4f}"
 
 
-def _spread(values: Sequence[float]) -> float | None:
-    return stdev(values) if len(values) > 1 else None
+def _spread(values: Sequence[float | None]) -> float | None:
+    each = [value for value in values if value is not None]
+    return stdev(each) if len(each) == len(values) > 1 else None

@@ -498,6 +498,19 @@ def test_an_unfinished_run_may_end_without_scores() -> None:
     assert samples.report(finished=2, every=3).rounds[-1].scores is None
 
 
+def test_all_rounds_are_scored_by_f1_or_none_is() -> None:
+    facts = as_json(samples.report())
+    entries = [facts["utility"]["before"], *(row["scores"] for row in facts["rounds"])]
+    without = {"macro_f1": None, "weighted_f1": None}
+    entries[1] |= without
+    with pytest.raises(IntegrityError):
+        ReportFacts.from_json(json.dumps(facts).encode())
+    for entry in entries:
+        entry.update(without)
+    read = ReportFacts.from_json(json.dumps(facts).encode())
+    assert {row.scores.macro_f1 for row in read.rounds if row.scores is not None} == {None}
+
+
 @pytest.mark.parametrize("name", ["accuracy", "macro_f1", "weighted_f1"])
 def test_scores_are_all_there_or_none(name: str) -> None:
     facts = as_json(samples.report())

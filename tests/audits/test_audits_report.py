@@ -239,6 +239,35 @@ def test_the_numbers_of_rounds_and_sites_are_on_the_page() -> None:
     assert "secure-fl verify RUN --trust ROOT.pub" in text
 
 
+def without_f1(facts: ReportFacts) -> ReportFacts:
+    """Return what a run on records with options of their own would state."""
+    none = {"macro_f1": None, "weighted_f1": None}
+    before = facts.utility.before
+    rounds = tuple(
+        row
+        if row.scores is None
+        else row.model_copy(update={"scores": row.scores.model_copy(update=none)})
+        for row in facts.rounds
+    )
+    utility = facts.utility.model_copy(
+        update={"before": None if before is None else before.model_copy(update=none)}
+    )
+    return facts.model_copy(update={"rounds": rounds, "utility": utility})
+
+
+@pytest.mark.parametrize("every", [1, 3])
+@pytest.mark.parametrize("classes", [True, False])
+def test_records_with_options_have_no_f1_on_the_page(*, classes: bool, every: int) -> None:
+    facts = samples.report(every=every)
+    page = render_report(facts if classes else without_f1(facts))
+    assert ("F1" in page) is classes
+    assert "accuracy: " in page
+    (table,) = (
+        table for table in parse(page).iter("table") if "Finished" in "".join(table.itertext())
+    )
+    assert {len(row) for row in table.iter("tr")} == {8 if classes else 6}
+
+
 def test_a_long_run_shows_evenly_many_rounds_with_the_last() -> None:
     shown = report_module._shown(samples.rounds(95, 100))
     assert [row.round for row in shown] == [*range(3, 95, 3), 95]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 
 import numpy as np
 import pytest
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto.errors import ConfigError
-from domains.scores import classification_scores
+from domains.scores import classification_scores, option_scores
 
 CLASSES = 3
 
@@ -45,6 +45,23 @@ def test_scores_are_their_definitions(pairs: list[tuple[int, int]]) -> None:
     assert scores.majority_accuracy == pytest.approx(max(counts) / len(pairs))
 
 
+@given(
+    st.lists(
+        st.tuples(st.integers(0, CLASSES - 1), st.integers(0, CLASSES - 1)),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_choices_among_own_options_are_scored_alike_but_for_f1(
+    pairs: list[tuple[int, int]],
+) -> None:
+    labels, predictions = (np.array(column) for column in zip(*pairs, strict=True))
+    of_classes = classification_scores(labels, predictions, CLASSES)
+    of_options = option_scores(labels, predictions, CLASSES)
+    assert (of_options.macro_f1, of_options.weighted_f1) == (None, None)
+    assert of_options == replace(of_classes, macro_f1=None, weighted_f1=None)
+
+
 def test_scores_can_be_written_as_json() -> None:
     scores = classification_scores(np.array([0, 1, 1, 2]), np.array([0, 1, 2, 2]), CLASSES)
     assert json.loads(json.dumps(asdict(scores)))["accuracy"] == 0.75
@@ -55,7 +72,6 @@ def test_scores_can_be_written_as_json() -> None:
     [([], []), ([0, 1], [0]), ([[0, 1]], [[0, 1]]), ([0, 3], [0, 1]), ([0, 1], [0, -1])],
 )
 def test_what_has_no_score_is_refused(labels: list[int], predictions: list[int]) -> None:
-    with pytest.raises(ConfigError):
-        classification_scores(
-            np.array(labels, dtype=np.int64), np.array(predictions, dtype=np.int64), CLASSES
-        )
+    for score in (classification_scores, option_scores):
+        with pytest.raises(ConfigError):
+            score(np.array(labels, dtype=np.int64), np.array(predictions, dtype=np.int64), CLASSES)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import re
 from statistics import mean, stdev
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +15,7 @@ from cli_workplace import Outcome, Workplace, few_records
 from crypto.errors import ConfigError
 from domains.baselines import majority
 from domains.partition import share_out
+from domains.task_kinds import TaskKind
 from privacy.noise import SystemNoise
 from secure_fl.baselines import study
 from secure_fl.baselines.held import Held, held_out
@@ -20,6 +23,7 @@ from secure_fl.baselines.local_runs import scrubbed_shares, site_alone
 from secure_fl.baselines.names import OF_RANKINGS, PRIVATE, Row
 from secure_fl.baselines.rows import at_one_place, private, rows_of, without_privacy
 from secure_fl.baselines.study import Study
+from secure_fl.baselines.table import Baselines, Line, Result, write_table
 from secure_fl.config import NoPrivacy, load_config
 from secure_fl.failures import ExitCode
 from secure_fl.own_records import simulated
@@ -89,6 +93,53 @@ def test_every_row_is_measured_and_saved_with_mean_and_spread(work: Workplace) -
     assert "federated, seed 1: round 2 of 2, accuracy" in said
     assert "site-alone, seed 0: site-3: round 2 of 2" in said
     assert "NO PRIVACY GUARANTEE" in " ".join(printed["notes"])
+
+
+@pytest.mark.parametrize(
+    ("kind", "heads"),
+    [
+        (TaskKind.CLASSIFICATION, ["accuracy", "macro F1", "weighted F1"]),
+        (TaskKind.MULTIPLE_CHOICE, ["accuracy"]),
+        (TaskKind.RANKING, ["HR@10", "NDCG@10", "AUC"]),
+    ],
+)
+@pytest.mark.parametrize("f1", [None, 0.25])
+def test_a_table_shows_the_scores_of_its_records(
+    kind: TaskKind, heads: list[str], f1: float | None
+) -> None:
+    """Also of an older file, which holds F1 over the places of options."""
+    result = Result(
+        row=Row.FEDERATED,
+        seed=0,
+        dataset="0" * 64,
+        n=40,
+        accuracy=0.5,
+        macro_f1=f1,
+        weighted_f1=f1,
+        epsilon=None,
+        delta=None,
+        batch_size=None,
+        seconds=1.0,
+    )
+    line = Line.of(Row.FEDERATED, [result, result.model_copy(update={"seed": 1})])
+    assert (line.macro_f1, line.macro_f1_sd) == (f1, None if f1 is None else 0.0)
+    mixed = [result, result.model_copy(update={"seed": 1, "macro_f1": None})]
+    assert Line.of(Row.FEDERATED, mixed).macro_f1 is None
+    begun = Baselines(
+        schema="secure-fl.baselines.v1",
+        name="demo",
+        configuration="0" * 64,
+        split="evaluation",
+        notes=(),
+        results=(),
+        table=(line,),
+    )
+    stream = io.StringIO()
+    write_table(begun, begun.table, kind, stream, as_json=False)
+    _, heading, row = stream.getvalue().splitlines()
+    expected = ["row", *heads, "epsilon", "n", "seeds", "seconds"]
+    assert re.split(r" {2,}", heading.strip()) == expected
+    assert len(re.split(r" {2,}", row.strip())) == len(expected)
 
 
 def test_the_majority_is_that_of_the_training_labels(work: Workplace) -> None:

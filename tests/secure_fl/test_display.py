@@ -7,6 +7,7 @@ import json
 import re
 import sys
 import threading
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -345,9 +346,49 @@ def test_a_claim_that_counts_on_honest_sites_says_how_many(
 
 
 @pytest.mark.parametrize("name", ["accuracy", "macro_f1", "weighted_f1"])
-def test_metrics_hold_all_scores_or_none(name: str) -> None:
+def test_metrics_hold_both_f1_or_neither_and_none_without_accuracy(name: str) -> None:
     row = json.loads(ended().last.model_dump_json(by_alias=True))
     none = row | {"accuracy": None, "macro_f1": None, "weighted_f1": None}
     assert RoundMetrics.model_validate(none).accuracy is None
-    with pytest.raises(ValidationError, match="all of its scores or none"):
+    options = row | {"macro_f1": None, "weighted_f1": None}
+    assert RoundMetrics.model_validate(options).accuracy == row["accuracy"]
+    with pytest.raises(ValidationError, match="F1"):
         RoundMetrics.model_validate(row | {name: None})
+
+
+OPTIONS = replace(began(), of_options=True)
+CHOSEN = replace(
+    scored(1),
+    scores=ClassificationScores(
+        n=600, accuracy=0.7123, macro_f1=None, weighted_f1=None, majority_accuracy=0.455
+    ),
+)
+
+
+def test_records_with_options_have_no_f1_in_a_log() -> None:
+    stream = io.StringIO()
+    with PlainDisplay(stream) as display:
+        display.began(OPTIONS)
+        display.scored(CHOSEN)
+    assert "Round 1 of 2: accuracy 0.712, epsilon 5.61 spent" in stream.getvalue()
+    assert "F1" not in stream.getvalue()
+
+
+def test_records_with_options_have_no_f1_in_a_terminal_either() -> None:
+    console, stream = terminal()
+    with LiveDisplay(console) as display:
+        display.began(OPTIONS)
+        display.scored(CHOSEN)
+        display.scored(replace(CHOSEN, round=2, scores=None))
+    lines = [line.split() for line in shown(stream).splitlines()]
+    assert ["round", "accuracy", "epsilon", "sites", "time"] in lines
+    first, second = (next(row for row in lines if row[:1] == [str(n)]) for n in (1, 2))
+    assert first[:3] == ["1", "0.712", "5.61"]
+    assert second[:3] == ["2", "\u2013", "5.61"]
+
+
+def test_records_with_options_say_null_for_f1_to_a_machine() -> None:
+    stream = io.StringIO()
+    JsonDisplay(stream).scored(CHOSEN)
+    scores = json.loads(stream.getvalue())["scores"]
+    assert (scores["accuracy"], scores["macro_f1"], scores["weighted_f1"]) == (0.7123, None, None)

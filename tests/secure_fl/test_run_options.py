@@ -68,6 +68,10 @@ def test_an_encoder_is_tuned_on_records_with_options(
     facts = json.loads((folder.path / "facts.json").read_text())
     card = (folder.path / "adapter" / "README.md").read_text()
     report = (folder.path / "report.html").read_text()
+    # A class would be a place among a record's options.
+    assert (last.macro_f1, last.weighted_f1) == (None, None)
+    assert facts["rounds"][-1]["scores"]["macro_f1"] is None
+    assert "F1" not in report + card
     if dataset is CHOICE:
         assert last.ranking is None
         assert "HR@10" not in report + card

@@ -335,6 +335,22 @@ def test_a_score_that_was_to_be_measured_cannot_be_left_out(
         verify_run(run.path, distributed.root)
 
 
+def test_the_f1_of_records_with_classes_cannot_be_left_out(
+    run: RunFolder, distributed: Setting, coordinator: SigningKey
+) -> None:
+    rows = [json.loads(line) for line in run.read("metrics.jsonl").splitlines()]
+    facts = json.loads(run.read("facts.json"))
+    without = dict.fromkeys(("macro_f1", "weighted_f1"))
+    scores = (facts["utility"]["before"], *(row["scores"] for row in facts["rounds"]))
+    for entry in (*rows, *(found for found in scores if found is not None)):
+        entry.update(without)
+    write_metrics(run, rows)
+    state_facts(run, facts)
+    sign_again(run, coordinator)
+    with pytest.raises(IntegrityError, match="round 3 has no F1, and the records have classes"):
+        verify_run(run.path, distributed.root)
+
+
 def write_metrics(run: RunFolder, rows: list[dict[str, Any]]) -> None:
     text = "".join(json.dumps(row) + "\n" for row in rows)
     (run.path / "metrics.jsonl").write_text(text, "utf-8")
