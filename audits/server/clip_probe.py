@@ -1,6 +1,6 @@
 """Is one record's part in a sum its clipped gradient, and no more?
 
-Every canary's gradient is far longer than the clip C, so that its part is C where it is sampled and
+Every canary's gradient is longer than the clip C, so that its part is C where it is sampled and
 0 where it is not. A member's mean part over sums and canaries is q; over n observations it has the
 standard error sqrt((s^2 + q (1 - q)) / n).
 

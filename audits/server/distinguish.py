@@ -48,6 +48,10 @@ _THREAT: Final = (
     "Whoever reads the sums and knows a record well enough to compute its gradient asks whether "
     "that record was trained on."
 )
+_NOTICED: Final = math.sqrt(2)
+"""Noise too small by this factor has to be noticed, or the gate says nothing."""
+_SPARE: Final = 1.1
+"""A coin that falls unevenly leaves fewer members or controls."""
 _SHOWN: Final = 0.05
 _ROC_POINTS: Final = 60
 
@@ -58,6 +62,17 @@ class Claimed:
 
     epsilon: float
     delta: float
+
+
+def canaries_for(epsilon: float, delta: float) -> int:
+    """Return how many canaries notice noise too small by sqrt(2) under this claim.
+
+    Of N canaries, half of them members, mu has the standard error sqrt(4 / N + mu^2 / N), to first
+    order; the gate needs its quantile of that below (sqrt(2) - 1) mu.
+    """
+    allowed = mu_of_epsilon(epsilon, delta)
+    margin = (_NOTICED - 1) * allowed / float(stats.norm.isf(GATE_SIGNIFICANCE))
+    return math.ceil(_SPARE * (4 + allowed**2) / margin**2)
 
 
 def distinguish(sums: NoisedSums, claimed: Claimed, window: Window = Window.SERVER) -> Finding:
@@ -84,8 +99,8 @@ def distinguish(sums: NoisedSums, claimed: Claimed, window: Window = Window.SERV
     )
     details, ceiling = _one_run(scores, claimed)
     refuted = mu - z * error > allowed
-    # As much more leakage as noise too small by sqrt(2) makes, in a mechanism that is just private.
-    noticed = z * error < (math.sqrt(2) - 1) * allowed
+    # As much more leakage as such noise makes, in a mechanism that is just as private as claimed.
+    noticed = z * error < (_NOTICED - 1) * allowed
     if refuted:
         verdict, reason = (
             Verdict.VIOLATED,

@@ -7,8 +7,10 @@ whether the code does what the mechanism claims. Nothing of a run, a ledger or a
 - `canary_model`: the stand-in for base model, adapter and task.
 - `masked_round`: one masked sum among sites in this process.
 - `noised_sums`: the sums of a whole plan, as evidence.
+- `gates`: what every gate says of them.
 """
 
-from secure_fl.rehearsal.noised_sums import Plan, plan_of, rehearse
+from secure_fl.rehearsal.gates import Rehearsed, judge, rehearse_all
+from secure_fl.rehearsal.noised_sums import Plan, plan_of
 
-__all__ = ["Plan", "plan_of", "rehearse"]
+__all__ = ["Plan", "Rehearsed", "judge", "plan_of", "rehearse_all"]

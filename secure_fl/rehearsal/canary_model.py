@@ -1,7 +1,7 @@
 """A model with one number per canary, and the task of moving it.
 
 Record i is one token, k_i; its loss is a times the number at k_i, so that its gradient is a on the
-coordinate k_i and zero elsewhere, and a is far above any clip. Tapping, clipping, sampling and
+coordinate k_i and zero elsewhere, and a is above the clip. Tapping, clipping, sampling and
 noise are the trainer's own.
 """
 

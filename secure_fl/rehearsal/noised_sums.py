@@ -8,11 +8,12 @@ the others' noise; where noise is shared, what is looked at is the sum that the 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from audits.server.distinguish import canaries_for
 from audits.server.evidence import NoisedSums
 from crypto.errors import ConfigError
 from crypto.masked_sum import LARGEST_COMPLETE
@@ -40,12 +41,18 @@ if TYPE_CHECKING:
     from secure_fl.config import Mechanism
 
 CANARIES: Final = 1000
+"""At least; a small epsilon takes more of them to tell it from one that is a little larger."""
+MOST_CANARIES: Final = 8000
 NOISE_ALONE: Final = 1024
 """Coordinates without a canary."""
 MOST_SUMS: Final = 1600
-_LENGTH: Final = 16.0
-"""A canary's gradient over the clip."""
+_LENGTH: Final = 2.0
+"""A canary's gradient over the clip: enough to see a clip that is missing, and little enough to see
+a loss that was divided by the size of its batch."""
 _MICRO_BATCH: Final = 64
+_PROBE_SIGMA: Final = 0.1
+_PROBE_ROUNDS: Final = 20
+_PROBE_CANARIES: Final = 400
 
 
 @dataclass(frozen=True)
@@ -71,8 +78,12 @@ class Plan:
     whole: bool
 
 
-def plan_of(mechanism: Mechanism, canaries: int = CANARIES) -> Plan:
+def plan_of(mechanism: Mechanism, canaries: int | None = None) -> Plan:
     """Return how the run of `mechanism` is rehearsed.
+
+    Args:
+        mechanism: with its sigma resolved.
+        canaries: how many; as many as `gradient-canaries` needs when absent, up to 8000.
 
     Raises:
         ConfigError: nothing is claimed of it.
@@ -88,19 +99,36 @@ def plan_of(mechanism: Mechanism, canaries: int = CANARIES) -> Plan:
     rounds = min(wanted, max(2, most))
     if isinstance(privacy, SitePrivacy):
         # A site is one unit and one canary in each round: more rounds make more of them.
-        rounds = math.ceil(canaries / cohort)
+        rounds = math.ceil((canaries or CANARIES) / cohort)
         canaries = rounds * cohort
     rehearsed = _rehearsed(mechanism, rounds)
     claimed_rounds = 1 if isinstance(privacy, RecordPrivacy | SitePrivacy) else rounds
+    epsilon = claimed_epsilon(rehearsed, claimed_rounds)
+    wanted_canaries = canaries_for(epsilon, privacy.delta)
     return Plan(
         mechanism=rehearsed,
         cohort=cohort,
         rounds=rounds,
-        canaries=canaries,
-        epsilon=claimed_epsilon(rehearsed, claimed_rounds),
+        canaries=canaries or min(max(CANARIES, wanted_canaries), MOST_CANARIES),
+        epsilon=epsilon,
         delta=privacy.delta,
         whole=not isinstance(privacy, SitePrivacy) and rounds == wanted,
     )
+
+
+def probe_of(plan: Plan) -> Plan:
+    """Return the plan of a few sums with little noise, in which single contributions stand out.
+
+    The clip, and what comes before it, do not know how much noise follows: with a tenth of the clip
+    a contribution is measured that the run's own noise would hide from any number of canaries.
+    """
+    privacy = plan.mechanism.privacy
+    rounds = plan.rounds if isinstance(privacy, SitePrivacy) else _PROBE_ROUNDS
+    quiet = plan.mechanism.model_copy(
+        update={"privacy": privacy.model_copy(update={"sigma": _PROBE_SIGMA, "epsilon": None})}
+    )
+    canaries = plan.canaries if isinstance(privacy, SitePrivacy) else _PROBE_CANARIES
+    return replace(plan, mechanism=_rehearsed(quiet, rounds), rounds=rounds, canaries=canaries)
 
 
 def _rehearsed(mechanism: Mechanism, rounds: int) -> Mechanism:
@@ -272,7 +300,8 @@ def _sums_of_whole_sites(
                 updates.append(_trainer(plan, [canary], privacy.clip).train(start, round_))
             else:
                 updates.append(Update.from_flat(spec, start))
-        rows.append(_opened(plan, round_, updates) / privacy.clip)
+        # A site sends how it moved, which is against its gradient.
+        rows.append(-_opened(plan, round_, updates) / privacy.clip)
         note(round_ + 1, plan.rounds)
     return NoisedSums(
         sums=np.stack(rows),

@@ -1,0 +1,143 @@
+"""How the gates of an audit judge correct code, and code with a seeded fault.
+
+    python -m benchmarks.audit_gates                    correct code and every fault, every mode
+    python -m benchmarks.audit_gates --runs 30          as many rehearsals of each
+    python -m benchmarks.audit_gates --only correct
+
+On correct code no gate may say `violated`; with a fault the gate that is named for it has to. Each
+row is a mode at an epsilon; `named` counts the rehearsals in which the named gate turned, `any` in
+which one did.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from contextlib import nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from audits.findings import Verdict
+from benchmarks.audit_bugs import BUGS, SeededBug
+from benchmarks.cells import Cell, write_cells
+from secure_fl.config import RunConfig, load_config
+from secure_fl.guarantee import resolve_sigma
+from secure_fl.rehearsal import judge, plan_of, rehearse_all
+from secure_fl.rehearsal.noised_sums import CANARIES
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from audits.findings import Finding
+    from secure_fl.config import Mechanism
+
+_EXAMPLES: Final = Path(__file__).resolve().parents[1] / "examples"
+_BASES: Final = {
+    "record": "finance-fpb-dp.toml",
+    "record-distributed": "finance-fpb-shared.toml",
+    "site": "finance-fpb-shared.toml",
+}
+_CORRECT: Final = "correct code"
+_OF_SITES: Final = "site"
+
+
+@dataclass(frozen=True)
+class GateCell(Cell):
+    """What became of some rehearsals.
+
+    Attributes:
+        mode: of privacy.
+        epsilon: the run's.
+        runs: how many rehearsals.
+        gate: that is named for the fault.
+        named: in how many of them it said violated.
+        any: in how many one of the gates did.
+        inconclusive: in how many one of the gates had no power.
+    """
+
+    mode: str
+    epsilon: float
+    runs: int
+    gate: str | None
+    named: int | None
+    any: int
+    inconclusive: int
+
+
+def mechanism_of(mode: str, epsilon: float) -> Mechanism:
+    """Return an example's mechanism in `mode` at `epsilon`, its sigma resolved."""
+    config = load_config(_EXAMPLES / _BASES[mode])
+    table = config.model_dump(mode="json", by_alias=True, exclude_none=True)
+    privacy = table["mechanism"]["privacy"]
+    for derived in ("sigma", "noise_multiplier"):
+        privacy.pop(derived, None)
+    privacy["epsilon"] = epsilon
+    if mode == _OF_SITES:
+        kept = ("delta", "epsilon", "clip", "colluders", "drop_outs")
+        table["mechanism"]["privacy"] = {"mode": mode} | {
+            key: privacy[key] for key in kept if key in privacy
+        }
+        table["mechanism"]["training"]["batch_size"] = 8
+    return resolve_sigma(RunConfig.model_validate(table).mechanism)
+
+
+def measured(mode: str, epsilon: float, bug: SeededBug | None, runs: int) -> GateCell:
+    """Rehearse `runs` times and count verdicts."""
+    # Correct code with as many canaries as the audit takes, faults with a thousand.
+    plan = plan_of(mechanism_of(mode, epsilon), None if bug is None else CANARIES)
+    named = violated = weak = 0
+    for _ in range(runs):
+        with nullcontext() if bug is None else bug.seeded(plan):
+            rehearsed = rehearse_all(plan, lambda _, __: None)
+        found = judge(plan, rehearsed)
+        verdicts = {finding.gate: finding.verdict for finding in found}
+        violated += Verdict.VIOLATED in verdicts.values()
+        weak += Verdict.INCONCLUSIVE in verdicts.values()
+        named += bug is not None and verdicts[bug.gate] is Verdict.VIOLATED
+        _tell(mode, epsilon, bug, found)
+    return GateCell(
+        _CORRECT if bug is None else bug.name,
+        mode,
+        epsilon,
+        runs,
+        None if bug is None else bug.gate,
+        None if bug is None else named,
+        violated,
+        weak,
+    )
+
+
+def _tell(mode: str, epsilon: float, bug: SeededBug | None, found: Sequence[Finding]) -> None:
+    said = ", ".join(f"{finding.gate} {finding.verdict.value}" for finding in found)
+    name = _CORRECT if bug is None else bug.name
+    print(f"{mode}, epsilon {epsilon:g}, {name}: {said}", file=sys.stderr, flush=True)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the table; return 1 if a gate alarmed on correct code, or missed its fault."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.audit_gates", description="Audits of seeded faults."
+    )
+    parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--modes", nargs="*", default=list(_BASES))
+    parser.add_argument("--epsilons", nargs="*", type=float, default=[1.0, 4.0, 8.0])
+    parser.add_argument("--only", default="", help="a word in the row's name")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    options = parser.parse_args(arguments)
+    cells = [
+        measured(mode, epsilon, bug, options.runs)
+        for mode in options.modes
+        for bug in (None, *BUGS)
+        # A fault is looked for at the largest epsilon, where it is hardest to see.
+        for epsilon in (options.epsilons if bug is None else options.epsilons[-1:])
+        if options.only in (_CORRECT if bug is None else bug.name)
+        and (bug is None or bug.of_sites or mode != _OF_SITES)
+    ]
+    write_cells("Gates on correct and on faulty code", cells, as_json=options.json)
+    good = all(cell.any == 0 if cell.named is None else cell.named == cell.runs for cell in cells)
+    return 0 if good else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
