@@ -75,10 +75,10 @@ def _window(audit: AuditReport, window: Window) -> list[Block]:
 def results_section(audit: AuditReport) -> Section:
     """Return all gates in one table."""
     columns = (
-        Column("Gate", 0.19),
+        Column("Gate", 0.18),
         Column("Claim", 0.24),
-        Column("Verdict", 0.18),
-        Column("Statistic", 0.28),
+        Column("Verdict", 0.2),
+        Column("Statistic", 0.27),
         Column("Ceiling", 0.11, number=True),
     )
     rows = tuple(
@@ -143,7 +143,7 @@ def _about(found: Finding) -> Table:
     ]
     if found.ceiling is not None:
         rows.append(("Ceiling", f"epsilon {words.ceiling(found)}"))
-    return pairs(f"{found.gate}: {words.label(found.verdict)}", tuple(rows), name=0.25)
+    return pairs(f"{found.gate}: what was tested, and how", tuple(rows), name=0.25)
 
 
 def _details(found: Finding) -> Table:

@@ -61,6 +61,11 @@ class Table:
     """Its rows are empty and tall, for a pen."""
     kind: Literal["table"] = "table"
 
+    @property
+    def marked(self) -> bool:
+        """Whether its rows are marked by a verdict."""
+        return any(row.verdict is not None for row in self.rows)
+
 
 @dataclass(frozen=True)
 class Paragraph:

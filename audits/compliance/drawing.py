@@ -21,7 +21,7 @@ T = TypeVar("T")
 
 WIDTH = 660.0
 TEXT_SIZE = 12.5
-_PER_CHARACTER = 6.9
+_PER_CHARACTER = 6.6
 """Width of a character of a wide sans-serif at `TEXT_SIZE`, on average."""
 _SMALLEST_RATE = 1e-6
 _IN_FULL = ("1", "0.1", "0.01")
@@ -83,7 +83,6 @@ class Words:
     y: float
     text: str
     anchor: Anchor = "start"
-    strong: bool = False
     ink: Ink = Ink.INK
     kind: Literal["words"] = "words"
 
@@ -202,6 +201,6 @@ def axes(x: Scale, y: Scale, x_title: str, y_title: str) -> tuple[Mark, ...]:
         marks.append(segment((x.at(value), bottom), (x.at(value), bottom + 5), Ink.INK))
         marks.append(Words(x.at(value), bottom + 18, words, "middle"))
     marks.append(segment((left, bottom), (right, bottom), Ink.INK))
-    marks.append(Words(4, top - 12, y_title, ink=Ink.SOFT))
+    marks.append(Words(4, top - 24, y_title, ink=Ink.SOFT))
     marks.append(Words((left + right) / 2, bottom + 36, x_title, "middle", ink=Ink.SOFT))
     return tuple(marks)

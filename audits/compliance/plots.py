@@ -16,6 +16,7 @@ from audits.compliance.drawing import (
     Picture,
     Scale,
     Stroke,
+    Words,
     axes,
     chunks,
     linear_scale,
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
     from audits.findings import Finding, Point, Series
 
 _LEFT = 54.0
-_RIGHT = 420.0
-_TOP = 28.0
-_BOTTOM = 262.0
+_RIGHT = 392.0
+_TOP = 40.0
+_BOTTOM = 268.0
 _FOOT = 44.0
 _HEIGHT = _BOTTOM + _FOOT
 _REFERENCE: Final = LineStyle("thin dashed line", Ink.SOFT, 1.2, (3, 3), "none")
@@ -82,14 +83,23 @@ def _roc(finding: Finding, series: tuple[Series, ...], number: int) -> Picture:
     diagonal = Stroke(
         ((x.at(reference), y.at(reference)), (x.at(1.0), y.at(1.0))), Ink.SOFT, 1.2, (3, 3)
     )
-    bands = [_band(entry.points, x, y) for entry in series]
-    marks: list[Mark] = [band for band in bands if band is not None]
+    bands = [
+        band
+        for style, entry in zip(STYLES, series, strict=False)
+        for band in _band(entry.points, style, x, y)
+    ]
+    marks: list[Mark] = [*sorted(bands, key=lambda band: band.fill is None)]  # edges last
     marks += [*axes(x, y, "false-positive rate", "true-positive rate"), diagonal]
+    near = reference**0.8
+    marks.append(Words(x.at(near) + 9, y.at(near) + 5, "guessing", ink=Ink.SOFT))
     marks += _lines([(entry.name, entry) for entry in series], x, y)
     legend = _legend(series)
     legend.append(f"guessing: {_REFERENCE.words}, where both rates are equal.")
-    if any(band is not None for band in bands):
-        legend.append("shaded: the interval of the true-positive rate, point by point.")
+    if bands:
+        legend.append(
+            "shaded, between thin lines dashed alike: the interval of the true-positive rate, "
+            "point by point."
+        )
     return Picture(
         slug=f"roc-{finding.gate}-{number}",
         title=f"{finding.gate}: how often the attack is right, at each rate of false alarms",
@@ -115,14 +125,16 @@ def _smallest(values: Iterable[float]) -> float:
     return min((value for value in values if value > 0.0), default=0.1)
 
 
-def _band(points: tuple[Point, ...], x: Scale, y: Scale) -> Mark | None:
-    """Return the area between the points' ends; None where they have none."""
+def _band(points: tuple[Point, ...], style: LineStyle, x: Scale, y: Scale) -> tuple[Stroke, ...]:
+    """Return the area between the points' ends and its edges; nothing where they have no ends."""
     ends = [(point.x, point.low, point.high) for point in points]
-    upper = [(x.at(at), y.at(high)) for at, _, high in ends if high is not None]
-    lower = [(x.at(at), y.at(low)) for at, low, _ in ends if low is not None]
+    upper = tuple((x.at(at), y.at(high)) for at, _, high in ends if high is not None)
+    lower = tuple((x.at(at), y.at(low)) for at, low, _ in ends if low is not None)
     if len(upper) != len(points) or len(lower) != len(points) or len(points) == 1:
-        return None
-    return Stroke((*upper, *reversed(lower)), None, fill=Ink.BAND, closed=True)
+        return ()
+    area = Stroke((*upper, *reversed(lower)), None, fill=Ink.BAND, closed=True)
+    edges = (Stroke(edge, style.ink, 0.6, style.dash) for edge in (upper, lower))
+    return (area, *edges)
 
 
 def _lines(named: list[tuple[str, Series]], x: Scale, y: Scale) -> list[Mark]:
@@ -184,6 +196,8 @@ def _power(chunk: tuple[tuple[str, Series], ...], claimed: float | None, number:
     if claimed is not None:
         at = x.at(claimed)
         marks.append(segment((at, _BOTTOM), (at, _TOP), Ink.SOFT, 1.2, (3, 3)))
+        words = f"claimed {numerals.bound(claimed)}"
+        marks.append(Words(at, _TOP - 5, words, "middle", ink=Ink.SOFT))
         legend.append(f"claimed epsilon, {numerals.bound(claimed)}: {_REFERENCE.words}, upright.")
     marks += _lines(list(chunk), x, y)
     return Picture(

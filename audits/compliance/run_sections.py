@@ -70,7 +70,7 @@ def _coverage(scrubbing: tuple[ScrubbingFacts, ...]) -> Table:
         kind = (entry.mode, _entities(entry.looked_for), _entities(entry.not_looked_for))
         groups.setdefault(kind, []).append(entry.site)
     rows = tuple(
-        Row((Cell(tuple(sites)), text(found), text(missed)))
+        Row((text(", ".join(sites)), text(found), text(missed)))
         for (_, found, missed), sites in groups.items()
     )
     columns = (Column("Site", 0.2), Column("Looked for", 0.4), Column("Not looked for", 0.4))
@@ -89,7 +89,7 @@ def federation_section(facts: ReportFacts) -> Section:
     roster = Table(
         "Parties of the roster that the consortium signed, with the SHA-256 of each party's "
         "public key",
-        (Column("Party", 0.26), Column("Role", 0.14), Column("Key fingerprint", 0.6)),
+        (Column("Party", 0.19), Column("Role", 0.13), Column("Key fingerprint", 0.68)),
         tuple(
             Row((text(party.name), text(role), digest(party.key_fingerprint)))
             for party, role in parties

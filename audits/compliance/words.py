@@ -23,7 +23,7 @@ _SIGNS = {
     Verdict.VIOLATED: "\u00d7",
     Verdict.INCONCLUSIVE: "?",
     Verdict.NOT_RUN: "\u2013",
-    Verdict.NOT_REFUTED: "\u00b7",
+    Verdict.NOT_REFUTED: "\u25cb",
 }
 _MEANINGS = {
     Verdict.VIOLATED: "The claim is refuted by what was measured.",
