@@ -18,4 +18,5 @@ Content:
 - `extraction`: whether a prefix makes the model recite the rest.
 - `candidates`: which of some candidates stood in the masked place.
 - `attributes`: which label or attribute a record had, against the best constant guess.
+- `chance`: the exact tests of these counts.
 """
