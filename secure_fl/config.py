@@ -383,6 +383,9 @@ def parse_mechanism(data: bytes) -> Mechanism:
 def load_config(path: Path) -> RunConfig:
     """Return the run that the TOML file at `path` describes.
 
+    A relative path in its `[data]` begins where the file stands, and is returned so that it leads
+    there from the current folder.
+
     Raises:
         ConfigError: the file is missing, is not TOML, or has a key or value that no run can have.
     """
@@ -396,11 +399,14 @@ def load_config(path: Path) -> RunConfig:
     except (OSError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} cannot be read as UTF-8 text: {error}.") from None
     try:
-        return RunConfig.model_validate(tomllib.loads(text))
+        config = RunConfig.model_validate(tomllib.loads(text))
     except ValidationError as error:
         raise ConfigError(explain(error, str(path))) from None
     except (ValueError, RecursionError) as error:  # a number or a nesting beyond Python's own
         raise ConfigError(f"{path} is not TOML: {error}. Nothing was started.") from None
+    if config.data is None:
+        return config
+    return config.model_copy(update={"data": config.data.beside(path.parent)})
 
 
 def explain(error: ValidationError, where: str, kind: type[Section] = RunConfig) -> str:

@@ -163,7 +163,13 @@ class OwnDataSection(OwnColumns):
     """`[data]`: where whoever starts the run has its own records; never sent to anybody."""
 
     path: Annotated[str, Field(min_length=1)]
-    """A CSV, JSON lines or Parquet file; of a simulation also a folder with one for each site."""
+    """A CSV, JSON lines or Parquet file; of a simulation also a folder with one for each site. In a
+    file that a person wrote a relative one begins where that file stands; in a run folder's
+    `config.toml`, where the run was started."""
+
+    def beside(self, folder: Path) -> Self:
+        """Return the same with a relative path that begins in `folder`."""
+        return self.model_copy(update={"path": str(folder / self.path)})
 
     def file(self) -> OwnFile:
         """Return the file that is named."""

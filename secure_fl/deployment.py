@@ -1,13 +1,14 @@
 """A coordinator and sites that stand in folders of their own, over any transport.
 
 A site's folder is described in `site_home`; its `site.toml` says which records are its own. A
-coordinator's folder holds its key, the roster, `run.toml`, and gets `run/`.
+coordinator's folder holds its key, the roster, `run.toml`, and gets `run/`. Records that one of
+these files names by a relative path are looked for from the file's folder: where a party's process
+is started is up to its transport.
 """
 
 from __future__ import annotations
 
 import tomllib
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal, Self, TypeVar
 
 import torch
@@ -33,6 +34,8 @@ from secure_fl.site_home import now, open_site_home, pinned_roster, trusted_root
 from secure_fl.sites.workbench import SiteRecords, build_task
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from domains.domain import DatasetOptions
     from domains.records import Dataset
     from secure_fl.config import Mechanism, RunConfig
@@ -50,7 +53,8 @@ class SiteData(OwnColumns):
     With the data set `own`, `path` is the site's file and `labels` are those that all sites agreed
     on. Otherwise it rehearses: `folder` holds a published data set's files and is absent for a
     generated one; the site takes part `part` of `parts` of it. `users`, `agreement` and `split` are
-    then those of the run's `[mechanism.data]`.
+    then those of the run's `[mechanism.data]`. A relative `path` or `folder` begins where the file
+    stands.
     """
 
     dataset: str
@@ -107,7 +111,10 @@ class SiteFile(Section):
 
 
 class CoordinatorFile(Section):
-    """`coordinator.toml`: where the evaluation set is that the consortium holds in common."""
+    """`coordinator.toml`: where the evaluation set is that the consortium holds in common.
+
+    A relative `folder` begins where the file stands.
+    """
 
     schema_: Literal["secure-fl.coordinator.v1"] = Field(alias="schema")
     folder: str | None = None
@@ -131,7 +138,7 @@ def open_site(folder: Path) -> Handler:
             "number the parts from 1."
         )
     torch.set_num_threads(site.runtime.threads)
-    records = _site_records(site.data, home.record_facts(site.data.dataset))
+    records = _site_records(site.data, folder, home.record_facts(site.data.dataset))
     workbench = OwnWorkbench(
         home.name,
         records,
@@ -143,12 +150,13 @@ def open_site(folder: Path) -> Handler:
     return home.machine(workbench).handle
 
 
-def _site_records(data: SiteData, facts: RecordFacts) -> SiteRecords:
+def _site_records(data: SiteData, home: Path, facts: RecordFacts) -> SiteRecords:
+    """Return the records that `site.toml`, in the folder `home`, names."""
     if data.path is not None:
-        return site_records(data.at(Path(data.path)), data.labels, facts)
+        return site_records(data.at(home / data.path), data.labels, facts)
     dataset = load_dataset(
         data.dataset,
-        data=None if data.folder is None else Path(data.folder),
+        data=None if data.folder is None else home / data.folder,
         seed=data.seed,
         options=data.options(),
     )
@@ -179,7 +187,7 @@ def coordinate(transport: Transport, folder: Path) -> None:
     mechanism = config.mechanism
     _refuse_partition(mechanism)
     torch.set_num_threads(config.runtime.threads)
-    dataset = _evaluation_set(config, own)
+    dataset = _evaluation_set(config, own, folder)
     task, adapted = build_task(mechanism, dataset.labels, config.runtime)
     run = RunFolder(folder / "run")
     if not (run.path / "config.toml").exists():
@@ -213,7 +221,8 @@ def coordinate(transport: Transport, folder: Path) -> None:
     sign_run(parts, result)
 
 
-def _evaluation_set(config: RunConfig, own: CoordinatorFile) -> Dataset:
+def _evaluation_set(config: RunConfig, own: CoordinatorFile, home: Path) -> Dataset:
+    """Return what the coordinator in the folder `home` scores on."""
     data = config.mechanism.data
     if data.dataset == OWN:
         if own.folder is not None:
@@ -222,7 +231,7 @@ def _evaluation_set(config: RunConfig, own: CoordinatorFile) -> Dataset:
                 "set from [data] in run.toml: one of the two would be ignored. Remove `folder`."
             )
         return evaluation_set(config)
-    folder = None if own.folder is None else Path(own.folder)
+    folder = None if own.folder is None else home / own.folder
     return load_dataset(
         data.dataset, data=folder, seed=config.mechanism.seed, options=data.options()
     )

@@ -9,22 +9,23 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import tomli_w
+from tiny_model import TinyModel
 from tiny_run import RECORD, tiny_config, write_policy
 
 from crypto.errors import ConfigError, PeerError
 from crypto.keyfiles import read_public
+from secure_fl import deployment
 from secure_fl.consortium import open_consortium, site_names
 from secure_fl.deployment import coordinate, open_site
 from secure_fl.rounds.site import Site
 from secure_fl.runfolder import RunFolder
+from secure_fl.sites.scrubbing import RecordFacts
 from secure_fl.transport.in_process import InProcessTransport
 from secure_fl.verification import verify_run
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
-
-    from tiny_model import TinyModel
 
 LABELS = ["bad", "good"]
 PATIENT: dict[str, Any] = RECORD | {"unit": "patient"}
@@ -97,7 +98,8 @@ def made(tiny: TinyModel, folder: Path, privacy: dict[str, Any]) -> Parties:
     for number, name in enumerate(parties.names, start=1):
         file = parties.site(name) / f"ward-{number}.csv"
         write_rows(file, 20 * number, secret=CANARY)
-        data = {"dataset": "own", "path": str(file), "labels": LABELS, **columns}
+        # Relative: the tests are started in another folder, as a SuperNode is.
+        data = {"dataset": "own", "path": file.name, "labels": LABELS, **columns}
         site = {"schema": "secure-fl.site.v1", "data": data, "runtime": runtime}
         (parties.site(name) / "site.toml").write_text(tomli_w.dumps(site), "utf-8")
     common = parties.coordinator / "common.csv"
@@ -105,7 +107,7 @@ def made(tiny: TinyModel, folder: Path, privacy: dict[str, Any]) -> Parties:
     config = tiny_config(tiny, privacy, sites=len(parties.names))
     run = config.model_dump(mode="json", by_alias=True, exclude_none=True)
     run["mechanism"]["data"] |= {"dataset": "own", "labels": LABELS}
-    run["data"] = {"path": str(common), **columns}
+    run["data"] = {"path": common.name, **columns}
     (parties.coordinator / "run.toml").write_text(tomli_w.dumps(run), "utf-8")
     empty = 'schema = "secure-fl.coordinator.v1"\n'
     (parties.coordinator / "coordinator.toml").write_text(empty, "utf-8")
@@ -132,6 +134,30 @@ def test_every_site_trains_on_its_file_and_no_text_of_it_leaves(
     assert CANARY not in caplog.text
     for name in parties.names:
         assert not (parties.site(name) / "site.log").exists(), "nothing was refused"
+
+
+def test_a_rehearsals_folder_begins_where_the_file_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[Path | None] = []
+
+    def load(_: str, *, data: Path | None, **__: object) -> None:
+        asked.append(data)
+        raise InterruptedError
+
+    monkeypatch.setattr(deployment, "load_dataset", load)
+    name = "finance.phrasebank"
+    config = tiny_config(TinyModel(tmp_path, "0" * 64), NONE, dataset=name)
+    for folder in ("phrasebank", str(tmp_path / "absolute")):
+        site = deployment.SiteData(dataset=name, folder=folder)
+        with pytest.raises(InterruptedError):
+            deployment._site_records(site, tmp_path / "site-1", RecordFacts())
+        file = deployment.CoordinatorFile(schema="secure-fl.coordinator.v1", folder=folder)
+        with pytest.raises(InterruptedError):
+            deployment._evaluation_set(config, file, tmp_path / "coordinator")
+    absolute = tmp_path / "absolute"
+    here = (tmp_path / "site-1" / "phrasebank", tmp_path / "coordinator" / "phrasebank")
+    assert asked == [*here, absolute, absolute]
 
 
 def test_a_site_under_other_labels_is_refused_before_it_trains(

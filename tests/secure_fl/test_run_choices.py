@@ -147,8 +147,8 @@ def test_what_is_chosen_reaches_whatever_loads(
     site = SiteData.model_validate({"dataset": GAMES, "folder": "x", "users": 7})
     for load in (
         lambda: embedded.start_run(config, setting.out, setting.places(tmp_path), Watcher()),
-        lambda: deployment._evaluation_set(config, own),
-        lambda: deployment._site_records(site, None),  # type: ignore[arg-type]
+        lambda: deployment._evaluation_set(config, own, tmp_path),
+        lambda: deployment._site_records(site, tmp_path, None),  # type: ignore[arg-type]
     ):
         with pytest.raises(Reached) as reached:
             load()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,11 +126,27 @@ def test_what_cannot_be_meant(
         own(tiny, Path("a.csv"), None, table, **data)
 
 
-def test_the_example_is_a_run_on_the_file_beside_it(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(EXAMPLES.parent)
-    config = load_config(EXAMPLES / "own-data.toml")
-    dataset = simulated(config, None).dataset
-    assert (len(dataset.train), len(dataset.evaluation)) == (48, 12)
+@pytest.mark.parametrize("start", ["", "examples", "examples/../tests"])
+def test_the_example_is_a_run_on_the_file_beside_it(
+    monkeypatch: pytest.MonkeyPatch, start: str
+) -> None:
+    """From wherever it is started, and by whichever name the file is called."""
+    monkeypatch.chdir(EXAMPLES.parent / start)
+    named = Path(os.path.relpath(EXAMPLES / "own-data.toml", Path.cwd()))
+    for path in (named, EXAMPLES / "own-data.toml"):
+        dataset = simulated(load_config(path), None).dataset
+        assert (len(dataset.train), len(dataset.evaluation)) == (48, 12)
+
+
+def test_an_absolute_path_is_not_moved(tmp_path: Path) -> None:
+    file = rows(tmp_path / "elsewhere.csv", 10)
+    text = (EXAMPLES / "own-data.toml").read_text("utf-8")
+    (tmp_path / "runs").mkdir()
+    path = tmp_path / "runs" / "run.toml"
+    path.write_text(text.replace('"own-data.csv"', f'"{file}"'), "utf-8")
+    found = load_config(path).data
+    assert found is not None
+    assert found.path == str(file)
 
 
 @pytest.mark.parametrize(
@@ -152,7 +169,7 @@ def test_a_deployed_site_trains_on_its_file_under_the_labels_it_was_given(
 ) -> None:
     path = rows(tmp_path / "ward.csv", 12)
     data = SiteData.model_validate(SITE | {"path": str(path)})
-    records = deployment._site_records(data, deployment_facts())
+    records = deployment._site_records(data, tmp_path / "elsewhere", deployment_facts())
     assert len(records.records) == 12
     config = own(tiny, path)
     bench = OwnWorkbench("site-1", records, config.runtime, deployment.SystemNoise())
@@ -176,4 +193,4 @@ def test_a_deployed_coordinators_file_is_the_evaluation_set(
         {"schema": "secure-fl.coordinator.v1", "folder": "elsewhere"}
     )
     with pytest.raises(ConfigError, match="Remove `folder`"):
-        deployment._evaluation_set(config, file)
+        deployment._evaluation_set(config, file, tmp_path)
