@@ -45,8 +45,13 @@ class Ink(StrEnum):
     RUST = "#9a3412"
     PLUM = "#6b2e83"
     PINE = "#0f5e4c"
+    VIOLATED = "#8c1d18"
+    INCONCLUSIVE = "#7a4a00"
+    NOT_RUN = "#3f3a52"
 
 
+Dash = tuple[()] | tuple[float, float]
+"""Nothing for a solid line, or the lengths of a dash and of a gap."""
 Anchor = Literal["start", "middle", "end"]
 
 
@@ -57,7 +62,7 @@ class Stroke:
     points: tuple[tuple[float, float], ...]
     ink: Ink | None
     width: float = 1.0
-    dash: tuple[float, ...] = ()
+    dash: Dash = ()
     fill: Ink | str | None = None
     closed: bool = False
     kind: Literal["stroke"] = "stroke"
@@ -164,10 +169,13 @@ def chunks(items: Sequence[T], size: int) -> Iterator[tuple[T, ...]]:
         yield tuple(items[first : first + size])
 
 
-def shortened(text: str, width: float) -> str:
-    """Return `text`, cut to about `width` units with an ellipsis."""
-    most = max(2, int(width / _PER_CHARACTER))
-    return text if len(text) <= most else text[: most - 1].rstrip() + "\u2026"
+def shortened(text: str, width: float, *, middle: bool = False) -> str:
+    """Return `text`, cut to about `width` units with an ellipsis at its end or in its middle."""
+    most = max(4, int(width / _PER_CHARACTER))
+    if len(text) <= most:
+        return text
+    tail = (most - 1) // 2 if middle else 0
+    return f"{text[: most - 1 - tail].rstrip()}\u2026{text[len(text) - tail :].lstrip()}"
 
 
 def segment(
@@ -175,7 +183,7 @@ def segment(
     end: tuple[float, float],
     ink: Ink,
     width: float = 1.0,
-    dash: tuple[float, ...] = (),
+    dash: Dash = (),
 ) -> Stroke:
     """Return one straight line."""
     return Stroke((start, end), ink, width, dash)

@@ -46,7 +46,9 @@ def _rank_plot(finding: Finding, layers: tuple[Series, ...], number: int) -> Pic
             marks.append(Words(across, _TOP - 6, numerals.plain(at), "middle", ink=Ink.SOFT))
     for row, layer in enumerate(layers):
         top = round(_TOP + _ROW * row, 2)
-        marks.append(Words(_LEFT - 8, top + 14, shortened(layer.name, _LEFT - 12), "end"))
+        marks.append(
+            Words(_LEFT - 8, top + 14, shortened(layer.name, _LEFT - 12, middle=True), "end")
+        )
         values = {point.x: point.y for point in layer.points}
         for column, at in enumerate(shown):
             marks += _cell(round(_LEFT + cell * column, 2), top, cell, values.get(at))

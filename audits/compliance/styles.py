@@ -6,7 +6,8 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from audits.charts import spread
-from audits.compliance.drawing import Disc, Ink, Mark, Stroke, Words, segment, shortened
+from audits.compliance.drawing import Dash, Disc, Ink, Mark, Stroke, Words, segment, shortened
+from audits.findings import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,7 +25,7 @@ class LineStyle:
     words: str
     ink: Ink
     width: float
-    dash: tuple[float, ...]
+    dash: Dash
     marker: str
 
 
@@ -32,9 +33,9 @@ STYLES: Final = (
     LineStyle("solid line, discs", Ink.ACCENT, 2.2, (), "disc"),
     LineStyle("dashed line, squares", Ink.RUST, 1.8, (9, 4), "square"),
     LineStyle("dotted line, triangles", Ink.PINE, 1.8, (1.5, 4), "triangle"),
-    LineStyle("dash-dotted line, diamonds", Ink.PLUM, 1.8, (9, 3, 1.5, 3), "diamond"),
-    LineStyle("long-dashed line, open discs", Ink.INK, 1.6, (15, 5), "open disc"),
-    LineStyle("short-dashed line, open squares", Ink.SOFT, 1.8, (4, 3), "open square"),
+    LineStyle("short-dashed line, diamonds", Ink.PLUM, 1.8, (4, 3), "diamond"),
+    LineStyle("long-dashed line, open discs", Ink.INK, 1.6, (16, 5), "open disc"),
+    LineStyle("sparse-dashed line, open squares", Ink.SOFT, 1.8, (5, 9), "open square"),
 )
 """In the order in which a plot's lines take them; a plot has no more lines than these."""
 
@@ -58,6 +59,15 @@ def line(points: Sequence[tuple[float, float]], style: LineStyle) -> tuple[Mark,
     kept = points if len(points) <= _MOST_MARKERS else points[-1:]
     drawn = Stroke(tuple(points), style.ink, style.width, style.dash)
     return (drawn, *(marker(x, y, style) for x, y in kept))
+
+
+VERDICT_INKS: Final = {
+    Verdict.VIOLATED: Ink.VIOLATED,
+    Verdict.INCONCLUSIVE: Ink.INCONCLUSIVE,
+    Verdict.NOT_RUN: Ink.NOT_RUN,
+    Verdict.NOT_REFUTED: None,
+}
+"""What a verdict's badge is filled with. What is not refuted has an outline alone."""
 
 
 @dataclass(frozen=True)
