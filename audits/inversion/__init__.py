@@ -16,6 +16,9 @@ optimiser that scales each coordinate by itself (Adam) does not, and noise does 
 - `meters`: how near a round's sums come to that, from the sums and public counts alone.
 - `gradient_inversion`: for contrast, a search for inputs whose gradient points the same way.
 
-A token whose delta is 0 leaves no trace: the last position of a decoder through its attention, and
-the first through its queries (a softmax over one key is constant).
+What attention hides of itself: a softmax does not change when all its inputs shift, so the deltas
+of keys sum to 0 over a text (but for keys that are turned by their position, as in a Llama), and
+their span is one of differences of inputs, in which no input lies. A token whose delta is 0 leaves
+no trace, as the last position of a decoder, on which no loss depends, and the first through
+queries, which has one key to choose from. Values show every other token.
 """

@@ -37,7 +37,10 @@ RARE: Final = 1e-6
 class Recovery:
     """What was found, held against what was there.
 
-    A trial is a pair of a position and a token of the vocabulary.
+    A trial is a pair of a position and a token of the vocabulary. All trials of a sum share one
+    span, and tokens whose inputs point alike are found together: the intervals and the p-value
+    take them for independent. Beyond what is exact, hold a result against a blind baseline, the
+    same count out of sums without these texts.
 
     Attributes:
         members: pairs that were in the texts.
@@ -137,11 +140,13 @@ def calibrated_threshold(
     """Return the largest residual that at most this share of the controls stays below.
 
     For what is not exact: inputs near the span. What holds for these controls holds for other
-    candidates only up to sampling error, so count on fresh ones.
+    candidates of their kind up to sampling error, so count on fresh ones. Of their kind: frequent
+    words point more alike than rare pieces, and come near even a span of pure noise in greater
+    numbers. Against pure noise, `Subspace.chance_threshold` is right for every kind.
 
     Args:
         subspace: the visible span.
-        controls: inputs (m, d) known not to be in the sum, as those of words of no text.
+        controls: inputs (m, d) known not to be in the sum, of words as likely as those that are.
         false_positive_rate: in [0, 1).
 
     Raises:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from audits.inversion.token_inversion import Recovery
+
 _OUTPUTS = 40
 
 
@@ -63,3 +65,9 @@ def privatised(gradient: np.ndarray, rng: np.random.Generator, sigma: float = 1.
     """Return the gradient clipped to norm 1, with normal noise of deviation `sigma` per entry."""
     clipped = gradient / max(1.0, float(np.linalg.norm(gradient)))
     return clipped + rng.normal(scale=sigma, size=gradient.shape)
+
+
+def together(recoveries: list[Recovery]) -> Recovery:
+    """Return the counts of all, summed."""
+    names = ("members", "controls", "true_positives", "false_positives")
+    return Recovery(*(sum(getattr(one, name) for one in recoveries) for name in names))

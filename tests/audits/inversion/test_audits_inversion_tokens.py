@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from low_rank_layers import LowRankLayer, low_rank_layer, privatised
+from low_rank_layers import LowRankLayer, low_rank_layer, privatised, together
 
 from audits.inversion.row_space import Subspace, visible_subspace
 from audits.inversion.token_inversion import (
@@ -37,11 +37,6 @@ def nearly(subspace: Subspace, layer: LowRankLayer, rate: float = 0.01) -> Recov
     controls = np.random.default_rng(99).normal(size=(2000, subspace.ambient))
     threshold = calibrated_threshold(subspace, controls, rate)
     return invert_anywhere(subspace, layer.vocabulary, threshold).against(layer.truth)
-
-
-def together(recoveries: list[Recovery]) -> Recovery:
-    names = ("members", "controls", "true_positives", "false_positives")
-    return Recovery(*(sum(getattr(one, name) for one in recoveries) for name in names))
 
 
 @given(seed=seeds, tokens=st.integers(1, RANK - 1))
