@@ -8,7 +8,7 @@ from audits import numerals, trust, wording
 from audits.compliance import words
 from audits.compliance.blocks import Bullets, Section, Tally, VerdictBox, pairs
 from audits.facts import GuaranteedFacts, Outcome, ReportWarning
-from audits.findings import Verdict
+from audits.findings import Verdict, Window
 
 if TYPE_CHECKING:
     from audits.compliance.blocks import Table
@@ -54,10 +54,21 @@ def _tally(audit: AuditReport, verdict: Verdict) -> Tally:
 def front_sections(document: ComplianceDocument) -> tuple[Section, ...]:
     """Return the privacy label, and what a reader must not conclude."""
     facts, audit = document.facts, document.audit
-    shown = Bullets((*audit.limits, *wording.not_shown_by_an_audit(facts)))
+    shown = Bullets((*_not_covered(audit), *audit.limits, *wording.not_shown_by_an_audit(facts)))
     return (
         Section("promise", "What was promised", (_label(facts),)),
         Section("not-shown", "What this does not show", (shown,)),
+    )
+
+
+def _not_covered(audit: AuditReport) -> tuple[str, ...]:
+    """Return, for each window that no gate looked through, that nothing is known about it."""
+    covered = {found.window for found in audit.findings}
+    return tuple(
+        f"NOT COVERED: {words.window_title(window).lower()}. No gate of this audit looked through "
+        "this window."
+        for window in Window
+        if window not in covered
     )
 
 

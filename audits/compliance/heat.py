@@ -44,10 +44,16 @@ def _rank_plot(finding: Finding, layers: tuple[Series, ...], number: int) -> Pic
         across = round(_LEFT + cell * (column + 0.5), 2)
         if cell >= _NUMBER or column % 2 == 0:
             marks.append(Words(across, _TOP - 6, numerals.plain(at), "middle", ink=Ink.SOFT))
+    common = _common_beginning([layer.name for layer in layers])
     for row, layer in enumerate(layers):
         top = round(_TOP + _ROW * row, 2)
         marks.append(
-            Words(_LEFT - 8, top + 14, shortened(layer.name, _LEFT - 12, middle=True), "end")
+            Words(
+                _LEFT - 8,
+                top + 14,
+                shortened(layer.name[len(common) :], _LEFT - 12, middle=True),
+                "end",
+            )
         )
         values = {point.x: point.y for point in layer.points}
         for column, at in enumerate(shown):
@@ -62,7 +68,8 @@ def _rank_plot(finding: Finding, layers: tuple[Series, ...], number: int) -> Pic
         f"and {high}.",
         caption="Each row is a layer, each column a round (its number above). 1 means that the "
         "opened sum has as many independent directions as the adapter's rank. "
-        f"Evidence: {finding.basis.value}.{thinned}",
+        f"Evidence: {finding.basis.value}.{thinned}"
+        + (f" All names begin with {common}" if common else ""),
         legend=(
             "The darker, the higher the ratio: "
             + ", ".join(f"{words}" for _, _, words in SHADES)
@@ -71,6 +78,17 @@ def _rank_plot(finding: Finding, layers: tuple[Series, ...], number: int) -> Pic
         height=_TOP + _ROW * len(layers) + 6,
         marks=tuple(marks),
     )
+
+
+def _common_beginning(names: list[str]) -> str:
+    """Return with which whole parts all names begin, parts being divided by dots."""
+    if len(names) == 1:
+        return ""
+    first, last = (name.split(".") for name in (min(names), max(names)))
+    same = 0
+    while same < min(len(first), len(last)) - 1 and first[same] == last[same]:
+        same += 1
+    return "".join(f"{part}." for part in first[:same])
 
 
 def _thinned(rounds: list[float]) -> list[float]:

@@ -226,7 +226,8 @@ def _command(sheet: Sheet, block: Command) -> None:
 def _heading(sheet: Sheet, block: Heading) -> None:
     """Write a heading that is not left alone at the end of a page."""
     sheet.y += 2.0
-    if sheet.y + 34.0 > BOTTOM:
+    below = 34.0 if block.verdict is None else 64.0
+    if sheet.y + below > BOTTOM:
         sheet.new_page()
     sheet.bookmark(block.text, 1)
     x = LEFT

@@ -36,11 +36,13 @@ _KEPT: Final = 75.0
 _WHOLE_ROW: Final = 120.0
 """Likewise a row."""
 _SIGNING: Final = 13.0
-_DASHES: Final[dict[Verdict, tuple[()] | tuple[float, float]]] = {
-    Verdict.VIOLATED: (),
-    Verdict.INCONCLUSIVE: (2.2, 1.4),
-    Verdict.NOT_RUN: (0.8, 1.0),
+_BELOW_CAPTION: Final = 0.5
+_DASHES: Final = {
+    Verdict.VIOLATED: (500.0, 0.0),
+    Verdict.INCONCLUSIVE: (2.4, 1.2),
+    Verdict.NOT_RUN: (0.9, 0.9),
 }
+"""Lengths of a dash and of a gap of the bar beside a row: longer than any page for a solid one."""
 
 
 @dataclass(frozen=True)
@@ -88,13 +90,14 @@ def write_table(sheet: Sheet, table: Table) -> None:
     rows = [_pieces(sheet, row, table, places) for row in table.rows]
     caption = sheet.wrap(table.caption, WIDTH, NOTE)
     heads = _head_pieces(sheet, table, places)
-    fixed = len(caption) * NOTE.height + (_height(heads) if table.heads else 0.0)
+    fixed = len(caption) * NOTE.height + _BELOW_CAPTION + (_height(heads) if table.heads else 0.0)
     heights = [_SIGNING if table.signing else _height(row) for row in rows]
     total = fixed + sum(heights)
     sheet.need(total if total <= _KEPT else fixed + min(_WHOLE_ROW, heights[0]))
     for line in caption:
         sheet.put(LEFT, sheet.y, line, NOTE)
         sheet.y += NOTE.height
+    sheet.y += _BELOW_CAPTION
     if table.heads:
         _write_heads(sheet, heads, places, table)
     for row, pieces, height in zip(table.rows, rows, heights, strict=True):
@@ -223,9 +226,11 @@ def _mark(sheet: Sheet, verdict: Verdict, height: float) -> None:
     if ink is None:
         return
     sheet.box(LEFT, sheet.y, RIGHT - LEFT, height, Ink.TINT.value)
-    at = LEFT + _MARK / 2
-    ends = ((at, sheet.y + 0.1), (at, sheet.y + height - 0.1))
-    sheet.stroke(ends, ink, _MARK, _DASHES[verdict])
+    dash, gap = _DASHES[verdict]
+    at, end = sheet.y, sheet.y + height
+    while at < end:
+        sheet.box(LEFT, at, _MARK, min(dash, end - at), ink.value)
+        at += dash + gap
 
 
 def _write_cells(
