@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from low_rank_layers import LowRankLayer, low_rank_layer, privatised, together
 
@@ -39,6 +39,7 @@ def nearly(subspace: Subspace, layer: LowRankLayer, rate: float = 0.01) -> Recov
     return invert_anywhere(subspace, layer.vocabulary, threshold).against(layer.truth)
 
 
+@settings(max_examples=40)
 @given(seed=seeds, tokens=st.integers(1, RANK - 1))
 def test_below_the_rank_every_token_is_found_and_no_other(seed: int, tokens: int) -> None:
     layer = low_rank_layer(np.random.default_rng(seed), tokens=tokens, rank=RANK, width=WIDTH)
@@ -47,6 +48,7 @@ def test_below_the_rank_every_token_is_found_and_no_other(seed: int, tokens: int
     assert exactly(of_b, layer.images, layer).exact
 
 
+@settings(max_examples=40)
 @given(seed=seeds, tokens=st.integers(1, 6))
 def test_a_repeated_token_takes_one_direction_of_the_rank(seed: int, tokens: int) -> None:
     rng = np.random.default_rng(seed)
@@ -79,6 +81,7 @@ def test_at_the_rank_grad_a_still_tells_and_grad_b_does_not(seed: int) -> None:
     assert (blind.true_positives, blind.false_positives) == (0, 0)
 
 
+@settings(max_examples=40)
 @given(seed=seeds, tokens=st.integers(RANK + 1, 60))
 def test_above_the_rank_no_token_lies_in_the_span(seed: int, tokens: int) -> None:
     layer = low_rank_layer(np.random.default_rng(seed), tokens=tokens, rank=RANK)
@@ -152,6 +155,7 @@ def test_little_noise_is_allowed_for_and_hides_nothing() -> None:
     assert found.against(layer.truth).exact
 
 
+@settings(max_examples=40)
 @given(seed=seeds, texts=st.integers(1, 3), length=st.integers(1, 5))
 def test_positions_tell_where_a_token_stood(seed: int, texts: int, length: int) -> None:
     rng = np.random.default_rng(seed)
@@ -190,6 +194,7 @@ def test_two_words_in_two_places_complete_a_third_pair_unless_there_is_a_bias(bi
     assert found.found == (((3,), (3, 8)) if bias else ((3, 8), (3, 8)))
 
 
+@settings(max_examples=40)
 @given(seed=seeds)
 def test_finding_is_what_a_loop_over_least_squares_finds(seed: int) -> None:
     rng = np.random.default_rng(seed)
@@ -244,6 +249,7 @@ def test_a_recovery_counts_pairs_with_their_intervals() -> None:
     assert not replace(found, true_positives=5).exact
 
 
+@settings(max_examples=40)
 @given(members=st.integers(1, 4), others=st.integers(1, 4), data=st.data())
 def test_the_p_value_counts_the_blind_draws_that_do_as_well(
     members: int, others: int, data: st.DataObject
