@@ -42,7 +42,7 @@ def _rank_plot(finding: Finding, layers: tuple[Series, ...], number: int) -> Pic
     marks: list[Mark] = _key()
     for column, at in enumerate(shown):
         across = round(_LEFT + cell * (column + 0.5), 2)
-        if cell >= _NUMBER or column % 2 == 0:
+        if cell >= _NUMBER or (len(shown) - column) % 2 == 1:
             marks.append(Words(across, _TOP - 6, numerals.plain(at), "middle", ink=Ink.SOFT))
     common = _common_beginning([layer.name for layer in layers])
     for row, layer in enumerate(layers):

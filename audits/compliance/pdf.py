@@ -7,6 +7,7 @@ page. Characters that its fonts lack stand as code points (`pdf_sheet`).
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from audits.compliance import words
@@ -60,23 +61,24 @@ def render_pdf(document: ComplianceDocument) -> bytes:
         ConfigError: the fonts, which come with matplotlib, are not installed.
     """
     report, audit = report_of(document), document.audit
-    sheet = Sheet(
+    begun = Sheet(
         title=f"{report.kind}: {report.title}",
         subject=f"Run {audit.run_id}",
         author=document.facts.federation.consortium,
         made=audit.ended,
     )
-    _front(sheet, report)
-    sheet.new_page()
-    for section in report.sections:
-        _section(sheet, section)
-    sheet.y += 4.0
-    sheet.lines(report.footer, NOTE)
-    return sheet.finish(
-        above=f"{report.title}: compliance report",
-        verdict=words.label(audit.verdict),
-        below=f"Run {audit.run_id}, document {document.sha256()[:16]}",
-    )
+    with closing(begun) as sheet:
+        _front(sheet, report)
+        sheet.new_page()
+        for section in report.sections:
+            _section(sheet, section)
+        sheet.y += 4.0
+        sheet.lines(report.footer, NOTE)
+        return sheet.finish(
+            above=f"{report.title}: compliance report",
+            verdict=words.label(audit.verdict),
+            below=f"Run {audit.run_id}, document {document.sha256()[:16]}",
+        )
 
 
 def _front(sheet: Sheet, report: Report) -> None:

@@ -101,8 +101,7 @@ class Sheet:
 
     def _common_characters(self) -> frozenset[int]:
         """Return the code points that every font has, so that bold text loses none either."""
-        fonts = [font for font in self.pdf.fonts.values() if isinstance(font, TTFFont)]
-        return frozenset.intersection(*(frozenset(font.cmap) for font in fonts))
+        return frozenset.intersection(*(frozenset(font.cmap) for font in self._fonts()))
 
     def shown(self, text: str) -> str:
         """Return `text` with what cannot be shown as code points."""
@@ -237,6 +236,14 @@ class Sheet:
             self.put(LEFT, 284.0, below, Font(6.8, Ink.SOFT))
             self.put(RIGHT, 284.0, f"page {number} of {pages}", Font(6.8, Ink.SOFT), "right")
         return bytes(self.pdf.output())
+
+    def close(self) -> None:
+        """Close the files of the fonts. Nothing can be written afterwards."""
+        for font in self._fonts():
+            font.close()
+
+    def _fonts(self) -> list[TTFFont]:
+        return [font for font in self.pdf.fonts.values() if isinstance(font, TTFFont)]
 
 
 def _font_file(name: str) -> Path:

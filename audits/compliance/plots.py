@@ -155,7 +155,7 @@ def _exposure(finding: Finding, series: tuple[Series, ...], number: int) -> Pict
     """Return the shares of canaries by exposure, trained ones before those of the null."""
     series = tuple(sorted(series, key=lambda entry: entry.kind is SeriesKind.EXPOSURE_NULL))
     points = [point for entry in series for point in entry.points]
-    x = linear_scale(0.0, max(point.x for point in points), start=_LEFT, stop=_RIGHT)
+    x = linear_scale(0.0, max([1.0, *(point.x for point in points)]), start=_LEFT, stop=_RIGHT)
     y = linear_scale(0.0, 1.0, start=_BOTTOM, stop=_TOP)
     named = [(_exposure_name(entry), entry) for entry in series]
     marks = [*axes(x, y, "exposure in bits", "share of canaries at or above"), *_lines(named, x, y)]
@@ -188,7 +188,7 @@ def _exposure_name(series: Series) -> str:
 
 def _power(chunk: tuple[tuple[str, Series], ...], claimed: float | None, number: int) -> Picture:
     points = [point for _, series in chunk for point in series.points]
-    furthest = max([point.x for point in points] + ([] if claimed is None else [claimed]))
+    furthest = max([1.0, *(point.x for point in points)] + ([] if claimed is None else [claimed]))
     x = linear_scale(0.0, furthest, start=_LEFT, stop=_RIGHT)
     y = linear_scale(0.0, 1.0, start=_BOTTOM, stop=_TOP)
     marks = [*axes(x, y, "true epsilon", "probability that the gate notices")]
