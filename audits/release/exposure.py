@@ -35,7 +35,6 @@ _FINEST: Final = 2.0**-12
 _ROUNDING: Final = 1e-9
 """Far above what logarithms and transforms round by, far below what any gate tests at."""
 
-
 _EQUAL: Final = 1e-12
 """By how much two ways to compute one rank may differ, as a share of it."""
 

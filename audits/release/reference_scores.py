@@ -154,9 +154,7 @@ def _fitted(references: Sequence[NDArray[np.float64]], examples: int, own_from: 
     _check_references(references, examples)
     counts = np.array([part.size for part in references])
     means = np.array([part.mean() for part in references])
-    squares = np.array(
-        [((part - mean) ** 2).sum() for part, mean in zip(references, means, strict=True)]
-    )
+    squares = np.array([_squares(part) for part in references])
     own = (counts >= max(2, own_from)) & (squares > 0)
     variances = squares / np.maximum(counts - 1, 1)
     if not own.all():
@@ -164,16 +162,22 @@ def _fitted(references: Sequence[NDArray[np.float64]], examples: int, own_from: 
     return _Gaussians(means, np.sqrt(variances))
 
 
+def _squares(references: NDArray[np.float64]) -> float:
+    """Return the sum of squares around the mean; 0, not what the mean rounds by, if all alike."""
+    if references.min() == references.max():
+        return 0.0
+    return float(((references - references.mean()) ** 2).sum())
+
+
 def _pooled(squares: NDArray[np.float64], counts: NDArray[np.int64]) -> float:
     """Return the variance around each example's own mean, over all examples."""
-    degrees = int((counts - 1).sum())
-    if degrees == 0 or squares.sum() == 0:
+    if squares.sum() == 0:
         raise ConfigError(
             f"{counts.sum()} scores of reference models over {counts.size} examples do not vary "
             "around their examples' means: no distance can be measured in deviations. Train at "
             "least two references for some examples, from different seeds."
         )
-    return float(squares.sum() / degrees)
+    return float(squares.sum() / (counts - 1).sum())
 
 
 def _check_references(references: Sequence[NDArray[np.float64]], examples: int) -> None:

@@ -100,8 +100,9 @@ def test_chances_and_shares_that_are_none_are_refused() -> None:
     for counts in ((2, 1, 0, 1), (0, 1, 2, 1), (-1, 1, 0, 1)):
         with pytest.raises(ConfigError, match="no shares"):
             chance.larger_share(*counts)
-    with pytest.raises(ConfigError, match="the same records"):
-        chance.paired(np.ones(2, bool), np.ones(3, bool))
+    for attack, baseline in (((2,), (3,)), ((2, 2), (2, 2))):
+        with pytest.raises(ConfigError, match="the same records"):
+            chance.paired(np.ones(attack, bool), np.ones(baseline, bool))
 
 
 @given(st.lists(st.tuples(st.booleans(), st.booleans()), min_size=1, max_size=12))

@@ -79,9 +79,9 @@ def test_a_single_reference_has_a_mean_and_takes_its_spread_from_the_others() ->
 
 def test_references_that_are_all_alike_do_not_make_an_example_certain() -> None:
     """With a variance of its own, 0, any target but theirs would be infinitely far away."""
-    alike, spread = np.zeros(4), np.array([-1.0, 0.0, 0.0, 1.0])
-    found = lira_offline(np.array([0.1, 0.1]), [alike, spread], own_variance_from=2)
-    pooled = math.sqrt((0 + 2) / (3 + 3))
+    alike, spread = np.full(3, 0.1), np.array([-1.0, 0.0, 0.0, 1.0])
+    found = lira_offline(np.array([0.2, 0.1]), [alike, spread], own_variance_from=2)
+    pooled = math.sqrt((0 + 2) / (2 + 3))
     assert found == pytest.approx([0.1 / pooled, 0.1 / math.sqrt(2 / 3)])
 
 
@@ -90,6 +90,7 @@ def test_references_that_are_all_alike_do_not_make_an_example_certain() -> None:
     [
         ([np.array([0.0]), np.array([1.0])], "do not vary"),
         ([np.zeros(4), np.ones(4)], "do not vary"),
+        ([np.full(3, 0.1), np.full(3, 0.7)], "do not vary"),  # whose means round
         ([np.zeros(2)], "2 examples and 1 lists"),
         ([np.zeros(2), np.zeros(0)], "without any"),
         ([np.array([0.0, np.inf]), np.zeros(2)], "clip confidences"),
