@@ -20,6 +20,7 @@ import typer
 
 from crypto.errors import SecureFLError
 from secure_fl import (
+    cli_audit,
     cli_baselines,
     cli_domains,
     cli_evaluate,
@@ -279,6 +280,7 @@ cli_evaluation_task.add_to(cli_domains.app)
 cli_scrub.add_to(app)
 cli_baselines.add_to(app)
 cli_evaluate.add_to(app)
+cli_audit.add_to(app)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

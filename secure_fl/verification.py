@@ -17,6 +17,8 @@ from crypto.digests import canonical_json, digest_file, sha256
 from crypto.errors import ConfigError, IntegrityError, PeerError, SecureFLError
 from crypto.roster import open_roster, read_unverified_roster, verify_roster_signature
 from privacy.events import to_json as event_to_json
+from secure_fl.auditing.binding import FOLDER as AUDITS
+from secure_fl.auditing.binding import verify_audits
 from secure_fl.facts_check import FactsCheck
 from secure_fl.guarantee import planned_event, round_event
 from secure_fl.manifest import Manifest, open_manifest
@@ -98,6 +100,7 @@ def _verify(folder: RunFolder, trust: VerifyKey | None) -> None:
     check.check(facts, folder.metrics(), manifest.predicate, trust)
     if render_report(facts).encode() != folder.read("report.html"):
         raise IntegrityError("report.html does not say what facts.json holds.")
+    verify_audits(folder, roster)
 
 
 @contextmanager
@@ -110,7 +113,8 @@ def _naming(name: str) -> Iterator[None]:
 
 
 def _check_files(folder: RunFolder, manifest: Manifest) -> None:
-    found = set(folder.files())
+    # An audit that was added later has a manifest of its own.
+    found = {name for name in folder.files() if not name.startswith(f"{AUDITS}/")}
     for name in sorted(set(manifest.files) - found):
         raise IntegrityError(f"{name} is missing: it was there when the run was signed.")
     for name in sorted(found - set(manifest.files)):

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from audits.server.evidence import NoisedSums
 
 GATE: Final = "clip-probe"
-_CLAIM: Final = "One record moves a sum by its clipped gradient, and by nothing else."
+CLAIM: Final = "One record moves a sum by its clipped gradient, and by nothing else."
 _THREAT: Final = (
     "A record that is longer than the clip, or mixed with its neighbours before it is clipped, "
     "stands out of a noise that was measured for the clip."
@@ -112,7 +112,7 @@ def _finding(  # noqa: PLR0913, PLR0917 - what a finding of this gate is made of
         window=window,
         basis=Basis.REHEARSAL,
         threat=_THREAT,
-        claim=_CLAIM,
+        claim=CLAIM,
         verdict=verdict,
         reason=reason,
         samples=samples,

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from audits.server.evidence import NoisedSums
 
 GATE: Final = "noise-reuse"
-_CLAIM: Final = "The noise of every sum is drawn anew, independently of every other."
+CLAIM: Final = "The noise of every sum is drawn anew, independently of every other."
 _THREAT: Final = (
     "Whoever reads two sums subtracts one from the other: noise that both share falls out, and the "
     "difference of the records is left in clear."
@@ -76,7 +76,7 @@ def _finding(
         window=window,
         basis=Basis.REHEARSAL,
         threat=_THREAT,
-        claim=_CLAIM,
+        claim=CLAIM,
         verdict=verdict,
         reason=reason,
         samples=pairs,

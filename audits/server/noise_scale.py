@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from audits.server.evidence import NoisedSums
 
 GATE: Final = "noise-scale"
-_CLAIM: Final = "The noise in every sum has the standard deviation that the mechanism says."
+CLAIM: Final = "The noise in every sum has the standard deviation that the mechanism says."
 _THREAT: Final = (
     "The coordinator, or anybody who reads a sum, subtracts what it expects and looks at what is "
     "left: with too little noise, single records stand out."
@@ -54,7 +54,7 @@ def noise_scale(sums: NoisedSums, window: Window = Window.SERVER) -> Finding:
         window=window,
         basis=Basis.REHEARSAL,
         threat=_THREAT,
-        claim=_CLAIM,
+        claim=CLAIM,
         verdict=verdict,
         reason=reason,
         samples=count,

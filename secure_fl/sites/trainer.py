@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from numpy.typing import NDArray
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from crypto.keystream import KeyStream
     from domains.encoding import MicroBatch
@@ -102,7 +102,7 @@ class LocalTrainer:
         self._parts = parts
         self._mechanism = mechanism
         if isinstance(mechanism.privacy, SampledPrivacy):
-            check_examples_stay_apart(parts, mechanism.privacy.clip)
+            check_examples_stay_apart(parts.task, parts.adapted.model, mechanism.privacy.clip)
 
     def train(self, shared: NDArray[np.float32], round_: int) -> Update:
         """Return what this site gives to the round's sum, from parameters `shared`, shape (d,).
@@ -313,13 +313,12 @@ class LocalTrainer:
                     return
 
 
-def check_examples_stay_apart(parts: TrainingParts, clip: float) -> None:
+def check_examples_stay_apart(task: TrainedTask, model: nn.Module, clip: float) -> None:
     """Prove, on public sentences, that one record's gradient does not depend on its neighbours.
 
     Raises:
         ConfigError: the model mixes the records of a batch, so that clipping bounds nothing.
     """
-    task, model = parts.task, parts.adapted.model
     batch, perturbed, width = _probe_batches(task)
     clipper = PerExampleClipper(model, clip=clip)
     try:

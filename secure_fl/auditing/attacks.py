@@ -1,0 +1,109 @@
+"""Which attacks there are, and what is said of their gates where one cannot be run.
+
+An attack gives a finding for each of its gates, always: one that failed is reported as not run,
+with the reason, and never left out.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from audits.findings import Basis, Finding, Verdict, Window
+from audits.server import clip_probe, distinguish, noise_reuse, noise_scale
+from secure_fl.auditing import records_apart, rehearsing, scrubbing_probe
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from secure_fl.auditing.subject import Subject
+
+    Note = Callable[[int, int], None]
+
+
+@dataclass(frozen=True)
+class Gate:
+    """A gate as it stands in a report where it was not run.
+
+    Attributes:
+        name: of the gate.
+        window: what its attacker looks at.
+        basis: where its evidence would be from.
+        claim: what it would test.
+    """
+
+    name: str
+    window: Window
+    basis: Basis
+    claim: str
+
+    def not_run(self, reason: str) -> Finding:
+        """Return the finding that says so."""
+        return Finding(
+            gate=self.name,
+            window=self.window,
+            basis=self.basis,
+            threat="Nothing was tried, so that nothing is known of this threat.",
+            claim=self.claim,
+            verdict=Verdict.NOT_RUN,
+            reason=reason,
+            samples=0,
+            statistic=None,
+        )
+
+
+@dataclass(frozen=True)
+class Attack:
+    """One attack.
+
+    Attributes:
+        name: on the command line and in messages.
+        about: what it does, as a phrase for a progress display.
+        gates: what it gives findings for, in order.
+        run: gives them; is told whom to tell how many of how many steps are done.
+    """
+
+    name: str
+    about: str
+    gates: tuple[Gate, ...]
+    run: Callable[[Subject, Note], tuple[Finding, ...]]
+
+    def not_run(self, reason: str) -> tuple[Finding, ...]:
+        """Return a finding for each gate that says why it was not run."""
+        return tuple(gate.not_run(reason) for gate in self.gates)
+
+
+def _rehearsed(name: str, claim: str) -> Gate:
+    return Gate(name, Window.SERVER, Basis.REHEARSAL, claim)
+
+
+ATTACKS: Final = (
+    Attack(
+        "rehearsal",
+        "rehearsing clip, noise and masks with gradient canaries",
+        (
+            _rehearsed(
+                distinguish.GATE,
+                "Members cannot be told from controls better than the claimed epsilon allows.",
+            ),
+            _rehearsed(noise_scale.GATE, noise_scale.CLAIM),
+            _rehearsed(noise_reuse.GATE, noise_reuse.CLAIM),
+            _rehearsed(clip_probe.GATE, clip_probe.CLAIM),
+        ),
+        rehearsing.run,
+    ),
+    Attack(
+        "records-apart",
+        "changing one record and watching its neighbours",
+        (_rehearsed(records_apart.GATE, records_apart.CLAIM),),
+        records_apart.run,
+    ),
+    Attack(
+        "scrubbing",
+        "scrubbing invented notes whose personal data is known",
+        (Gate(scrubbing_probe.GATE, Window.RELEASE, Basis.REHEARSAL, scrubbing_probe.CLAIM),),
+        scrubbing_probe.run,
+    ),
+)
+HEADLINE: Final = distinguish.GATE
+"""Named here, before any run: the gate that an audit's first line speaks of."""
