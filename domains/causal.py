@@ -4,11 +4,13 @@ A record is put as a prompt, and what may be answered follows it. The model lear
 answer's tokens (and the token that ends a text, where the tokenizer has one), never the prompt's:
 one record's loss is -log p(answer | prompt) in nats, summed over its tokens. It answers with the
 choice of the highest log p(choice | prompt), summed over the choice's tokens as the metric `acc` of
-lm-evaluation-harness does; the token that ends a text does not count there.
+lm-evaluation-harness does; the token that ends a text does not count there. Which tokens are the
+prompt's and which the answer's, `domains.answer_tokens` says.
 """
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 import numpy as np
@@ -18,8 +20,8 @@ from torch.nn import functional
 from transformers import AutoModelForCausalLM
 
 from crypto.errors import ConfigError
+from domains.answer_tokens import AnswerTokenizer
 from domains.encoding import EncodedRecords, MicroBatch, pad, padded_batches
-from domains.records import Record
 from domains.sentence_head import best_of, evaluating, load_tokenizer, quiet_loading
 
 if TYPE_CHECKING:
@@ -29,8 +31,10 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
     from transformers import PreTrainedModel
 
+    from domains.answer_tokens import AskedTokens
     from domains.base_models import ResolvedModel
     from domains.prompts import ModelPrompt, TaskPrompt
+    from domains.records import Record
 
     TokenIds = NDArray[np.int64]
 
@@ -78,8 +82,7 @@ class CausalAnswers:
         self._prompt = prompt
         self._form = form
         self._tokenizer, self._pad_id, longest = load_tokenizer(resolved)
-        end = self._tokenizer.eos_token_id
-        self._end = np.array([] if end is None else [end], dtype=np.int64)
+        self._tokens = AnswerTokenizer(self._tokenizer)
         if not 2 < max_length <= longest:  # noqa: PLR2004 - a prompt's first token and an answer
             raise ConfigError(
                 f"A max_length of {max_length} does not fit {resolved.name}, which reads 3 to "
@@ -123,11 +126,12 @@ class CausalAnswers:
         """
         rows, lengths, answers = [], [], []
         for record in records:
-            choices = self._choices(record)
-            prompt = self._asked(record, self._room(choices))
-            rows.append(np.concatenate([prompt, choices[record.label], self._end]))
-            lengths.append(prompt.size)
-            answers.append(choices)
+            _, asked = self._fitted(record)
+            rows.append(
+                np.concatenate([asked.prompt, asked.answers[record.label], self._tokens.end])
+            )
+            lengths.append(asked.prompt.size)
+            answers.append(asked.answers)
         return EncodedRecords(
             tuple(rows),
             np.array([record.label for record in records], dtype=np.int64),
@@ -141,8 +145,7 @@ class CausalAnswers:
         Raises:
             ConfigError: as `encode`.
         """
-        kept, _ = self._cut(record, self._room(self._choices(record)))
-        return kept
+        return self._fitted(record)[0]
 
     def micro_batches(
         self, encoded: EncodedRecords, indices: NDArray[np.int64], size: int
@@ -215,7 +218,7 @@ class CausalAnswers:
         written = []
         with evaluating(model), torch.inference_mode():
             for record in records:
-                prompt = torch.from_numpy(self._asked(record, room=most_tokens)).unsqueeze(0)
+                prompt = torch.from_numpy(self._prompt_of(record, most_tokens)).unsqueeze(0)
                 output = model.generate(  # type: ignore[operator] # a mixin that mypy cannot see
                     input_ids=prompt.to(model.device),
                     attention_mask=torch.ones_like(prompt).to(model.device),
@@ -239,69 +242,88 @@ class CausalAnswers:
             owners.append(len(answers))
         return rows, prompts, owners
 
-    def _choices(self, record: Record) -> tuple[TokenIds, ...]:
-        """Return the tokens of every answer that `record` may have."""
+    def _fitted(self, record: Record) -> tuple[Record, AskedTokens]:
+        """Return the record with what is kept of its text, and its tokens with every answer's.
+
+        Raises:
+            ConfigError: as `encode`.
+        """
+        choices = self._choices(record)
+        most = self.max_length - self._tokens.end.size
+        kept = self._cut(record, most, lambda cut: self._asked(cut, choices).longest)
+        asked = self._asked(kept, choices)
+        if min(answer.size for answer in asked.answers) == 0:
+            raise ConfigError(
+                f"An answer to record {record.id!r} has no tokens: it has no likelihood. "
+                "Correct the answers."
+            )
+        self._check_room(record, asked.prompt.size, self.max_length - most + asked.longest)
+        return kept, asked
+
+    def _choices(self, record: Record) -> tuple[str, ...]:
+        """Return every answer that `record` may have, with what stands before it."""
         choices = self._prompt.choices(record)
         if not 0 <= record.label < len(choices):
             raise ConfigError(
                 f"Record {record.id!r} has label {record.label} of {len(choices)} possible "
                 "answers: nothing was encoded. Give the prompt `answers`, or the record options."
             )
-        encoded = tuple(
-            self._tokens(self._form.before_answer + choice, special=False) for choice in choices
-        )
-        if min(row.size for row in encoded) == 0:
-            raise ConfigError(
-                f"An answer to record {record.id!r} has no tokens: it has no likelihood. "
-                "Correct the answers."
-            )
-        return encoded
+        return tuple(self._form.before_answer + choice for choice in choices)
 
-    def _room(self, choices: Sequence[TokenIds]) -> int:
-        """Return how many tokens may follow the prompt."""
-        return max(row.size for row in choices) + self._end.size
+    def _asked(self, record: Record, choices: Sequence[str]) -> AskedTokens:
+        return self._tokens.asked(self._question(record), choices)
 
-    def _asked(self, record: Record, room: int) -> TokenIds:
-        """Return the prompt's tokens, its text cut at the end so that `room` tokens can follow."""
-        _, prompt = self._cut(record, room)
-        return prompt
+    def _question(self, record: Record) -> str:
+        return self._form.ask(self._prompt.ask(record))
 
-    def _cut(self, record: Record, room: int) -> tuple[Record, TokenIds]:
-        """Return the record with what is kept of its text, and the tokens of its prompt.
+    def _prompt_of(self, record: Record, room: int) -> TokenIds:
+        """Return the prompt's tokens, its text cut at the end so that `room` tokens can follow.
 
         Raises:
             ConfigError: they leave no `room` however short the text is cut.
         """
-        most = self.max_length - room
-        cut, prompt = record, self._prompted(record)
-        kept = len(record.text)
-        while prompt.size > most and kept > _LEAST_TEXT:
-            # A token is a character at least, so that no more than the surplus has to go.
-            kept = max(_LEAST_TEXT, kept - max(1, (prompt.size - most)))
-            cut = Record(record.id, record.text[:kept], record.label, options=record.options)
-            prompt = self._prompted(cut)
-        if prompt.size == 0:
+
+        def size(cut: Record) -> int:
+            return self._tokens.prompt(self._question(cut)).size + room
+
+        kept = self._cut(record, self.max_length, size)
+        prompt = self._tokens.prompt(self._question(kept))
+        self._check_room(record, prompt.size, prompt.size + room)
+        return prompt
+
+    @staticmethod
+    def _cut(record: Record, most: int, size: Callable[[Record], int]) -> Record:
+        """Return the record with as much of its text as fits, one character at least.
+
+        Args:
+            record: as it is.
+            most: tokens.
+            size: how many tokens a record with a shorter text takes.
+        """
+        if size(record) <= most:
+            return record
+        fits, too_long = _LEAST_TEXT, len(record.text)
+        while too_long - fits > 1:
+            middle = (fits + too_long) // 2
+            if size(replace(record, text=record.text[:middle])) <= most:
+                fits = middle
+            else:
+                too_long = middle
+        return replace(record, text=record.text[:fits])
+
+    def _check_room(self, record: Record, prompt: int, whole: int) -> None:
+        """Raise ConfigError if the prompt has no tokens, or it is too many `whole`."""
+        if prompt == 0:
             raise ConfigError(
                 f"What is asked about record {record.id!r} has no tokens: its answer would follow "
                 "nothing. Put words into the prompt's template."
             )
-        if prompt.size > most:
+        if whole > self.max_length:
             raise ConfigError(
-                f"What is asked about record {record.id!r} takes {prompt.size} tokens without its "
-                f"text, and its longest answer {room}: more than the {self.max_length} of "
-                "`max_length`. Raise it, or ask in fewer words."
+                f"What is asked about record {record.id!r} takes {prompt} tokens without its "
+                f"text, and its longest answer {whole - prompt}: more than the "
+                f"{self.max_length} of `max_length`. Raise it, or ask in fewer words."
             )
-        return cut, prompt
-
-    def _prompted(self, record: Record) -> TokenIds:
-        return self._tokens(self._form.ask(self._prompt.ask(record)), special=True)
-
-    def _tokens(self, text: str, *, special: bool) -> TokenIds:
-        # Not verbose: a text that is too long is cut below, and no warning.
-        ids = self._tokenizer(text, add_special_tokens=special, verbose=False)["input_ids"]
-        found = np.array(ids, dtype=np.int64)
-        # Some tokenizers end what they encode; here an answer follows.
-        return found[:-1] if special and found.size and found[-1] in self._end else found
 
 
 def _log_likelihood(

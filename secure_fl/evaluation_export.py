@@ -1,15 +1,14 @@
 """Writes a data set's evaluation records as a task of lm-evaluation-harness, asked as a run asks.
 
-The harness encodes question and answer in one piece and takes the question's tokens off; a run
-encodes the answer alone. Tokenizers that put a blank before whatever they encode (SentencePiece in
-the form of Llama 2) then give the run's answer one blank more. With a run's configuration and base
-model, what stands before an answer is chosen so that the tokens are the same, and they are counted.
+Both encode question and answer in one piece and take the question's tokens off; see
+`domains.answer_tokens` for the one case in which the tokens differ, that of a token that reaches
+over the border. With a run's configuration and base model, the records without it are counted.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from crypto.errors import ConfigError
 from domains.catalogue import ENTRIES, load_dataset
@@ -32,8 +31,6 @@ if TYPE_CHECKING:
     from domains.records import Dataset
     from secure_fl.config import RunConfig
     from secure_fl.evaluation_task import TaskRow
-
-_BLANK: Final = " "
 
 
 @dataclass(frozen=True)
@@ -146,16 +143,12 @@ def _in_tokens(
     asked: TaskPrompt,
     form: ModelPrompt,
 ) -> _Asked:
-    """Return the records cut as a run cuts them, with the delimiter that gives its tokens."""
+    """Return the records cut as a run cuts them, and count those whose tokens are the same."""
     kept = tuple(answers.shortened(record) for record in dataset.evaluation)
     rows, encoded = task_rows(kept, asked, form), answers.encode(kept)
     cut = sum(a.text != b.text for a, b in zip(kept, dataset.evaluation, strict=True))
-    counted = {
-        delimiter: _alike(rows, encoded, delimiter, tokenizer)
-        for delimiter in (form.before_answer, _BLANK + form.before_answer)
-    }
-    delimiter = max(counted, key=lambda each: counted[each])
-    return _Asked(dataset, rows, delimiter, shortened=cut, alike=counted[delimiter])
+    alike = _alike(rows, encoded, form.before_answer, tokenizer)
+    return _Asked(dataset, rows, form.before_answer, shortened=cut, alike=alike)
 
 
 def _alike(
@@ -184,8 +177,7 @@ def _harness_ids(
 ) -> list[int] | None:
     """Return what lm-evaluation-harness gives the model (`TemplateLM._encode_pair`).
 
-    White space at the prompt's end is counted to the answer: of no effect on which answer is the
-    likeliest as long as it is the prompt's own tokens. None where more than `most` tokens,
+    White space at the prompt's end is counted to the answer. None where more than `most` tokens,
     the run's prompt, would not count.
     """
     context = prompt.rstrip()

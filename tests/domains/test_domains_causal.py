@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from torch import Tensor
+    from transformers import PreTrainedModel
 
 LABELS = ("negative", "positive")
 PROMPT = TaskPrompt("what of this quarter: {text} answer:", ("loss fell", "strong record"))
@@ -55,6 +56,10 @@ def naive(model: ResolvedModel, asked: str, answer: str, *, end: bool) -> float:
     before = tokenizer(asked)["input_ids"]
     after = tokenizer(answer, add_special_tokens=False)["input_ids"]
     after += [tokenizer.eos_token_id] if end else []
+    return naive_ids(stock, before, after)
+
+
+def naive_ids(stock: PreTrainedModel, before: list[int], after: list[int]) -> float:
     total = 0.0
     with torch.no_grad():
         for token in after:
@@ -128,6 +133,24 @@ def test_a_long_text_is_cut_and_the_question_stays(llama: ResolvedModel) -> None
     assert "sales rose" in asked
 
 
+def test_a_cut_text_takes_what_there_is_room_for(stories_folder: Path) -> None:
+    """With the longest answer and the token that ends a text; and it is cut once, not twice."""
+    resolved = ResolvedModel("stories", stories_folder, "0" * 64, Source.LOCAL_FOLDER)
+    task = CausalAnswers(resolved, (), TaskPrompt("{text} so"), ModelPrompt(), max_length=48)
+    options = ("yes", "a much longer answer than that")
+    for text in ("Lily saw a big dog. " * 20, "é😀 " * 60):
+        record = Record("long", text, 0, options=options)
+        kept = task.shortened(record)
+        assert record.text.startswith(kept.text)
+        assert task.shortened(kept) == kept
+        encoded, again = task.encode([record]), task.encode([kept])
+        assert encoded.prompt_lengths is not None
+        prompt = int(encoded.prompt_lengths[0])
+        longest = prompt + max(answer.size for answer in encoded.answers[0]) + 1
+        assert 40 < longest <= 48
+        assert encoded.token_ids[0].tolist() == again.token_ids[0].tolist()
+
+
 def test_a_question_that_never_fits_is_refused_by_id(llama: ResolvedModel) -> None:
     with pytest.raises(ConfigError, match=r"record 'a' takes \d+ tokens without its text"):
         task_of(llama, longest=10).encode(RECORDS[:1])
@@ -175,5 +198,17 @@ def test_a_real_small_llama_prefers_what_a_story_says(stories_folder: Path) -> N
         ),
     )
     model, encoded = task.build_model(0), task.encode(records)
+    tokenizer = AutoTokenizer.from_pretrained(stories_folder)
+    for record, row in zip(records, task.scores(model, encoded), strict=True):
+        # Question and answer in one piece, as lm-evaluation-harness encodes them.
+        expected = [
+            naive_ids(
+                model,
+                tokenizer.encode(record.text),
+                tokenizer.encode(f"{record.text} {option}")[len(tokenizer.encode(record.text)) :],
+            )
+            for option in record.options
+        ]
+        assert row == pytest.approx(expected, abs=1e-4)
     assert task.predict(model, encoded).tolist() == [1, 0]
     assert "she" in task.generate(model, records[1:], most_tokens=60)[0].casefold()

@@ -142,10 +142,10 @@ def test_a_run_is_asked_in_its_own_words_cut_to_its_length(
     assert "exists already" in capsys.readouterr().err
 
 
-def test_a_tokenizer_that_begins_with_a_blank_gets_one_more(
+def test_a_tokenizer_that_begins_with_a_blank_is_asked_alike(
     llama: TinyModel, tmp_path: Path
 ) -> None:
-    """The run's answer alone is encoded as blank, blank, word: the task says both blanks."""
+    """Encoded alone, an answer would be blank, blank, word; behind its question it is not."""
     folder = shutil.copytree(llama.folder, tmp_path / "blank")
     letters = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", "\u2581", "\n", *string.ascii_lowercase]
     tokenizer = Tokenizer(
@@ -161,8 +161,30 @@ def test_a_tokenizer_that_begins_with_a_blank_gets_one_more(
     config = write_config(tmp_path / "run.toml", asking(model, ASKED | {"model_form": "{prompt}"}))
     done = export_task(NAME, data=None, out=tmp_path, run=config)
     task, _ = read(tmp_path)
-    assert task["target_delimiter"] == "  "
+    assert task["target_delimiter"] == " "
     assert done.alike == done.records
+
+
+def test_a_token_over_the_border_is_counted(llama: TinyModel, tmp_path: Path) -> None:
+    """The harness would leave the answer less than it is, and the command says so."""
+    folder = shutil.copytree(llama.folder, tmp_path / "merging")
+    letters = ["[UNK]", "[PAD]", "[CLS]", "[SEP]", " ", "\n", *string.ascii_lowercase, "ed"]
+    tokenizer = Tokenizer(
+        BPE(
+            {letter: number for number, letter in enumerate(letters)},
+            [("e", "d")],
+            unk_token="[UNK]",  # noqa: S106 - no secret
+        )
+    )
+    PreTrainedTokenizerFast(
+        tokenizer_object=tokenizer,
+        model_max_length=tiny_model.LONGEST,
+        unk_token="[UNK]",  # noqa: S106 - no secret
+    ).save_pretrained(folder)
+    model = tiny_model.TinyModel(folder, llama.weights_sha256)
+    asked = {"template": "{text}\nthe", "answers": ["down", "same", "up"], "before_answer": ""}
+    config = write_config(tmp_path / "run.toml", asking(model, asked))
+    assert export_task(NAME, data=None, out=tmp_path, run=config).alike == 0
 
 
 @pytest.mark.parametrize(
