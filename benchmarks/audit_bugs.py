@@ -19,20 +19,23 @@ from audits.server import clip_probe, noise_reuse, noise_scale
 from privacy.clipping_rules import AutomaticClip, FlatClip, PerLayerClip
 from privacy.discrete_gaussian import SystemDiscreteNoise
 from privacy.noise import SystemNoise
+from privacy.scrubbing import Scrubbed, Scrubber
 from privacy.update import Update
+from secure_fl.auditing import scrubbing_probe
 from secure_fl.config import RecordPrivacy, SitePrivacy
 from secure_fl.sites import trainer
 from secure_fl.sites.losses import RecordLosses
 from secure_fl.sites.trainer import LocalTrainer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Callable, Iterable, Iterator
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
     from torch import Tensor
 
     from privacy.clipping import PerExampleClipper
+    from privacy.scrubbing import Document
     from privacy.update import UpdateSpec
     from secure_fl.rehearsal import Plan
 
@@ -169,6 +172,22 @@ def _scalar_mean_loss(plan: Plan) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _scrubbing_off(plan: Plan) -> Iterator[None]:
+    """Let every text come back as it went in."""
+    del plan
+
+    def unchanged(
+        self: Scrubber, texts: Iterable[str], documents: Iterable[Document] | None = None
+    ) -> Iterator[Scrubbed]:
+        del self, documents
+        for text in texts:
+            yield Scrubbed(text, ())
+
+    with patch.object(Scrubber, "scrub_all", unchanged):
+        yield
+
+
 BUGS: Final = (
     SeededBug("noise off", noise_scale.GATE, _scaled(lambda _: 0.0)),
     SeededBug("noise too small by sqrt 2", noise_scale.GATE, _scaled(lambda _: math.sqrt(0.5))),
@@ -182,6 +201,9 @@ BUGS: Final = (
     SeededBug("the same noise twice", noise_reuse.GATE, _same_noise_twice),
     SeededBug("a scalar-mean loss", clip_probe.GATE, _scalar_mean_loss, of_sites=False),
 )
+"""Faults of the mechanism, which a rehearsal of it has to show."""
+SCRUBBING_OFF: Final = SeededBug("scrubbing off", scrubbing_probe.GATE, _scrubbing_off)
+"""A fault of what comes before the mechanism: the attack `scrubbing` has to show it."""
 
 
 def bugs_of(plan: Plan) -> tuple[SeededBug, ...]:

@@ -19,8 +19,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from audits.findings import Verdict
-from benchmarks.audit_bugs import BUGS, SeededBug
+from benchmarks.audit_bugs import BUGS, SCRUBBING_OFF, SeededBug
 from benchmarks.cells import Cell, write_cells
+from secure_fl.auditing.scrubbing_probe import probe_scrubbing
 from secure_fl.config import RunConfig, load_config
 from secure_fl.guarantee import resolve_sigma
 from secure_fl.rehearsal import judge, plan_of, rehearse_all
@@ -39,6 +40,7 @@ _BASES: Final = {
     "site": "finance-fpb-shared.toml",
 }
 _CORRECT: Final = "correct code"
+_CORRECT_SCRUBBING: Final = "correct scrubbing"
 _OF_SITES: Final = "site"
 
 
@@ -108,6 +110,25 @@ def measured(mode: str, epsilon: float, bug: SeededBug | None, runs: int) -> Gat
     )
 
 
+def measured_scrubbing(mode: str, epsilon: float, bug: SeededBug | None) -> GateCell:
+    """Scrub the invented notes; they are the same in every rehearsal, so one is enough."""
+    mechanism = mechanism_of(mode, epsilon)
+    with nullcontext() if bug is None else bug.seeded(plan_of(mechanism, CANARIES)):
+        found = probe_scrubbing(mechanism)
+    _tell(mode, epsilon, bug, (found,))
+    violated = int(found.verdict is Verdict.VIOLATED)
+    return GateCell(
+        _CORRECT_SCRUBBING if bug is None else bug.name,
+        mode,
+        epsilon,
+        1,
+        None if bug is None else bug.gate,
+        None if bug is None else violated,
+        violated,
+        int(found.verdict is Verdict.INCONCLUSIVE),
+    )
+
+
 def _tell(mode: str, epsilon: float, bug: SeededBug | None, found: Sequence[Finding]) -> None:
     said = ", ".join(f"{finding.gate} {finding.verdict.value}" for finding in found)
     name = _CORRECT if bug is None else bug.name
@@ -133,6 +154,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for epsilon in (options.epsilons if bug is None else options.epsilons[-1:])
         if options.only in (_CORRECT if bug is None else bug.name)
         and (bug is None or bug.of_sites or mode != _OF_SITES)
+    ]
+    # Records are scrubbed before they are trained on, in every mode alike.
+    cells += [
+        measured_scrubbing(options.modes[0], options.epsilons[-1], bug)
+        for bug in (None, SCRUBBING_OFF)
+        if options.only in (_CORRECT_SCRUBBING if bug is None else bug.name)
     ]
     write_cells("Gates on correct and on faulty code", cells, as_json=options.json)
     good = all(cell.any == 0 if cell.named is None else cell.named == cell.runs for cell in cells)

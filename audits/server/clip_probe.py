@@ -1,8 +1,8 @@
 """Is one record's part in a sum its clipped gradient, and no more?
 
 Every canary's gradient is longer than the clip C, so that its part is C where it is sampled and
-0 where it is not. A member's mean part over sums and canaries is q; over n observations it has the
-standard error sqrt((s^2 + q (1 - q)) / n).
+0 where it is not. The sum of n parts of members is Binomial(n, q) + N(0, n s^2): few of them are
+sampled, so that its tails are not those of a Gaussian, and are summed up here over the binomial.
 
 Formal guarantee: on correct code the gate says `violated` with probability at most its
 significance, which its five tails share: both of the members' mean, both of the controls', and the
@@ -72,7 +72,7 @@ def clip_probe(sums: NoisedSums, window: Window = Window.SERVER) -> Finding:
                 f"{most:.3g}: what is summed is not clipped."
             ),
         )
-    elif abs(mean - rate) > z * error:
+    elif min(_tails_of_sum(float(inside.sum()), inside.size, rate, scale)) < _TAIL:
         verdict, reason = (
             Verdict.VIOLATED,
             (
@@ -97,6 +97,21 @@ def clip_probe(sums: NoisedSums, window: Window = Window.SERVER) -> Finding:
             ),
         )
     return _finding(window, verdict, reason, int(inside.size), statistic, details)
+
+
+def _tails_of_sum(total: float, count: int, rate: float, scale: float) -> tuple[float, float]:
+    """Return the probabilities that `count` members' parts add up to at most, and to at least, it.
+
+    Args:
+        total: the sum of their parts over the clip.
+        count: how many parts.
+        rate: the probability that one is 1 and not 0, before its noise.
+        scale: the standard deviation of one part's noise.
+    """
+    sampled = np.arange(count + 1)
+    chance = stats.binom.pmf(sampled, count, rate)
+    away = (total - sampled) / (scale * math.sqrt(count))
+    return float(chance @ stats.norm.cdf(away)), float(chance @ stats.norm.sf(away))
 
 
 def _finding(  # noqa: PLR0913, PLR0917 - what a finding of this gate is made of

@@ -65,14 +65,15 @@ class Claimed:
 
 
 def canaries_for(epsilon: float, delta: float) -> int:
-    """Return how many canaries notice noise too small by sqrt(2) under this claim.
+    """Return how many canaries notice noise too small by sqrt(2), at least half of the time.
 
     Of N canaries, half of them members, mu has the standard error sqrt(4 / N + mu^2 / N), to first
-    order; the gate needs its quantile of that below (sqrt(2) - 1) mu.
+    order. Such noise makes sqrt(2) of the mu that this claim allows, and there the gate needs its
+    quantile of that error below (sqrt(2) - 1) of what is allowed.
     """
     allowed = mu_of_epsilon(epsilon, delta)
     margin = (_NOTICED - 1) * allowed / float(stats.norm.isf(GATE_SIGNIFICANCE))
-    return math.ceil(_SPARE * (4 + allowed**2) / margin**2)
+    return math.ceil(_SPARE * (4 + (_NOTICED * allowed) ** 2) / margin**2)
 
 
 def distinguish(sums: NoisedSums, claimed: Claimed, window: Window = Window.SERVER) -> Finding:

@@ -33,7 +33,7 @@ CLAIM: Final = "The types of personal data that the run names are taken out befo
 _THREAT: Final = (
     "What stays in a text is trained on, and can be drawn from the adapter by whoever has it."
 )
-_NOTES: Final = 150
+NOTES: Final = 150
 _FEWEST: Final = 20
 _HALF: Final = 0.5
 
@@ -44,20 +44,32 @@ def run(subject: Subject, note: Callable[[int, int], None]) -> tuple[Finding, ..
     Raises:
         ConfigError: the run scrubs nothing, or an entity has no provider here.
     """
-    mechanism = subject.config.mechanism
+    note(0, 1)
+    found = probe_scrubbing(subject.config.mechanism)
+    note(1, 1)
+    return (found,)
+
+
+def probe_scrubbing(mechanism: Mechanism, notes_per_kind: int = NOTES) -> Finding:
+    """Return whether the scrubbing of `mechanism` takes out what it names.
+
+    Args:
+        mechanism: names the types, and the mode that is not probed: placeholders are.
+        notes_per_kind: how many clinical notes are written, and how many of a bank.
+
+    Raises:
+        ConfigError: it scrubs nothing, or an entity has no provider here.
+    """
     if not mechanism.data.scrub:
         raise ConfigError(
             "The run names no personal data to be scrubbed, so that nothing is claimed: personal "
             "data in the records was trained on as it stands."
         )
     notes = [
-        *labelled_notes(NoteKind.CLINICAL, Part.HELD_OUT, _NOTES, seed=7),
-        *labelled_notes(NoteKind.BANKING, Part.HELD_OUT, _NOTES, seed=7),
+        *labelled_notes(NoteKind.CLINICAL, Part.HELD_OUT, notes_per_kind, seed=7),
+        *labelled_notes(NoteKind.BANKING, Part.HELD_OUT, notes_per_kind, seed=7),
     ]
-    note(0, 1)
-    planted, left = _planted_and_left(mechanism, notes)
-    note(1, 1)
-    return (_finding(planted, left),)
+    return _finding(*_planted_and_left(mechanism, notes))
 
 
 def _planted_and_left(
