@@ -200,8 +200,6 @@ def _grid_tail(bits: float, candidates: Sequence[int]) -> float:
     first = int(np.floor((bits - _ROUNDING) / width))
     if first <= 0:
         return 1.0
-    if first >= length:
-        return _ROUNDING
     size = fft.next_fast_len(length, real=True)
     product = np.ones(size // 2 + 1, np.complex128)
     for number, count in kinds.items():

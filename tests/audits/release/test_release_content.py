@@ -137,6 +137,7 @@ def test_top_one_is_that_of_plain_loops(seed: int, alike: bool) -> None:  # noqa
     assert top_one(scores, truth).tolist() == expected
     found = candidate_accuracy(scores, truth)
     assert found.right == sum(expected)
+    assert found.interval == binomial.interval(found.right, 6)
     assert found.chance == pytest.approx(sum(1 / size for size in sizes) / 6)
     assert found.p_value == pytest.approx(chance.at_least(found.right, [1 / n for n in sizes]))
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy import stats
 
 from audits.release.exposure import (
     Exposure,
@@ -109,6 +110,15 @@ def test_few_candidates_are_not_taken_for_many() -> None:
     """Fisher's combination alone would miss what two candidates a secret show."""
     exact = sum(math.comb(30, wins) for wins in range(25, 31)) / 2**30
     assert sum_tail(25.0, [2] * 30) == pytest.approx(exact, abs=1e-8)
+
+
+def test_whole_bits_stay_whole_on_a_coarser_grid() -> None:
+    exact = float(stats.binom.sf(3099, 6000, 0.5))
+    assert sum_tail(3100.0, [2] * 6000) == pytest.approx(exact, abs=1e-8)
+
+
+def test_no_secrets_can_be_exposed_beyond_all_bits() -> None:
+    assert sum_tail(7.0, [2] * 6) < 1e-8
 
 
 def test_repetitions_are_tested_one_by_one_and_planted_secrets_are_seen() -> None:
