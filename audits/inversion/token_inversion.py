@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 RARE: Final = 1e-6
 """How rarely a random direction may pass the exact test."""
 
+_OWN_ROUNDING: Final = 10 * float(np.finfo(np.float64).eps)
+
 
 @dataclass(frozen=True)
 class Recovery:
@@ -121,9 +123,11 @@ def exact_threshold(subspace: Subspace, chance: float = RARE) -> float:
     """Return the residual that only rounding, or the noise that was allowed for, can explain.
 
     Errors of up to the cutoff turn the span by at most cutoff / sigma_k, sigma_k being the least
-    singular value that counts (Wedin 1972). It is never above the residual that a random direction
-    stays below with probability `chance`, so that where noise allows for much, chance still does
-    not pass. It is 0, which finds nothing, where the span is everything or nothing.
+    singular value that counts (Wedin 1972). The decomposition's own rounding, taken as ten times
+    d sigma_1 times float64's precision, is added to the cutoff. The result is never above the
+    residual that a random direction stays below with probability `chance`, so that where noise
+    allows for much, chance still does not pass. It is 0, which finds nothing, where the span is
+    everything or nothing.
 
     Raises:
         ConfigError: `chance` is not in (0, 1).
@@ -131,7 +135,9 @@ def exact_threshold(subspace: Subspace, chance: float = RARE) -> float:
     rare = subspace.chance_threshold(chance)
     if not subspace.dimension:
         return 0.0
-    return min(rare, subspace.cutoff / float(subspace.singular_values[subspace.dimension - 1]))
+    values = subspace.singular_values
+    own = _OWN_ROUNDING * subspace.ambient * float(values[0])
+    return min(rare, (subspace.cutoff + own) / float(values[subspace.dimension - 1]))
 
 
 def calibrated_threshold(

@@ -223,11 +223,21 @@ def test_no_more_controls_pass_than_the_rate_allows(seed: int, rate: float, coun
 def test_the_exact_threshold_is_rounding_under_a_cap_of_chance() -> None:
     values = np.array([4.0, 2.0, 1e-4])
     wide = Subspace(np.eye(3, 60), values, cutoff=1e-9)
-    assert exact_threshold(wide) == pytest.approx(1e-9 / 1e-4)
+    assert exact_threshold(wide) == pytest.approx(1e-9 / 1e-4, rel=1e-3)
     noisy = Subspace(np.eye(3, 60), values, cutoff=9e-5)
+    assert noisy.chance_threshold(1e-12) < 0.9
     assert exact_threshold(noisy, 1e-12) == pytest.approx(noisy.chance_threshold(1e-12))
     assert exact_threshold(visible_subspace(np.eye(4))) == 0.0
     assert exact_threshold(visible_subspace(np.zeros((4, 4)))) == 0.0
+
+
+def test_the_decompositions_own_rounding_is_allowed_for() -> None:
+    """Three tokens that lie further from the span than the cutoff of float64 alone explains."""
+    layer = low_rank_layer(np.random.default_rng(7), tokens=3, rank=6, width=7)
+    of_a, _ = layer.gradients()
+    assert exactly(of_a, layer.vocabulary, layer).exact
+    bare = Subspace(np.eye(1, 9), np.array([1.0]), cutoff=0.0)
+    assert 1e-14 < exact_threshold(bare) < 1e-13
 
 
 def test_without_the_cap_a_full_span_would_find_every_token() -> None:
