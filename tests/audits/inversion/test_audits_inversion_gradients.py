@@ -122,6 +122,29 @@ def test_a_swap_is_the_best_of_all_pairs() -> None:
         assert torch.equal(embeddings, model.table[tokens])
 
 
+@pytest.mark.parametrize(
+    ("enough", "expected"),
+    [(2.0, ["descend", "swap", "descend"] * 2), (0.8, ["descend", "swap", "descend"])],
+    ids=["never enough", "enough after a swap"],
+)
+def test_each_start_descends_swaps_and_descends_until_it_is_enough(
+    enough: float, expected: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps: list[str] = []
+    reached = iter([0.3, 0.9, 0.5, 0.1])
+
+    def descend(*_: object) -> GradientInversion:
+        steps.append("descend")
+        return GradientInversion(next(reached), torch.zeros(2, 2), label=0)
+
+    monkeypatch.setattr(_Dummies, "descend", descend)
+    monkeypatch.setattr(_Dummies, "swap", lambda *_: steps.append("swap"))
+    search = Search(restarts=2, descents=2, enough=enough)
+    found = invert_gradient({"w": torch.ones(1)}, lambda *_: {}, Sought(2, 2, 2), seeded(0), search)
+    assert steps == expected
+    assert found.similarity == 0.9
+
+
 def test_one_token_has_nothing_to_swap_with() -> None:
     model = TinyDecoder(0)
     gradient = seen(model, text(0)[:1])
