@@ -85,9 +85,9 @@ def distinguish(sums: NoisedSums, claimed: Claimed, window: Window = Window.SERV
     scores = sums.scores()
     members, controls = int(scores.members.size), int(scores.controls.size)
     spread = float(np.std(scores.controls, ddof=1))
-    separated = bool(scores.members.min() > scores.controls.max())
+    apart = bool(scores.members.mean() > scores.controls.mean())
     allowed = mu_of_epsilon(claimed.epsilon, claimed.delta)
-    mu = bounds.estimated_mu(scores) if spread > 0 else math.inf if separated else 0.0
+    mu = bounds.estimated_mu(scores) if spread > 0 else math.inf if apart else 0.0
     # Of a difference of means in estimated deviations, to first order.
     error = math.sqrt(1 / members + 1 / controls + min(mu, 1e6) ** 2 / (2 * (controls - 1)))
     z = float(stats.norm.isf(GATE_SIGNIFICANCE))

@@ -58,8 +58,10 @@ def test_a_claim_below_what_leaks_is_violated_in_spite_of_the_ceiling_of_one_run
     assert max(value or 0 for value in bounds) <= found.ceiling < 8
 
 
-def test_without_noise_the_claim_is_violated_and_no_number_is_made_up() -> None:
-    sums = gaussian(1000, 1.0, noise=0.0).draw()
+@pytest.mark.parametrize("rate", [1.0, 0.1])
+def test_without_noise_the_claim_is_violated_and_no_number_is_made_up(rate: float) -> None:
+    """Also where most members are in no sum, so that their scores are those of controls."""
+    sums = replace(gaussian(1000, 1.0, noise=0.0), rate=rate).draw()
     found = distinguish(sums, Claimed(8.0, DELTA))
     assert found.verdict is Verdict.VIOLATED
     assert found.statistic is not None
