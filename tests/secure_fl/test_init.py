@@ -139,7 +139,14 @@ def test_a_policy_that_requires_all_that_it_can(tmp_path: Path) -> None:
         load_policy(path).check(mechanism)
 
 
-@pytest.mark.parametrize("name", sorted(path.name for path in EXAMPLES.glob("finance*.toml")))
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        path.name
+        for domain in ("biomedical", "finance", "recommendation")
+        for path in EXAMPLES.glob(f"{domain}*.toml")
+    ),
+)
 def test_the_examples_are_allowed_by_their_policy(name: str) -> None:
     mechanism = load_config(EXAMPLES / name).mechanism
     policy = load_policy(EXAMPLES / "policy.toml")
