@@ -150,14 +150,14 @@ def verify_audits(folder: RunFolder, roster: Roster) -> int:
     """
     known = list(_signed_audits(folder))
     _check_files(folder, known)
-    try:
-        _log_with(folder, roster, known)
-    except PeerError as error:
-        raise IntegrityError(str(error)) from error
     facts = ReportFacts.from_json(folder.read("facts.json"))
     manifest = digest_file(folder.path / "manifest.json").hex()
-    for path in known:
-        _check_one(path, facts, manifest, roster)
+    try:
+        _log_with(folder, roster, known)
+        for path in known:
+            _check_one(path, facts, manifest, roster)
+    except PeerError as error:
+        raise IntegrityError(f"{folder.path / FOLDER}: {error}") from error
     return len(known)
 
 

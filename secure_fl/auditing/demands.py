@@ -44,7 +44,9 @@ class AuditPolicy(Section):
         ]
         for gate in self.required:
             found = report.finding(gate)
-            if found is not None and found.verdict in {Verdict.INCONCLUSIVE, Verdict.NOT_RUN}:
+            if found is None:
+                problems.append(f"{gate} is no gate of this audit: nobody looked.")
+            elif found.verdict in {Verdict.INCONCLUSIVE, Verdict.NOT_RUN}:
                 problems.append(f"{gate} is {found.verdict.value}: {found.reason}")
         claimed = report.claim.epsilon
         if self.largest_epsilon is not None and (claimed is None or claimed > self.largest_epsilon):
