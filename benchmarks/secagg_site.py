@@ -87,6 +87,10 @@ class _Workbench:
         """Return that nothing was looked for."""
         return Coverage(looked_for=(), not_looked_for=())
 
+    def canary_seed(self, mechanism: Mechanism) -> None:
+        """Return nothing: there are no canaries."""
+        del mechanism
+
     def spec(self, mechanism: Mechanism) -> UpdateSpec:
         """Return the one tensor."""
         del mechanism

@@ -26,6 +26,7 @@ from crypto.masked_sum_graph import (
 from crypto.masked_sum_session import Adversary, CipherSuite
 from crypto.ring import WidthBits
 from domains.own_files import NAME as OWN
+from secure_fl.config_canaries import CanarySection
 from secure_fl.config_data import DataSection, OwnDataSection
 from secure_fl.config_privacy import (
     MODES,
@@ -149,6 +150,9 @@ class Mechanism(Section):
     training: TrainingSection
     privacy: Privacy
     encoding: EncodingSection = EncodingSection()
+    canaries: Annotated[CanarySection | None, Field(exclude_if=lambda found: found is None)] = None
+    """Records of the run's own, by which an audit attacks what it released; not part of what is
+    signed where absent."""
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

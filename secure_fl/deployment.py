@@ -24,6 +24,7 @@ from domains.partition import equal
 from domains.partition_kinds import Partition
 from domains.sentence_choices import Agreement, Split
 from privacy.noise import SystemNoise
+from secure_fl.canaries import with_fresh_number
 from secure_fl.config import Count, Runtime, Section, explain, load_config
 from secure_fl.config_data import OwnColumns
 from secure_fl.guarantee import resolve_sigma
@@ -145,6 +146,7 @@ def open_site(folder: Path) -> Handler:
         site.runtime,
         SystemNoise(),
         home.scrub_secrets(),
+        canary_key=home.canary_key(),
         chosen=site.data.options(),
     )
     return home.machine(workbench).handle
@@ -183,14 +185,21 @@ def coordinate(transport: Transport, folder: Path) -> None:
     own = _read(folder / "coordinator.toml", CoordinatorFile)
     roster = pinned_roster(folder)  # before a run is begun under one that is refused
     config = load_config(folder / "run.toml")
-    config = config.model_copy(update={"mechanism": resolve_sigma(config.mechanism)})
-    mechanism = config.mechanism
+    run = RunFolder(folder / "run")
+    begun = (run.path / "config.toml").exists()
+    mechanism = resolve_sigma(config.mechanism)
+    if begun:
+        # The run goes on with the canaries that it was begun with.
+        kept = run.config().mechanism.canaries
+        mechanism = mechanism.model_copy(update={"canaries": kept})
+    else:
+        mechanism = with_fresh_number(mechanism, system_entropy)
+    config = config.model_copy(update={"mechanism": mechanism})
     _refuse_partition(mechanism)
     torch.set_num_threads(config.runtime.threads)
     dataset = _evaluation_set(config, own, folder)
     task, adapted = build_task(mechanism, dataset.labels, config.runtime)
-    run = RunFolder(folder / "run")
-    if not (run.path / "config.toml").exists():
+    if not begun:
         run = RunFolder.create(run.path)
         run.write_config(config)
         run.write_roster((folder / "roster.json").read_bytes())

@@ -16,6 +16,7 @@ from domains.own_files import NAME as OWN
 from domains.partition import share_out
 from domains.task_kinds import TaskKind
 from privacy.noise import SystemNoise
+from secure_fl.canaries import with_fresh_number
 from secure_fl.consortium import Consortium, open_consortium
 from secure_fl.finish import sign_run, write_results
 from secure_fl.guarantee import planned_event, resolve_sigma
@@ -78,7 +79,7 @@ def start_run(
     find_method(config.mechanism.method, config.mechanism.protection)
     check_machine(config.mechanism)
     observer.preparing("calibrating the noise")
-    mechanism = resolve_sigma(config.mechanism)
+    mechanism = with_fresh_number(resolve_sigma(config.mechanism), system_entropy)
     resolved = config.model_copy(update={"mechanism": mechanism})
     consortium = open_consortium(places.state, mechanism.sites, places.policy)
     try:
@@ -181,6 +182,7 @@ class _Embedded:
                 self._config.runtime,
                 SystemNoise(),
                 home.scrub_secrets(),
+                canary_key=home.canary_key(),
             )
             for home, share in zip(self._consortium.sites, shares, strict=True)
         }

@@ -105,7 +105,7 @@ def evaluate(run: Path, asked: Sequence[Asked]) -> tuple[Scored, ...]:
     orders = [_order(each.entry, learned) for each in asked]
     torch.set_num_threads(config.runtime.threads)
     task, adapted = build_task(config.mechanism, learned.labels, config.runtime)
-    _load(adapted, run)
+    load_adapter(adapted, run)
     return tuple(
         Scored(
             each.entry.name, each.entry.kind, _scores(task, adapted, each, order, config.mechanism)
@@ -193,7 +193,13 @@ def _numbered(record: Record, order: tuple[int, ...]) -> Record:
     return record if record.options else replace(record, label=order[record.label])
 
 
-def _load(adapted: AdaptedModel, run: Path) -> None:
+def load_adapter(adapted: AdaptedModel, run: Path) -> None:
+    """Set the shared parameters of `adapted` to those that the run in `run` released.
+
+    Raises:
+        ConfigError: the run has no adapter: it is not finished.
+        IntegrityError: the adapter is damaged, or is of another model.
+    """
     path = run / "adapter" / "adapter_model.safetensors"
     if not path.is_file():
         raise ConfigError(

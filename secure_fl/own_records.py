@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from domains.own_files import OwnSimulation
     from domains.records import Dataset
     from privacy.noise import NoiseSource
+    from secure_fl.canaries import CanaryKey
     from secure_fl.config import Mechanism, RunConfig, Runtime
     from secure_fl.sites.scrub_secrets import ScrubSecrets
     from secure_fl.sites.scrubbing import RecordFacts
@@ -36,9 +37,10 @@ class OwnWorkbench(SiteWorkbench):
         noise: NoiseSource,
         secrets: ScrubSecrets | None = None,
         *,
+        canary_key: CanaryKey | None = None,
         chosen: DatasetOptions = DEFAULT_OPTIONS,
     ) -> None:
-        super().__init__(site, records, runtime, noise, secrets)
+        super().__init__(site, records, runtime, noise, secrets, canary_key=canary_key)
         self._chosen = chosen
 
     def prepare(self, mechanism: Mechanism) -> bytes:

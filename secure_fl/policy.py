@@ -57,6 +57,9 @@ class SitePolicy(Section):
     """Where noise is shared: how many colluding sites its bound has to bear, at least."""
     smallest_drop_outs: CountOrNone = 0
     """Where noise is shared: how many drop-outs a round's noise has to pay for, at least."""
+    most_canaries: CountOrNone = 0
+    """How many records of a run's own, made up to attack its release by, may be trained on beside
+    this site's; none where it is not said."""
     allowed_methods: tuple[str, ...]
     allowed_protections: tuple[Protection, ...] = (Protection.MASKED,)
     allow_no_privacy: bool = False
@@ -255,6 +258,12 @@ class SitePolicy(Section):
             problems.append(
                 f"the base model {mechanism.model.name} with weights "
                 f"{mechanism.model.weights_sha256[:16]}... is not on the list"
+            )
+        canaries = 0 if mechanism.canaries is None else mechanism.canaries.most_records
+        if canaries > self.most_canaries:
+            problems.append(
+                f"up to {canaries} canaries would be trained on, and at most {self.most_canaries} "
+                "may be (`mechanism.canaries`)"
             )
         if mechanism.adapter.rank > self.largest_rank:
             problems.append(

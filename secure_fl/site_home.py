@@ -28,6 +28,7 @@ from crypto.roster_succession import accept_successor
 from crypto.secrets import system_entropy
 from crypto.signatures import SigningKey
 from privacy.ledger import Ledger
+from secure_fl.canaries import key_of
 from secure_fl.policy import SitePolicy, load_policy
 from secure_fl.rounds.site import Site
 from secure_fl.rounds.site_parts import SiteParts, Workbench
@@ -38,6 +39,8 @@ from secure_fl.storage import append_durably, write_atomically
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from secure_fl.canaries import CanaryKey
 
 LEDGER = "ledger.sqlite"
 _ROOT = re.compile(r"root-([1-9][0-9]{0,15})\.json\Z")
@@ -81,6 +84,10 @@ class SiteHome:
     def scrub_secrets(self) -> ScrubSecrets:
         """Return what the site's surrogates are drawn by."""
         return ScrubSecrets(self.folder / "runs", self.key, system_entropy, now)
+
+    def canary_key(self) -> CanaryKey:
+        """Return what the site's canaries are drawn by."""
+        return key_of(self.key)
 
     def record_facts(self, dataset: str) -> RecordFacts:
         """Return what the officer says of the records that a run calls `dataset`."""

@@ -15,6 +15,7 @@ from crypto.masked_sum import Adversary, Confirmation, RoundBinding, SiteKeys
 from crypto.merkle import MerkleLog
 from crypto.signatures import Signed, schema_of
 from privacy.events import to_json as event_to_json
+from secure_fl.canaries import check_opened
 from secure_fl.config import SharedNoisePrivacy
 from secure_fl.guarantee import planned_event, round_event
 from secure_fl.rounds.journal import HEADED
@@ -263,14 +264,9 @@ class _Reader:
         if isinstance(statement, RoundHeader):
             self._header(statement, statement_digest(signed))
         elif isinstance(statement, Joined):
-            _require(statement.event == self._plan, "a site reserved another plan.")
-            _require(
-                set(self._mechanism.data.scrub) <= set(statement.looked_for),
-                "a site did not look for everything that the run takes out of records.",
-            )
-            self.checked.joined[statement.site] = statement
+            self._joined(statement)
         elif isinstance(statement, ExtractSent):
-            self.checked.extracts[statement.site] = statement
+            self._extract(statement)
         elif isinstance(statement, Confirmation):
             self._confirmed(statement)
         elif isinstance(statement, KeyMade):
@@ -278,6 +274,26 @@ class _Reader:
             self._keys[statement.session] = statement.key
         elif isinstance(statement, (Uploaded, RoundClose, Released, Applied)):
             self._of_round(statement)
+
+    def _joined(self, joined: Joined) -> None:
+        _require(joined.event == self._plan, "a site reserved another plan.")
+        _require(
+            set(self._mechanism.data.scrub) <= set(joined.looked_for),
+            "a site did not look for everything that the run takes out of records.",
+        )
+        before = self.checked.joined.get(joined.site, joined)
+        _require(
+            before.canaries == joined.canaries,
+            "a site that came back committed itself to other canaries than before.",
+        )
+        self.checked.joined[joined.site] = joined
+
+    def _extract(self, sent: ExtractSent) -> None:
+        joined = self.checked.joined.get(sent.site)
+        if joined is None:
+            raise PeerError("a site that never joined sent what its ledger holds.")
+        check_opened(self._mechanism, sent.site, joined.canaries, sent.canaries)
+        self.checked.extracts[sent.site] = sent
 
     def _header(self, header: RoundHeader, digest: bytes) -> None:
         _require(

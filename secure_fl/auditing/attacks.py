@@ -10,8 +10,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from audits.findings import Basis, Finding, Verdict, Window
+from audits.release import canary_gates
 from audits.server import clip_probe, distinguish, noise_reuse, noise_scale
-from secure_fl.auditing import records_apart, rehearsing, scrubbing_probe
+from secure_fl.auditing import records_apart, rehearsing, release_canaries, scrubbing_probe
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -91,6 +92,15 @@ ATTACKS: Final = (
             _rehearsed(clip_probe.GATE, clip_probe.CLAIM),
         ),
         rehearsing.run,
+    ),
+    Attack(
+        "canaries",
+        "asking the released adapter for the run's canaries",
+        (
+            Gate(canary_gates.ONCE, Window.RELEASE, Basis.RUN, canary_gates.CLAIM_ONCE),
+            Gate(canary_gates.REPEATED, Window.RELEASE, Basis.RUN, canary_gates.CLAIM_REPEATED),
+        ),
+        release_canaries.run,
     ),
     Attack(
         "records-apart",

@@ -13,6 +13,7 @@ from crypto.digests import sha256
 from crypto.errors import ConfigError, PeerError
 from crypto.masked_sum import Adversary, Confirmation, MaskingCoordinator, RoundBinding
 from crypto.ring import packed_bytes
+from secure_fl.canaries import NONE, check_opened
 from secure_fl.config import NoPrivacy
 from secure_fl.methods.server_rule import server_rule_of
 from secure_fl.parameters import parameter_digest, vector_to_bytes
@@ -405,6 +406,8 @@ class Coordinator:
             return
         try:
             check_extract(sent, extract, self._plan, drawn, self._proposal.run_id.hex())
+            committed = self._gathering.canaries.get(site, NONE)
+            check_opened(self._mechanism, site, committed, sent.canaries)
         except PeerError:
             self._letters.refuse(site)
             return

@@ -56,6 +56,7 @@ class Gathering:
         self.hello = letters.sign(hello)
         self.keys: dict[str, Signed] = {}
         self.seen: dict[str, int] = dict.fromkeys(hello.sites, 0)
+        self.canaries: dict[str, bytes] = {}
 
     def invitation(self, round_: int) -> bytes:
         """Return the request to take part from `round_` on: the same for every site."""
@@ -92,6 +93,7 @@ class Gathering:
             if keyed and reply.keys is not None:
                 self._letters.log_of(site, reply.keys)
             self.seen[site] = statement.checkpoint_size
+            self.canaries[site] = statement.canaries
             joined[site] = statement
         return joined
 

@@ -66,13 +66,18 @@ class Hello(Message, frozen=True, tag="secure-fl.hello.v2"):
     risk: tuple[Number, Number] | None
 
 
-class Joined(Message, frozen=True, tag="secure-fl.joined.v2"):
+Canaries = Annotated[bytes, msgspec.Meta(max_length=32)]
+"""A commitment to canaries or their seed, 32 bytes; empty where there are none."""
+
+
+class Joined(Message, frozen=True, tag="secure-fl.joined.v3"):
     """Statement: a site takes part, and has reserved the run's whole plan in its ledger.
 
     `event` is the reserved event in canonical JSON: a function of the configuration alone.
     `looked_for` and `not_looked_for` are the PII entities of the site's scrubbing; what it found
     is not said. `checkpoint_size` is that of the last checkpoint this site saw, so that the
-    coordinator can show that its log only grew since.
+    coordinator can show that its log only grew since. `canaries` is the Merkle root over the site's
+    canaries, empty in a run without: who is a member is settled before the first round.
     """
 
     session: Digest
@@ -82,6 +87,7 @@ class Joined(Message, frozen=True, tag="secure-fl.joined.v2"):
     looked_for: Entities
     not_looked_for: Entities
     checkpoint_size: Number
+    canaries: Canaries
 
 
 class SharesSent(Message, frozen=True, tag="secure-fl.shares-sent.v2"):
@@ -186,16 +192,18 @@ class Applied(Message, frozen=True, tag="secure-fl.applied.v1"):
     parameter_digest: Digest
 
 
-class ExtractSent(Message, frozen=True, tag="secure-fl.extract-sent.v2"):
+class ExtractSent(Message, frozen=True, tag="secure-fl.extract-sent.v3"):
     """Statement: what a site's ledger holds of this run, bound by its digest.
 
-    Data sets stand in the extract as commitments under a secret of the site.
+    Data sets stand in the extract as commitments under a secret of the site. `canaries` is the seed
+    of the site's canaries, opened after the last round; empty in a run without.
     """
 
     session: Digest
     site: Name
     heads: Heads
     extract_digest: Digest
+    canaries: Canaries
 
 
 class LogProof(Message, frozen=True, tag="secure-fl.log-proof.v1"):

@@ -44,11 +44,13 @@ class Plan:
         whole: the run's event in canonical JSON.
         round: one round's, likewise.
         scrub: the PII entities that every site looks for.
+        canaries: whether every site draws some.
     """
 
     whole: bytes
     round: bytes
     scrub: tuple[str, ...]
+    canaries: bool
 
     @classmethod
     def of(cls, mechanism: Mechanism) -> Plan:
@@ -58,7 +60,8 @@ class Plan:
             ConfigError: it has no sigma yet.
         """
         whole, round_ = planned_event(mechanism), round_event(mechanism)
-        return cls(_encoded(whole), _encoded(round_), mechanism.data.scrub)
+        drawn = mechanism.canaries is not None
+        return cls(_encoded(whole), _encoded(round_), mechanism.data.scrub, drawn)
 
 
 @dataclass(frozen=True)
@@ -82,6 +85,10 @@ def check_joined(joined: Joined, plan: Plan, log_size: int) -> None:
     expect(
         set(plan.scrub) <= set(joined.looked_for),
         "The site did not look for everything that the run takes out of records.",
+    )
+    expect(
+        bool(joined.canaries) is plan.canaries,
+        "The site is committed to canaries in a run without, or to none in a run with them.",
     )
     # A proof from beyond the log's end cannot be made: asking for one must not stop the run.
     expect(joined.checkpoint_size <= log_size, "The site saw a longer log than this one.")

@@ -16,6 +16,7 @@ from crypto.digests import sha256
 from crypto.errors import BudgetError, ConfigError, IntegrityError, PeerError, SecureFLError
 from crypto.masked_sum import Adversary
 from crypto.merkle import EMPTY_ROOT
+from secure_fl.canaries import NONE, committed
 from secure_fl.config import Mechanism, parse_mechanism
 from secure_fl.parameters import parameter_digest, vector_from_bytes
 from secure_fl.rounds import charging, journal, log_check, site_checks
@@ -173,6 +174,7 @@ class Site:
             looked_for=coverage.looked_for,
             not_looked_for=coverage.not_looked_for,
             checkpoint_size=seen,
+            canaries=committed(mechanism, self._parts.workbench.canary_seed(mechanism)),
         )
         return self._letters.sign(joined), heads
 
@@ -293,7 +295,7 @@ class Site:
         opened = OpenedSum(
             round=close.round, parameter_digest=state.parameter_digest, survivors=close.survivors
         )
-        extract_sent, extract = self._extract(close, state) if last else (None, b"")
+        extract_sent, extract = self._extract(close, state, mechanism) if last else (None, b"")
         signed = (closed.statement, closed.next_sent, extract_sent)
         own = [leaf_of(statement) for statement in signed if statement is not None]
         after = replace(
@@ -317,13 +319,18 @@ class Site:
         )
         return reply, after
 
-    def _extract(self, close: RoundClose, state: SiteState) -> tuple[Signed, bytes]:
+    def _extract(
+        self, close: RoundClose, state: SiteState, mechanism: Mechanism
+    ) -> tuple[Signed, bytes]:
         extract = charging.extract(self._parts, state)
+        seed = self._parts.workbench.canary_seed(mechanism)
         sent = ExtractSent(
             session=close.session,
             site=self._parts.name,
             heads=self._letters.heads(state),
             extract_digest=sha256(extract),
+            # Nothing is trained any more: who was a member may be known.
+            canaries=NONE if seed is None else seed.reveal(),
         )
         return self._letters.sign(sent), extract
 

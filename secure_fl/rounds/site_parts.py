@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crypto.roster import Roster
-    from crypto.secrets import Entropy
+    from crypto.secrets import Entropy, SecretBytes
     from crypto.signatures import SigningKey
     from privacy.ledger import Ledger
     from privacy.scrubbing import Coverage
@@ -37,6 +37,9 @@ class Workbench(Protocol):
 
     def coverage(self) -> Coverage:
         """Return which PII entities were looked for, after `prepare`."""
+
+    def canary_seed(self, mechanism: Mechanism) -> SecretBytes | None:
+        """Return what the site's canaries in the run follow from; None where it has none."""
 
     def spec(self, mechanism: Mechanism) -> UpdateSpec:
         """Return names, shapes and order of what is shared."""

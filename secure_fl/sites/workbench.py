@@ -19,6 +19,7 @@ from privacy.events import Unit
 from privacy.ledger_fingerprints import record_digest
 from privacy.noise import require_system_noise
 from privacy.streams import fresh_stream
+from secure_fl.canaries import seed_of, with_members
 from secure_fl.config import Guaranteed
 from secure_fl.methods import find_method
 from secure_fl.sites.adapted_model import AdaptedModel
@@ -31,10 +32,12 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from crypto.secrets import SecretBytes
     from domains.tasks import Task
     from privacy.noise import NoiseSource
     from privacy.scrubbing import Coverage
     from privacy.update import Update, UpdateSpec
+    from secure_fl.canaries import CanaryKey
     from secure_fl.config import Mechanism, ModelSection, Runtime
     from secure_fl.sites.scrub_secrets import ScrubSecrets
 
@@ -101,15 +104,18 @@ def _task(mechanism: Mechanism, resolved: ResolvedModel, labels: tuple[str, ...]
 class SiteWorkbench:
     """Scrubs, encodes and trains; built once per process and site, whatever the round."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - what a site has, each by its name
         self,
         site: str,
         records: SiteRecords,
         runtime: Runtime,
         noise: NoiseSource,
         secrets: ScrubSecrets | None = None,
+        *,
+        canary_key: CanaryKey | None = None,
     ) -> None:
         require_system_noise(noise)
+        self._canary_key = canary_key
         self._secrets = secrets
         self._site = site
         self.records = records
@@ -146,6 +152,14 @@ class SiteWorkbench:
             raise ConfigError("The site's records were not prepared: nothing was looked for.")
         return self.preparation.coverage
 
+    def canary_seed(self, mechanism: Mechanism) -> SecretBytes | None:
+        """Return what the site's canaries in the run follow from; None where it has none.
+
+        Raises:
+            ConfigError: it has nothing to draw them by.
+        """
+        return seed_of(mechanism, self._canary_key)
+
     def spec(self, mechanism: Mechanism) -> UpdateSpec:
         """Return names, shapes and order of what is shared."""
         return self._ready(mechanism)[0].spec
@@ -170,6 +184,13 @@ class SiteWorkbench:
             self.records.facts,
             self._secrets,
             None if sample is None else Path(sample),
+        )
+        records = with_members(
+            mechanism,
+            records,
+            self.canary_seed(mechanism),
+            len(self.records.labels),
+            self.records.facts.unit_column,
         )
         unit = mechanism.privacy.unit if isinstance(mechanism.privacy, Guaranteed) else Unit.RECORD
         parts = TrainingParts(

@@ -192,6 +192,9 @@ class FakeWorkbench:
     def coverage(self) -> Coverage:
         return Coverage(looked_for=self.looked_for, not_looked_for=("PERSON",))
 
+    def canary_seed(self, mechanism: Mechanism) -> None:
+        del mechanism
+
     def spec(self, mechanism: Mechanism) -> UpdateSpec:
         del mechanism
         return SPEC

@@ -144,7 +144,7 @@ def test_a_language_models_answers_are_matched_by_class(
     fiqa = load_dataset(FIQA, data=data[FIQA], seed=0)
     # Asked of a record with the class's number of the run, not of the file.
     task, adapted = build_task(config.mechanism, ENTRIES[TFNS].labels, config.runtime)
-    evaluation._load(adapted, folder.path)
+    evaluation.load_adapter(adapted, folder.path)
     said = [
         ENTRIES[TFNS].prompt.answers[number]
         for number in task.predict(adapted.model, task.encode(fiqa.evaluation))

@@ -485,7 +485,7 @@ def test_an_extract_that_does_not_fit_is_not_kept(consortium: Consortium, lie: L
 
 def test_an_extract_before_the_last_round_is_not_looked_at(consortium: Consortium) -> None:
     run = consortium.run().until(Phase.CLOSE)
-    early = sign_message(key_of(LIAR), LIAR, ExtractSent(ZEROS, LIAR, sha256(b"[]"), ZEROS))
+    early = sign_message(key_of(LIAR), LIAR, ExtractSent(ZEROS, LIAR, sha256(b"[]"), ZEROS, b""))
 
     run.exchange(
         on_reply=only(

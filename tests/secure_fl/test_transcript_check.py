@@ -235,7 +235,7 @@ def test_an_attempt_that_was_begun_twice(consortium: Consortium) -> None:
         ("secure-fl.shares-sent.v2", SharesSent),
         ("secure-fl.uploaded.v2", Uploaded),
         ("secure-fl.released.v2", Released),
-        ("secure-fl.extract-sent.v2", ExtractSent),
+        ("secure-fl.extract-sent.v3", ExtractSent),
     ],
 )
 def test_a_site_that_answered_fewer_requests_than_before(
@@ -282,7 +282,7 @@ def test_a_site_that_lost_its_state_says_so_and_begins_again(make_consortium: Ma
     leaves = list(consortium.transcript.leaves)
 
     assert read(consortium, leaves).survivors[3] == consortium.names
-    joined = places_of(leaves, "secure-fl.joined.v2", SITE)[1]
+    joined = places_of(leaves, "secure-fl.joined.v3", SITE)[1]
     for change in ({"entries": 1}, {"journal": bytes([1]) * 32}):
         forged = [*leaves]
         forged[joined] = with_heads(leaves[joined], Joined, **change)
@@ -297,7 +297,7 @@ def test_over_attempts_a_sites_history_goes_on(consortium: Consortium) -> None:
     leaves = list(consortium.transcript.leaves)
 
     assert read(consortium, leaves).sessions == 2
-    place = places_of(leaves, "secure-fl.joined.v2", SITE)[1]
+    place = places_of(leaves, "secure-fl.joined.v3", SITE)[1]
     leaves[place] = with_heads(leaves[place], Joined, entries=1)
     with pytest.raises(IntegrityError, match="site-2 signed that it had answered 1 requests"):
         read(consortium, leaves)

@@ -1,0 +1,140 @@
+"""Canaries: texts of no meaning with labels at random, of which a fair coin chooses the members.
+
+A site draws them from a secret seed before the first round and commits itself to them; the members
+are trained on like any record, each as often as its repetitions say. After the last round the seed
+is opened: everything here follows from it, so that anybody can see that neither a text nor a coin
+was chosen afterwards. What an attack tells of members and controls is then a measurement.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from crypto.digests import canonical_json
+from crypto.errors import ConfigError
+from crypto.keystream import KEY_BYTES, KeyStream
+from crypto.merkle import MerkleLog
+from privacy.streams import uniform_integers
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from crypto.secrets import SecretBytes
+
+_WORDS: Final = 8
+_SYLLABLES: Final = 3
+_ONSETS: Final = ("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "br", "tr")
+_VOWELS: Final = ("a", "e", "i", "o", "u", "ai", "eo", "ou")
+_COIN, _LABEL, _SALT = 0, 1, 2
+_FIRST_SYLLABLE: Final = 3
+_DRAWS: Final = _FIRST_SYLLABLE + _WORDS * _SYLLABLES
+_LABEL_BITS: Final = 31
+
+
+@dataclass(frozen=True)
+class CanaryPlan:
+    """How many canaries a site draws.
+
+    Attributes:
+        each: how many of each number of repetitions, members and controls together.
+        repetitions: how often a member is among the records, in order, all different.
+
+    Raises:
+        ConfigError: a number is below 1, or one is there twice.
+    """
+
+    each: int
+    repetitions: tuple[int, ...]
+
+    def __post_init__(self) -> None:
+        if self.each < 1 or min(self.repetitions, default=0) < 1:
+            raise ConfigError(
+                f"{self.each} canaries of {self.repetitions} repetitions test nothing: ask for at "
+                "least one of each, with at least one repetition."
+            )
+        if len(set(self.repetitions)) != len(self.repetitions):
+            raise ConfigError("A number of repetitions is there twice: name each once.")
+
+
+@dataclass(frozen=True)
+class Canary:
+    """One canary.
+
+    Attributes:
+        index: its number among those of its site, from 0.
+        repetitions: how often it is among the records, if it is a member.
+        member: whether it is.
+        text: what is read; not shown, as any record's.
+        drawn_label: a uniform number below 2^31, whose remainder is the label.
+        salt: what keeps a commitment to it from being guessed.
+    """
+
+    index: int
+    repetitions: int
+    member: bool
+    text: str = field(repr=False)
+    drawn_label: int
+    salt: int = field(repr=False)
+
+    def label(self, labels: int) -> int:
+        """Return which of `labels` choices it has been given."""
+        return self.drawn_label % labels
+
+    def leaf(self) -> bytes:
+        """Return what the commitment hashes."""
+        return canonical_json(
+            {
+                "schema": "secure-fl.canary.v1",
+                "index": self.index,
+                "repetitions": self.repetitions,
+                "member": self.member,
+                "text": self.text,
+                "label": self.drawn_label,
+                "salt": str(self.salt),
+            }
+        )
+
+
+def canaries_of(seed: SecretBytes, plan: CanaryPlan) -> tuple[Canary, ...]:
+    """Return the canaries that follow from `seed`, 32 bytes, in the order of the plan.
+
+    Every draw is of an AES-256-CTR stream under the seed: the same on every machine.
+
+    Raises:
+        ConfigError: the seed has another length.
+    """
+    if len(seed) != KEY_BYTES:
+        raise ConfigError(
+            f"Canaries follow from a seed of {KEY_BYTES} bytes, and one of {len(seed)} was given."
+        )
+    kinds = [count for count in plan.repetitions for _ in range(plan.each)]
+    drawn = uniform_integers(KeyStream(seed), len(kinds) * _DRAWS).reshape(len(kinds), _DRAWS)
+    return tuple(
+        Canary(
+            index=index,
+            repetitions=repetitions,
+            member=bool(row[_COIN] & np.uint64(1)),
+            text=_text(row[_FIRST_SYLLABLE:]),
+            drawn_label=int(row[_LABEL]) & (2**_LABEL_BITS - 1),
+            salt=int(row[_SALT]),
+        )
+        for index, (repetitions, row) in enumerate(zip(kinds, drawn, strict=True))
+    )
+
+
+def commitment(seed: SecretBytes, plan: CanaryPlan) -> bytes:
+    """Return the Merkle root (RFC 6962) over the canaries of `seed`: 32 bytes."""
+    return MerkleLog(canary.leaf() for canary in canaries_of(seed, plan)).root()
+
+
+def _text(draws: NDArray[np.uint64]) -> str:
+    """Return words of three syllables each; `draws` are 53 uniform bits per syllable."""
+    syllables = [
+        _ONSETS[int(draw) % len(_ONSETS)] + _VOWELS[int(draw) // len(_ONSETS) % len(_VOWELS)]
+        for draw in draws
+    ]
+    words = ["".join(syllables[i : i + _SYLLABLES]) for i in range(0, len(syllables), _SYLLABLES)]
+    return f"{words[0].capitalize()} {' '.join(words[1:])}."
