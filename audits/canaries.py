@@ -32,6 +32,8 @@ _COIN, _LABEL, _SALT = 0, 1, 2
 _FIRST_SYLLABLE: Final = 3
 _DRAWS: Final = _FIRST_SYLLABLE + _WORDS * _SYLLABLES
 _LABEL_BITS: Final = 31
+_MOST: Final = 1 << 14
+"""What a plan asks for is drawn by whoever checks it, a stranger too: it takes a second."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +45,7 @@ class CanaryPlan:
         repetitions: how often a member is among the records, in order, all different.
 
     Raises:
-        ConfigError: a number is below 1, or one is there twice.
+        ConfigError: a number is below 1, one is there twice, or there are more than 16 384 in all.
     """
 
     each: int
@@ -57,6 +59,11 @@ class CanaryPlan:
             )
         if len(set(self.repetitions)) != len(self.repetitions):
             raise ConfigError("A number of repetitions is there twice: name each once.")
+        if self.each * len(self.repetitions) > _MOST:
+            raise ConfigError(
+                f"{self.each} canaries of each of {len(self.repetitions)} numbers of repetitions "
+                f"are more than anybody would check: ask for {_MOST} in all at most."
+            )
 
 
 @dataclass(frozen=True)
