@@ -281,6 +281,10 @@ class _Reader:
             set(self._mechanism.data.scrub) <= set(joined.looked_for),
             "a site did not look for everything that the run takes out of records.",
         )
+        _require(
+            bool(joined.canaries) is (self._mechanism.canaries is not None),
+            "a site is committed to canaries in a run without, or to none in a run with them.",
+        )
         before = self.checked.joined.get(joined.site, joined)
         _require(
             before.canaries == joined.canaries,

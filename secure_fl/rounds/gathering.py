@@ -19,7 +19,7 @@ from secure_fl.rounds.messages import (
     ShareRequest,
     SharesSent,
 )
-from secure_fl.rounds.own_log import last_headed
+from secure_fl.rounds.own_log import canaries_committed, last_headed
 from secure_fl.rounds.plain_sum import PlainSum
 from secure_fl.rounds.reading import expect
 from secure_fl.rounds.reply_checks import Plan, check_joined, check_shares
@@ -39,6 +39,7 @@ class Gathering:
         hello: the session's signed proposal.
         keys: the signed keys of the next round that came so far, by site.
         seen: per site, the size of the log that it has seen.
+        canaries: per site that ever joined the run, the canaries that it is committed to.
     """
 
     def __init__(
@@ -56,7 +57,7 @@ class Gathering:
         self.hello = letters.sign(hello)
         self.keys: dict[str, Signed] = {}
         self.seen: dict[str, int] = dict.fromkeys(hello.sites, 0)
-        self.canaries: dict[str, bytes] = {}
+        self.canaries = canaries_committed(letters.transcript.leaves)
 
     def invitation(self, round_: int) -> bytes:
         """Return the request to take part from `round_` on: the same for every site."""
@@ -83,6 +84,10 @@ class Gathering:
                 continue
             try:
                 check_joined(statement, self._plan, self._letters.transcript.size)
+                expect(
+                    statement.canaries == self.canaries.get(site, statement.canaries),
+                    "The site came back committed to other canaries than before.",
+                )
             except PeerError:
                 self._letters.refuse(site)
                 continue

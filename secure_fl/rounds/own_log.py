@@ -15,6 +15,7 @@ from secure_fl.rounds.journal import headed
 from secure_fl.rounds.messages import (
     STATEMENT_LIMIT_BYTES,
     Hello,
+    Joined,
     RoundClose,
     RoundHeader,
     Uploaded,
@@ -59,6 +60,14 @@ def last_headed(leaves: Iterable[bytes]) -> tuple[Signed, ...]:
         if headed(signed) is not None:
             last[signed.signer] = signed
     return tuple(last[site] for site in sorted(last))
+
+
+def canaries_committed(leaves: Iterable[bytes]) -> dict[str, bytes]:
+    """Return, by site, what it is committed to since it joined first."""
+    committed: dict[str, bytes] = {}
+    for joined in _statements(leaves, Joined):
+        committed.setdefault(joined.site, joined.canaries)
+    return committed
 
 
 def _statements(leaves: Iterable[bytes], kind: type[M]) -> Iterator[M]:

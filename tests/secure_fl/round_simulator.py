@@ -23,6 +23,7 @@ from crypto.signatures import SigningKey
 from privacy.ledger import Ledger
 from privacy.scrubbing import Coverage
 from privacy.update import TensorSpec, Update, UpdateSpec
+from secure_fl import canaries
 from secure_fl.config import Mechanism
 from secure_fl.policy import SitePolicy
 from secure_fl.rounds.coordinator import Coordinator
@@ -179,6 +180,7 @@ class FakeWorkbench:
         self.fails_with: BaseException | None = None
         self.prepare_fails_with: BaseException | None = None
         self.looked_for: tuple[str, ...] = ("IBAN_CODE",)
+        self.canary_key = canaries.key_of(key_of(site))
 
     def prepare(self, mechanism: Mechanism) -> bytes:
         del mechanism
@@ -192,8 +194,8 @@ class FakeWorkbench:
     def coverage(self) -> Coverage:
         return Coverage(looked_for=self.looked_for, not_looked_for=("PERSON",))
 
-    def canary_seed(self, mechanism: Mechanism) -> None:
-        del mechanism
+    def canary_seed(self, mechanism: Mechanism) -> SecretBytes | None:
+        return canaries.seed_of(mechanism, self.canary_key)
 
     def spec(self, mechanism: Mechanism) -> UpdateSpec:
         del mechanism
