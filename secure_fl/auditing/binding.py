@@ -154,10 +154,12 @@ def verify_audits(folder: RunFolder, roster: Roster) -> int:
     manifest = digest_file(folder.path / "manifest.json").hex()
     try:
         _log_with(folder, roster, known)
-        for path in known:
-            _check_one(path, facts, manifest, roster)
+        signed = [(path, *_check_signed(path, facts, manifest, roster)) for path in known]
     except PeerError as error:
         raise IntegrityError(f"{folder.path / FOLDER}: {error}") from error
+    # Rendering takes longest, and comes last.
+    for path, made, report in signed:
+        _check_rendered(path, facts, made, report)
     return len(known)
 
 
@@ -271,8 +273,10 @@ def _log_with(folder: RunFolder, roster: Roster, known: list[Path]) -> MerkleLog
     return log
 
 
-def _check_one(path: Path, facts: ReportFacts, manifest: str, roster: Roster) -> None:
-    """Return if the audit in `path` is of this run and says what it was signed for."""
+def _check_signed(
+    path: Path, facts: ReportFacts, manifest: str, roster: Roster
+) -> tuple[AuditMade, AuditReport]:
+    """Return the statement and the audit in `path`, if they are of this run and signed for it."""
     coordinator = roster.coordinator()
     statement, _ = _read_log(path)
     made = read_statement(statement, AuditMade, coordinator.name, roster)
@@ -292,6 +296,11 @@ def _check_one(path: Path, facts: ReportFacts, manifest: str, roster: Roster) ->
         or made.verdict != report.verdict.value
     ):
         raise IntegrityError(f"{path} holds an audit of another run, or of another state of it.")
+    return made, report
+
+
+def _check_rendered(path: Path, facts: ReportFacts, made: AuditMade, report: AuditReport) -> None:
+    """Return if the files in `path` say what was found, in the bytes that were signed for."""
     digests = {"audit.json": made.audit, "report.html": made.page, "report.pdf": made.pdf}
     for name, data in _rendered(facts, report).items():
         if sha256(data) != digests[name] or data != (path / name).read_bytes():
