@@ -48,7 +48,17 @@ def test_the_check_itself_sees_a_heavy_library() -> None:
 def test_help_lists_the_commands_and_loads_nothing_heavy() -> None:
     printed, loaded = run(HELP, "--help")
     assert loaded == []
-    for command in ("run", "verify", "init", "doctor", "ledger", "policy", "scrub", "domains"):
+    for command in (
+        "run",
+        "verify",
+        "audit",
+        "init",
+        "doctor",
+        "ledger",
+        "policy",
+        "scrub",
+        "domains",
+    ):
         assert f" {command} " in printed, printed
 
 
@@ -73,7 +83,7 @@ def test_the_package_is_the_same_command(words: list[str]) -> None:
 @pytest.mark.parametrize(
     "command",
     [
-        *("run", "verify", "init", "doctor", "scrub", "ledger", "policy", "policy check"),
+        *("run", "verify", "init", "doctor", "audit", "scrub", "ledger", "policy", "policy check"),
         *("domains", "domains list", "domains show"),
         *(f"ledger {verb}" for verb in ("show", "verify", "export", "backup", "restore")),
     ],
