@@ -10,9 +10,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from audits.findings import Basis, Finding, Verdict, Window
+from audits.inversion import gates as inversion_gates
 from audits.release import canary_gates
 from audits.server import clip_probe, distinguish, noise_reuse, noise_scale
-from secure_fl.auditing import records_apart, rehearsing, release_canaries, scrubbing_probe
+from secure_fl.auditing import (
+    lora_inversion,
+    records_apart,
+    rehearsing,
+    release_canaries,
+    scrubbing_probe,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -107,6 +114,18 @@ ATTACKS: Final = (
         "changing one record and watching its neighbours",
         (_rehearsed(records_apart.GATE, records_apart.CLAIM),),
         records_apart.run,
+    ),
+    Attack(
+        "lora-inversion",
+        "reading words out of the span of low-rank updates",
+        (_rehearsed(inversion_gates.INVERSION, inversion_gates.INVERSION_CLAIM),),
+        lora_inversion.run_inversion,
+    ),
+    Attack(
+        "row-space-meters",
+        "counting tokens in a sum against the adapter's rank",
+        (_rehearsed(inversion_gates.METERS, inversion_gates.METERS_CLAIM),),
+        lora_inversion.run_meters,
     ),
     Attack(
         "scrubbing",

@@ -1,0 +1,263 @@
+"""What the span of opened low-rank sums says of two claims: of words, and of how near they are.
+
+Formal guarantee of `lora_inversion`: where a sum tells nothing of which of two texts is in it, the
+gate says `violated` with probability at most its significance, by the sign test over pairs of
+`audits.inversion.pairs`. A guarantee of a finite epsilon lets a sum tell something: what the gate
+finds then is more than chance, and is what that epsilon was too large to hide.
+
+Edge cases: a run that promises nothing has nothing that could be refuted, and what was read is
+counted in the reason; a reader who reads nothing out of sums without noise either, as where a text
+fills the rank, shows nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from audits.findings import (
+    GATE_SIGNIFICANCE,
+    Basis,
+    Finding,
+    Measure,
+    Point,
+    Series,
+    SeriesKind,
+    Verdict,
+    Window,
+)
+from audits.statistics import binomial
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from audits.inversion.meters import LayerMeter
+    from audits.inversion.pairs import PairCount
+
+INVERSION: Final = "lora-inversion"
+INVERSION_CLAIM: Final = (
+    "Which words stand in a site's texts cannot be read out of the sum that the server opens."
+)
+_INVERSION_THREAT: Final = (
+    "Whoever opens a sum of low-rank updates looks which tokens of the vocabulary lie in the span "
+    "of its rows: where fewer are summed than the rank, and without noise, those are the texts'."
+)
+METERS: Final = "row-space-meters"
+METERS_CLAIM: Final = (
+    "An opened sum holds noise, or far more tokens than the adapter's rank, so that the span of "
+    "its rows does not show single ones."
+)
+_METERS_THREAT: Final = (
+    "While a sum holds fewer tokens than the rank, the span of its rows is theirs; just above the "
+    "rank they are still nearer to it than others."
+)
+_BLIND: Final = 1e-3
+"""A reader who is as good as one in a thousand on sums without the text is not to be believed."""
+_FAR: Final = 10.0
+"""So many times the rank is far above it."""
+
+
+@dataclass(frozen=True)
+class InversionEvidence:
+    """What was read of pairs of texts.
+
+    Attributes:
+        opened: out of sums as they are opened.
+        control: out of sums of one text without noise: the positive control.
+        blind: out of sums as they are opened, with neither text in them.
+        promised: whether the run has a guarantee.
+        rank: of the layer that was read.
+        inputs: how many different tokens, with their places, a probed text has, on average.
+        texts: how many texts are in an opened sum, the probed one with them.
+        tried: how many tokens were tried at each place.
+        vocabulary: how many there are.
+    """
+
+    opened: PairCount
+    control: PairCount
+    blind: PairCount
+    promised: bool
+    rank: int
+    inputs: float
+    texts: int
+    tried: int
+    vocabulary: int
+
+
+def lora_inversion(evidence: InversionEvidence) -> Finding:
+    """Return whether words were read out of the sums of `evidence`."""
+    opened = evidence.opened
+    verdict, reason = _judged(evidence)
+    statistic = None
+    if opened.pairs:
+        statistic = Measure(
+            name="sums of which the summed text was read better than its twin, share of all",
+            value=opened.ahead / opened.pairs,
+            interval=binomial.interval(opened.ahead, opened.pairs),
+        )
+    return Finding(
+        gate=INVERSION,
+        window=Window.SERVER,
+        basis=Basis.REHEARSAL,
+        threat=_INVERSION_THREAT,
+        claim=INVERSION_CLAIM,
+        verdict=verdict,
+        reason=reason,
+        samples=opened.pairs,
+        statistic=statistic,
+        details=_details(evidence),
+    )
+
+
+def _judged(evidence: InversionEvidence) -> tuple[Verdict, str]:
+    opened, control = evidence.opened, evidence.control
+    read = f"{opened.found} of {opened.words} words were read out of {opened.pairs} sums"
+    chance = f"one-sided p {opened.p_value:.2g} over pairs of texts"
+    if not evidence.promised:
+        return Verdict.INCONCLUSIVE, (
+            f"The run claims nothing that could be refuted; {read} of {evidence.texts} texts each, "
+            f"and {control.found} of {control.words} out of sums of one text alone."
+        )
+    if evidence.blind.p_value <= _BLIND:
+        return Verdict.INCONCLUSIVE, (
+            f"Words of {evidence.blind.ahead} texts were read out of sums that hold none of them "
+            f"(one-sided p {evidence.blind.p_value:.2g}): the reader is not to be believed."
+        )
+    if opened.p_value <= GATE_SIGNIFICANCE:
+        return Verdict.VIOLATED, (
+            f"{read}, of {opened.ahead} texts more than of the one that was not summed and of "
+            f"{opened.behind} less ({chance})."
+        )
+    if control.p_value > GATE_SIGNIFICANCE:
+        return Verdict.INCONCLUSIVE, (
+            f"Without noise {control.found} of {control.words} words were read: texts of "
+            f"{evidence.inputs:.3g} tokens under a rank of {evidence.rank} are beyond this reader, "
+            "so that reading none with noise shows nothing."
+        )
+    return Verdict.NOT_REFUTED, (
+        f"{read} ({chance}); without noise {control.found} of {control.words} were."
+    )
+
+
+def _details(evidence: InversionEvidence) -> tuple[Measure, ...]:
+    named = (
+        ("as opened", evidence.opened),
+        ("without noise", evidence.control),
+        ("with neither text in the sum", evidence.blind),
+    )
+    shares = [
+        Measure(name=f"share of words read, {name}", value=count.found / count.words)
+        for name, count in named
+        if count.words
+    ]
+    wrong = [
+        Measure(
+            name=f"tokens of neither text found in a sum, {name}", value=count.others / count.pairs
+        )
+        for name, count in named[:2]
+        if count.pairs
+    ]
+    return (
+        *shares,
+        *wrong,
+        Measure(name="p-value, one-sided", value=evidence.opened.p_value, limit=GATE_SIGNIFICANCE),
+        Measure(name="p-value of the positive control", value=evidence.control.p_value),
+        Measure(name="p-value of the blind baseline", value=evidence.blind.p_value, limit=_BLIND),
+        Measure(name="texts in an opened sum", value=evidence.texts),
+        Measure(name="tokens in a probed text", value=evidence.inputs, limit=float(evidence.rank)),
+        Measure(
+            name=f"tokens tried at each place, of a vocabulary of {evidence.vocabulary}",
+            value=evidence.tried,
+        ),
+    )
+
+
+@dataclass(frozen=True)
+class MeterEvidence:
+    """The meters of opened sums.
+
+    Attributes:
+        meters: of every layer and round, as `audits.inversion.meters` reads them.
+        noised: whether noise is added before a sum is opened.
+        summed: how many texts the metered sums were made of; fewer than the run's at most.
+    """
+
+    meters: Sequence[LayerMeter] = field(repr=False)
+    noised: bool
+    summed: int
+
+
+def row_space_meters(evidence: MeterEvidence) -> Finding:
+    """Return how near the sums of `evidence` come to being readable; never `violated`."""
+    meters = evidence.meters
+    if not meters:
+        return _metered(Verdict.INCONCLUSIVE, "No sum was metered: nothing is known.", evidence)
+    least = min(each.tokens_over_rank for each in meters)
+    over = f"a sum holds {least:.3g} times as many tokens as the rank"
+    deficient = sum(each.is_deficient for each in meters)
+    if evidence.noised:
+        return _metered(
+            Verdict.NOT_REFUTED, f"Noise is added before a sum is opened; {over}.", evidence
+        )
+    if least >= _FAR:
+        return _metered(
+            Verdict.NOT_REFUTED,
+            f"There is no noise, but {over}, which is far above it. What exact tests do not show, "
+            "others may.",
+            evidence,
+        )
+    return _metered(
+        Verdict.INCONCLUSIVE,
+        f"There is no noise, and {over}, of {_FAR:.3g} that would be far above it; {deficient} of "
+        f"{len(meters)} layers' sums do not fill the rank.",
+        evidence,
+    )
+
+
+def _metered(verdict: Verdict, reason: str, evidence: MeterEvidence) -> Finding:
+    meters = evidence.meters
+    statistic: Measure | None = None
+    details: tuple[Measure, ...] = ()
+    if meters:
+        least = min(each.tokens_over_rank for each in meters)
+        statistic = Measure(name="tokens in a sum over the rank", value=least, limit=_FAR)
+        details = (
+            Measure(name="tokens in a sum", value=min(each.tokens for each in meters)),
+            Measure(name="texts in the metered sums", value=evidence.summed),
+            Measure(
+                name="rank of a sum over the layer's, on average",
+                value=sum(each.rank_ratio for each in meters) / len(meters),
+            ),
+            Measure(
+                name="stable rank of a sum, on average",
+                value=sum(each.stable_rank for each in meters) / len(meters),
+            ),
+        )
+    return Finding(
+        gate=METERS,
+        window=Window.SERVER,
+        basis=Basis.REHEARSAL,
+        threat=_METERS_THREAT,
+        claim=METERS_CLAIM,
+        verdict=verdict,
+        reason=reason,
+        samples=len(meters),
+        statistic=statistic,
+        details=details,
+        series=_series(meters),
+    )
+
+
+def _series(meters: Sequence[LayerMeter]) -> tuple[Series, ...]:
+    """Return each layer's rank ratio by round."""
+    layers = dict.fromkeys(each.layer for each in meters)
+    return tuple(
+        Series(
+            kind=SeriesKind.RANK_RATIO,
+            name=layer,
+            points=tuple(
+                Point(x=each.round, y=each.rank_ratio) for each in meters if each.layer == layer
+            ),
+        )
+        for layer in layers
+    )
