@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Annotated, Final
+from typing import TYPE_CHECKING, Annotated, Final, TypeVar
 
 import msgspec
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from crypto.signatures import SigningKey
     from secure_fl.auditing.subject import Subject
     from secure_fl.runfolder import RunFolder
+
+M = TypeVar("M", bound=Message)
 
 FOLDER: Final = "audits"
 PREDICATE_TYPE: Final = "https://secure-fl.org/audit/v1"
@@ -152,11 +154,8 @@ def verify_audits(folder: RunFolder, roster: Roster) -> int:
     _check_files(folder, known)
     facts = ReportFacts.from_json(folder.read("facts.json"))
     manifest = digest_file(folder.path / "manifest.json").hex()
-    try:
-        _log_with(folder, roster, known)
-        signed = [(path, *_check_signed(path, facts, manifest, roster)) for path in known]
-    except PeerError as error:
-        raise IntegrityError(f"{folder.path / FOLDER}: {error}") from error
+    _log_with(folder, roster, known)
+    signed = [(path, *_check_signed(path, facts, manifest, roster)) for path in known]
     # Rendering takes longest, and comes last.
     for path, made, report in signed:
         _check_rendered(path, facts, made, report)
@@ -252,19 +251,26 @@ def _signed(table: dict[str, str]) -> Signed:
     )
 
 
+def _stated(path: Path, signed: Signed, kind: type[M], roster: Roster) -> M:
+    """Return what the coordinator stated in the log of `path`."""
+    try:
+        return read_statement(signed, kind, roster.coordinator().name, roster)
+    except PeerError as error:
+        # Nobody sent it: it stands in a folder that was signed.
+        raise IntegrityError(f"{path / _LOG}: {error}") from error
+
+
 def _log_with(folder: RunFolder, roster: Roster, known: list[Path]) -> MerkleLog:
     """Return the run's log with the statements of its audits, each under its checkpoint.
 
     Raises:
-        IntegrityError: a checkpoint is not that of the log.
-        PeerError: a statement is not the coordinator's.
+        IntegrityError: a checkpoint is not the coordinator's, or not that of the log.
     """
     log = MerkleLog(folder.leaves())
-    coordinator = roster.coordinator().name
     for path in known:
         statement, signed = _read_log(path)
         log.append(leaf_of(statement))
-        checkpoint = read_statement(signed, Checkpoint, coordinator, roster)
+        checkpoint = _stated(path, signed, Checkpoint, roster)
         if checkpoint.root != log.root() or checkpoint.size != len(log):
             raise IntegrityError(
                 f"{path / _LOG} does not go on with the run's log: an audit was exchanged, or one "
@@ -279,7 +285,7 @@ def _check_signed(
     """Return the statement and the audit in `path`, if they are of this run and signed for it."""
     coordinator = roster.coordinator()
     statement, _ = _read_log(path)
-    made = read_statement(statement, AuditMade, coordinator.name, roster)
+    made = _stated(path, statement, AuditMade, roster)
     envelope = (path / _MANIFEST).read_bytes()
     payload = json.loads(
         verify_envelope(envelope, PAYLOAD_TYPE, [coordinator.verify_key], threshold=1)

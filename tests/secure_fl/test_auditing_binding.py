@@ -284,11 +284,14 @@ def test_an_audit_that_was_killed_before_its_manifest_is_begun_anew(
     assert verify_audits(run, roster) == 3
 
 
+@pytest.mark.parametrize("which", ["statement", "checkpoint"])
 def test_no_audit_is_added_to_one_that_does_not_check_out(
-    original: Audited, run: RunFolder
+    original: Audited, run: RunFolder, which: str
 ) -> None:
     path = run.path / "audits" / "001" / "log.json"
-    path.write_bytes(path.read_bytes().replace(b"statement", b"st4tement"))
+    log = log_of(run)
+    log[which]["signature"] = base64.b64encode(bytes(64)).decode()
+    path.write_bytes(canonical_json(log))
     subject = open_subject(run.path)
     with pytest.raises(IntegrityError):
         write_audit(subject, report_of(subject), original.signer)
