@@ -110,13 +110,20 @@ class _Checks:
     control: Area
 
     @property
+    def unfair(self) -> str | None:
+        """Why no figure counts, not even one that refutes; None where the coin looks fair."""
+        if self.blind_p > _BLIND:
+            return None
+        return (
+            f"The texts alone give members away (area {self.blind_area:.3g}): the model's "
+            "scores show nothing beyond that."
+        )
+
+    @property
     def broken(self) -> str | None:
-        """Why no figure counts; None where both checks are as they must be."""
-        if self.blind_p <= _BLIND:
-            return (
-                f"The texts alone give members away (area {self.blind_area:.3g}): the model's "
-                "scores show nothing beyond that."
-            )
+        """Why no figure counts for the run; None where both checks are as they must be."""
+        if self.unfair is not None:
+            return self.unfair
         if self.control.interval[0] < _LIT:
             return (
                 f"A model that knows the members shows them with an area of {self.control.area:.3g}"
@@ -128,7 +135,7 @@ class _Checks:
 def canary_findings(
     evidence: CanaryEvidence, claimed: Claimed | None, rng: np.random.Generator
 ) -> tuple[Finding, Finding]:
-    """Return what the canaries of the fewest, and of the most repetitions, say.
+    """Return what the canaries of one repetition, and of the most where that is more, say.
 
     Args:
         evidence: of all canaries of the run.
@@ -140,10 +147,13 @@ def canary_findings(
     """
     counts = sorted({int(count) for count in evidence.repetitions})
     checks = _checks(evidence, rng)
-    once = _finding(ONCE, CLAIM_ONCE, evidence, counts[0], claimed, checks)
-    if len(counts) == 1:
-        return once, _none_repeated()
-    return once, _finding(REPEATED, CLAIM_REPEATED, evidence, counts[-1], claimed, checks)
+    once = _none(ONCE, CLAIM_ONCE, "has no canaries of one repetition")
+    repeated = _none(REPEATED, CLAIM_REPEATED, "repeats none of its canaries")
+    if counts[0] == 1:
+        once = _finding(ONCE, CLAIM_ONCE, evidence, 1, claimed, checks)
+    if counts[-1] > 1:
+        repeated = _finding(REPEATED, CLAIM_REPEATED, evidence, counts[-1], claimed, checks)
+    return once, repeated
 
 
 def _checks(evidence: CanaryEvidence, rng: np.random.Generator) -> _Checks:
@@ -225,7 +235,7 @@ def _judged(
         )
         return Verdict.INCONCLUSIVE, checks.broken or reason, None, None
     bound, ceiling = _bound(evidence.coined(repetitions), math.exp(log_delta))
-    if bound > epsilon:
+    if bound > epsilon and checks.unfair is None:
         reason = f"Epsilon is at least {bound:.3g}, and {epsilon:.3g} is claimed; {found}."
         return Verdict.VIOLATED, reason, bound, ceiling
     if checks.broken is not None:
@@ -262,15 +272,15 @@ def _bound(scores: CanaryScores, delta: float) -> tuple[float, float]:
     return found.epsilon, ceiling
 
 
-def _none_repeated() -> Finding:
+def _none(gate: str, claim: str, reason: str) -> Finding:
     return Finding(
-        gate=REPEATED,
+        gate=gate,
         window=Window.RELEASE,
         basis=Basis.RUN,
         threat=_THREAT,
-        claim=CLAIM_REPEATED,
+        claim=claim,
         verdict=Verdict.NOT_RUN,
-        reason="The run repeats none of its canaries (`mechanism.canaries.repetitions`).",
+        reason=f"The run {reason} (`mechanism.canaries.repetitions`).",
         samples=0,
         statistic=None,
     )
