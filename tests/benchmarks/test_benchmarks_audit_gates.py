@@ -1,0 +1,94 @@
+"""The benchmark of the gates fails where correct code alarms, or a fault is missed."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING
+
+import pytest
+
+from audits.findings import Basis, Finding, Measure, Verdict, Window
+from benchmarks import audit_gates
+from benchmarks.audit_bugs import BUGS, SCRUBBING_OFF, bugs_of
+from secure_fl.rehearsal import plan_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from secure_fl.rehearsal import Plan
+
+GATES = ("gradient-canaries", "noise-scale", "noise-reuse", "clip-probe")
+SMALL = ("--modes", "record-distributed", "--epsilons", "8", "--json")
+
+
+def finding(gate: str, *, violated: bool) -> Finding:
+    return Finding(
+        gate=gate,
+        window=Window.SERVER,
+        basis=Basis.REHEARSAL,
+        threat="Somebody who looks.",
+        claim="Nothing is to be seen.",
+        verdict=Verdict.VIOLATED if violated else Verdict.NOT_REFUTED,
+        reason="3.0.",
+        samples=1,
+        statistic=Measure(name="what was seen", value=3.0),
+    )
+
+
+@pytest.fixture
+def saying(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Let every rehearsal find the same gates violated, and scrubbing its own."""
+
+    def says(*violated: str) -> None:
+        def judged(_: Plan, __: object) -> tuple[Finding, ...]:
+            return tuple(finding(gate, violated=gate in violated) for gate in GATES)
+
+        monkeypatch.setattr(audit_gates, "rehearse_all", lambda _, __: None)
+        monkeypatch.setattr(audit_gates, "judge", judged)
+        monkeypatch.setattr(
+            audit_gates,
+            "probe_scrubbing",
+            lambda _: finding("scrubbing", violated="scrubbing" in violated),
+        )
+
+    return says
+
+
+@pytest.mark.parametrize(
+    ("words", "violated", "code"),
+    [
+        ("correct code", (), 0),
+        ("correct code", ("noise-scale",), 1),
+        ("correct scrubbing", (), 0),
+        ("correct scrubbing", ("scrubbing",), 1),
+        ("noise off", ("noise-scale",), 0),
+        ("noise off", ("clip-probe",), 1),
+        ("scrubbing off", ("scrubbing",), 0),
+        ("scrubbing off", (), 1),
+    ],
+)
+def test_a_false_alarm_and_a_missed_fault_fail(
+    saying: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    words: str,
+    violated: tuple[str, ...],
+    code: int,
+) -> None:
+    saying(*violated)
+    assert audit_gates.main([*SMALL, "--only", words]) == code
+    (cell,) = json.loads(capsys.readouterr().out)["cells"]
+    assert cell["name"] == words
+    assert cell["any"] == (1 if violated else 0)
+
+
+def test_every_fault_has_a_row_and_whole_sites_have_those_that_they_can_have(
+    saying: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    saying(*GATES, "scrubbing")
+    for mode in ("record-distributed", "site"):
+        audit_gates.main(["--modes", mode, "--epsilons", "8", "--json"])
+        names = [cell["name"] for cell in json.loads(capsys.readouterr().out)["cells"]]
+        faults = [bug.name for bug in bugs_of(plan_of(audit_gates.mechanism_of(mode, 8.0), 8))]
+        scrubbing = ["correct scrubbing", SCRUBBING_OFF.name]
+        assert names == ["correct code", *faults, *scrubbing]
+    assert len(faults) < len(BUGS)
