@@ -108,11 +108,11 @@ def sampled_exactly(times: int) -> NoisedSums:
 
 
 def test_few_sampled_members_have_no_gaussian_tails(monkeypatch: pytest.MonkeyPatch) -> None:
-    """At 10 expected ones, 20 are more than a Gaussian explains at 0.001, and a binomial does."""
+    """At 10 expected ones, 21 are more than a Gaussian explains at 0.001, and a binomial does."""
     monkeypatch.setattr(probe, "_TAIL", 1e-3)
-    gaussian = stats.norm.sf((20 - 10) / math.sqrt(1000 * 0.01 * 0.99))
-    assert gaussian < 1e-3 < stats.binom.sf(19, 1000, 0.01)
-    assert clip_probe(sampled_exactly(20)).verdict is not Verdict.VIOLATED
+    gaussian = stats.norm.sf((21 - 10) / math.sqrt(1000 * 0.01 * 0.99))
+    assert gaussian < 1e-3 < stats.binom.sf(20, 1000, 0.01)
+    assert clip_probe(sampled_exactly(21)).verdict is not Verdict.VIOLATED
     assert clip_probe(sampled_exactly(25)).verdict is Verdict.VIOLATED
 
 
