@@ -56,6 +56,7 @@ def tiny_config(  # noqa: PLR0913 - what the tests vary, each by its name
     workers: int = 2,
     training: dict[str, Any] | None = None,
     adapter: dict[str, Any] | None = None,
+    canaries: dict[str, Any] | None = None,
 ) -> RunConfig:
     """Return a run of a few seconds."""
     trained = {"rounds": rounds, "local_steps": 2, "learning_rate": 0.02, **(training or {})}
@@ -85,6 +86,7 @@ def tiny_config(  # noqa: PLR0913 - what the tests vary, each by its name
                 },
                 "training": trained,
                 "privacy": privacy,
+                "canaries": canaries,
             },
             "runtime": {"base_model": str(model.folder), "workers": workers},
         }
@@ -98,13 +100,14 @@ def write_config(path: Path, config: RunConfig) -> Path:
     return path
 
 
-def write_policy(
+def write_policy(  # noqa: PLR0913 - as above
     path: Path,
     model: TinyModel,
     *,
     epsilon: float = 20.0,
     required_scrubbing: tuple[str, ...] = (),
     dataset: str = DATASET,
+    most_canaries: int = 0,
 ) -> Path:
     """Write a policy that allows the runs of `tiny_config`, up to `epsilon` at delta 1e-5."""
     table = {
@@ -118,6 +121,7 @@ def write_policy(
         "largest_rank": 8,
         "largest_clip": 1.0,
         "required_scrubbing": list(required_scrubbing),
+        "most_canaries": most_canaries,
         "datasets": [
             {
                 "name": BUDGET,
@@ -148,6 +152,7 @@ class Setting:
     dataset: Dataset | None = field(default_factory=small_dataset, repr=False)
     epsilon: float = 20.0
     required_scrubbing: tuple[str, ...] = ()
+    most_canaries: int = 0
 
     @property
     def state(self) -> Path:
@@ -168,6 +173,7 @@ class Setting:
             epsilon=self.epsilon,
             required_scrubbing=self.required_scrubbing,
             dataset=DATASET if self.dataset is None else self.dataset.name,
+            most_canaries=self.most_canaries,
         )
         return EmbeddedPlaces(
             state=self.state, policy=policy, data=data, budget_carried=True, dataset=self.dataset
