@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import xml.etree.ElementTree as ET
 from datetime import UTC, datetime, timedelta
 
 from audits.facts import (
@@ -358,3 +359,17 @@ def site_report(
         ledger_head=digest("entry 8"),
         report_sha256=digest("report"),
     )
+
+
+def parse(page: str) -> ET.Element:
+    """The page as a tree."""
+    start = "<!DOCTYPE html>\n"
+    assert page.startswith(start)
+    return ET.fromstring(page.removeprefix(start))  # noqa: S314 - the page is our own
+
+
+def text_of(page: str) -> str:
+    """What is read on the page, with single spaces."""
+    body = parse(page).find("body")
+    assert body is not None
+    return " ".join("".join(body.itertext()).split())

@@ -4,7 +4,6 @@ import math
 import re
 import subprocess
 import sys
-import xml.etree.ElementTree as ET
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -16,15 +15,12 @@ from audits import report as report_module
 from audits import scrubbing_wording, trust, wording
 from audits.facts import (
     Adversary,
-    MaskedSumFacts,
-    NoiseShareFacts,
     PlainSumFacts,
     ReportFacts,
     ReportWarning,
     Selection,
     Source,
     View,
-    smallest_openable_sum,
 )
 from audits.report import render_report, render_site_report
 from audits.report_warnings import caution
@@ -69,18 +65,6 @@ PAGES: dict[str, Callable[[], str]] = {
 }
 
 
-def parse(page: str) -> ET.Element:
-    start = "<!DOCTYPE html>\n"
-    assert page.startswith(start)
-    return ET.fromstring(page.removeprefix(start))  # noqa: S314 - the page is our own
-
-
-def text_of(page: str) -> str:
-    body = parse(page).find("body")
-    assert body is not None
-    return " ".join("".join(body.itertext()).split())
-
-
 @pytest.fixture(params=sorted(PAGES))
 def page(request: pytest.FixtureRequest) -> str:
     name: str = request.param
@@ -98,7 +82,7 @@ def test_other_facts_give_another_page() -> None:
 
 
 def test_a_page_is_well_formed_and_loads_and_runs_nothing(page: str) -> None:
-    root = parse(page)
+    root = samples.parse(page)
     for element in root.iter():
         assert element.tag in ELEMENTS
         for name in element.attrib:
@@ -111,7 +95,7 @@ def test_a_page_is_well_formed_and_loads_and_runs_nothing(page: str) -> None:
 
 
 def test_links_lead_to_places_on_the_page(page: str) -> None:
-    root = parse(page)
+    root = samples.parse(page)
     places = [element.get("id") for element in root.iter() if element.get("id")]
     assert len(places) == len(set(places))
     for link in root.iter("a"):
@@ -123,7 +107,7 @@ def test_links_lead_to_places_on_the_page(page: str) -> None:
 
 
 def test_headings_follow_one_another_without_a_gap(page: str) -> None:
-    levels = [int(e.tag[1]) for e in parse(page).iter() if re.fullmatch(r"h[1-6]", e.tag)]
+    levels = [int(e.tag[1]) for e in samples.parse(page).iter() if re.fullmatch(r"h[1-6]", e.tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
     for i in range(1, len(levels)):
@@ -131,7 +115,7 @@ def test_headings_follow_one_another_without_a_gap(page: str) -> None:
 
 
 def test_tables_and_charts_can_be_read_aloud(page: str) -> None:
-    root = parse(page)
+    root = samples.parse(page)
     assert root.get("lang") == "en"
     for table in root.iter("table"):
         assert table.find("caption") is not None
@@ -164,8 +148,8 @@ def hostile(facts: ReportFacts) -> ReportFacts:
 
 
 def test_hostile_text_stays_text() -> None:
-    plain = parse(render_report(samples.report()))
-    attacked = parse(render_report(hostile(samples.report())))
+    plain = samples.parse(render_report(samples.report()))
+    attacked = samples.parse(render_report(hostile(samples.report())))
     assert Counter(e.tag for e in plain.iter()) == Counter(e.tag for e in attacked.iter())
     assert HOSTILE.split(maxsplit=1)[0] in "".join(attacked.itertext())
 
@@ -192,22 +176,22 @@ def test_a_template_cannot_skip_a_missing_value() -> None:
 
 
 def test_page_one_states_the_largest_charge_and_never_less() -> None:
-    text = text_of(PAGES["partial"]())
+    text = samples.text_of(PAGES["partial"]())
     assert "is bounded: epsilon 8.43." in text
     assert "epsilon 8.43 at delta 0.00001 (1 in 100 000)" in text
 
 
 def test_a_run_without_a_guarantee_says_so_and_states_no_bound() -> None:
-    text = text_of(PAGES["none"]())
+    text = samples.text_of(PAGES["none"]())
     assert "NO PRIVACY GUARANTEE" in text
     assert "is bounded" not in text
     assert "The privacy bound still holds" not in text
-    assert "NO PRIVACY GUARANTEE" not in text_of(PAGES["private"]())
+    assert "NO PRIVACY GUARANTEE" not in samples.text_of(PAGES["private"]())
 
 
 def test_every_warning_stands_on_page_one_and_is_explained() -> None:
     facts = samples.report(warnings=tuple(ReportWarning))
-    root = parse(render_report(facts))
+    root = samples.parse(render_report(facts))
     text = " ".join("".join(root.itertext()).split())
     front = root.find(".//div[@class='front']")
     assert front is not None
@@ -218,7 +202,7 @@ def test_every_warning_stands_on_page_one_and_is_explained() -> None:
 
 
 def test_a_simulation_does_not_claim_that_parties_were_apart() -> None:
-    simulated, deployed = text_of(PAGES["private"]()), text_of(PAGES["deployed"]())
+    simulated, deployed = samples.text_of(PAGES["private"]()), samples.text_of(PAGES["deployed"]())
     assert "whoever controlled the one computer" in simulated
     assert "everybody outside the site" not in simulated
     assert "whoever controlled the one computer" not in deployed
@@ -227,7 +211,7 @@ def test_a_simulation_does_not_claim_that_parties_were_apart() -> None:
 
 def test_the_numbers_of_rounds_and_sites_are_on_the_page() -> None:
     facts = samples.report()
-    text = text_of(render_report(facts))
+    text = samples.text_of(render_report(facts))
     assert "60.2 %" in text
     assert "75.4 %" in text
     assert "15.2 percentage points better" in text
@@ -263,7 +247,9 @@ def test_records_with_options_have_no_f1_on_the_page(*, classes: bool, every: in
     assert ("F1" in page) is classes
     assert "accuracy: " in page
     (table,) = (
-        table for table in parse(page).iter("table") if "Finished" in "".join(table.itertext())
+        table
+        for table in samples.parse(page).iter("table")
+        if "Finished" in "".join(table.itertext())
     )
     assert {len(row) for row in table.iter("tr")} == {8 if classes else 6}
 
@@ -299,14 +285,14 @@ def test_a_homomorphic_sum_is_not_called_masked_and_says_who_could_read_all(
     *, private: bool
 ) -> None:
     facts = samples.report(private=private)
-    masked = text_of(report_module.render_report(facts))
+    masked = samples.text_of(report_module.render_report(facts))
     facts = facts.model_copy(
         update={
             "protection": samples.homomorphic_sum(),
             "warnings": (ReportWarning.ONE_SITE_AND_COORDINATOR_READ_ALL,),
         }
     )
-    text = text_of(report_module.render_report(facts))
+    text = samples.text_of(report_module.render_report(facts))
     assert "any one site together with the coordinator" in text
     assert "BFV, one key for all sites" in text
     assert "pdates were masked" not in text
@@ -322,11 +308,11 @@ def test_a_malicious_coordinator_is_not_trusted_with_the_survivor_list() -> None
 
 
 def test_the_sites_own_report_has_exact_counts_and_says_that_it_stays() -> None:
-    text = text_of(PAGES["site"]())
+    text = samples.text_of(PAGES["site"]())
     for words in ("1 208 training records", "472 finds in 411 of 1 208", "must not leave it"):
         assert words in text
     assert "All runs: 8.00 of 10.00." in text
-    assert "without bound" in text_of(PAGES["site-none"]())
+    assert "without bound" in samples.text_of(PAGES["site-none"]())
 
 
 # What scrubbing wrote, and what that claims.
@@ -334,7 +320,7 @@ def test_the_sites_own_report_has_exact_counts_and_says_that_it_stays() -> None:
 
 @pytest.mark.parametrize("name", ["harbor", "site-harbor"])
 def test_safe_harbor_says_what_nobody_here_can_attest(name: str) -> None:
-    text = text_of(PAGES[name]())
+    text = samples.text_of(PAGES[name]())
     assert "Safe Harbor, 45 CFR 164.514(b)(2)(i)" in text
     assert "It cannot be attested here that all of them were found" in text
     assert "164.514(b)(2)(ii)" in text
@@ -357,7 +343,7 @@ def test_the_site_reads_which_of_the_eighteen_were_looked_for_and_by_what() -> N
 def test_an_experts_mode_is_never_called_safe_harbor(name: str) -> None:
     page = PAGES[name]()
     assert not re.search("safe.?harbou?r", page, re.IGNORECASE)
-    assert "an expert has to determine, and to document" in text_of(page)
+    assert "an expert has to determine, and to document" in samples.text_of(page)
 
 
 @pytest.mark.parametrize("name", sorted(set(PAGES) - {"harbor", "site-harbor"}))
@@ -366,21 +352,21 @@ def test_no_other_mode_is_called_safe_harbor(name: str) -> None:
 
 
 def test_the_site_reads_where_the_experts_statement_is_or_that_there_is_none() -> None:
-    text = text_of(PAGES["site-expert"]())
+    text = samples.text_of(PAGES["site-expert"]())
     assert "names a document as the expert's determination. It was not read here." in text
     without = samples.site_report(scrub_mode=ScrubMode.EXPERT_DETERMINATION)
-    assert "names no expert's statement" in text_of(render_site_report(without))
+    assert "names no expert's statement" in samples.text_of(render_site_report(without))
 
 
 def test_the_site_reads_what_its_labelled_sample_shows() -> None:
-    text = text_of(PAGES["site-harbor"]())
+    text = samples.text_of(PAGES["site-harbor"]())
     assert "Of 60 texts, 50 hold personal data that is labelled; of them, 47 were fully" in text
     assert "Of 1 500 letters and digits of labelled personal data, 21 stayed." in text
     assert "Of 140 findings, 6 were of nothing that is labelled." in text
     row = re.search(r"<tr><th[^>]*>Names of people \[PERSON\].*</tr>", PAGES["site-harbor"]())
     assert row is not None
     assert re.findall(r'"number">([^<]+)<', row[0]) == ["80", "77", "89.4\xa0% to 99.2\xa0%"]
-    assert "was not measured" in text_of(PAGES["site"]())
+    assert "was not measured" in samples.text_of(PAGES["site"]())
 
 
 def test_records_that_were_not_scrubbed_are_of_no_mode() -> None:
@@ -391,8 +377,8 @@ def test_records_that_were_not_scrubbed_are_of_no_mode() -> None:
             )
         }
     )
-    assert "replaced by its type" in text_of(PAGES["private"]())
-    assert "replaced by its type" not in text_of(render_report(off))
+    assert "replaced by its type" in samples.text_of(PAGES["private"]())
+    assert "replaced by its type" not in samples.text_of(render_report(off))
 
 
 def test_every_value_of_every_enumeration_has_words() -> None:
@@ -470,121 +456,10 @@ def test_rendering_needs_no_heavy_library() -> None:
     assert done.stdout.strip() == "[]"
 
 
-# Noise that sites share.
-
-
-def front_of(page: str) -> str:
-    front = parse(page).find(".//div[@class='front']")
-    assert front is not None
-    return " ".join("".join(front.itertext()).split())
-
-
-@pytest.mark.parametrize("name", ["distributed", "whole-sites"])
-def test_page_one_names_the_honest_sites_and_the_coordinator_that_the_bound_counts_on(
-    name: str,
-) -> None:
-    front = front_of(PAGES[name]())
-    assert "is bounded, with at least 2 honest sites in each: epsilon 8.00." in front
-    assert "at least 2 honest sites in every sum" in front
-    assert "the coordinator, to follow the protocol" in front
-    assert "any one of the other sites, alone or with the coordinator" in front
-    assert "no other party" not in front
-    assert "left its site is bounded" not in front
-
-
-def test_a_record_mode_counts_on_nobody() -> None:
-    front = front_of(PAGES["deployed"]())
-    assert "no other party" in front
-    assert "honest sites" not in front
-
-
-def test_a_malicious_coordinator_is_not_trusted_with_shared_noise() -> None:
-    facts = samples.report(privacy=DISTRIBUTED, adversary=Adversary.MALICIOUS, warnings=())
-    front = front_of(render_report(facts))
-    assert "to follow the protocol" not in front
-    assert "The bound counts on the coordinator" not in front
-    assert "the coordinator, even if it departs from the protocol" in front
-    assert "2 honest sites" in front
-
-
-def test_a_simulation_with_shared_noise_claims_nothing_against_its_computer() -> None:
-    front = front_of(render_report(samples.report(privacy=DISTRIBUTED)))
-    assert "anybody who sees the opened sums or the final model; not against whoever" in front
-
-
-def test_unmasked_shares_of_noise_are_not_said_to_keep_the_bound() -> None:
-    facts = samples.report(privacy=DISTRIBUTED, warnings=())
-    rows = {row.what: row.otherwise for row in trust.trusts(facts)}
-    pooled = rows["Not to pool their secrets with the coordinator's records."]
-    assert "The bound would not hold" in pooled
-    assert not any("still holds" in text for text in rows.values())
-    own = [row.otherwise for row in trust.trusts(samples.report(warnings=()))]
-    assert any("still holds" in text for text in own)
-
-
-@pytest.mark.parametrize(
-    ("cohort", "lost", "threshold", "words"),
-    [(4, 1, 3, "still hold as much noise"), (10, 1, 7, "hold less noise than the bound counts on")],
-)
-def test_a_smaller_sum_is_said_to_hold_the_noise_that_it_holds(
-    cohort: int, lost: int, threshold: int, words: str
-) -> None:
-    sites = tuple(f"site-{number:02d}" for number in range(cohort))
-    shares = (NoiseShareFacts(cohort=cohort, drop_outs=lost, colluders=1),)
-    privacy = samples.distributed_privacy(shares=shares)
-    privacy = privacy.model_copy(update={"sites": samples.charges(sites)})
-    facts = samples.report(sites=sites, warnings=()).model_copy(
-        update={
-            "privacy": privacy,
-            "protection": MaskedSumFacts(cipher_suite="s", threshold=threshold),
-        }
-    )
-    opened = smallest_openable_sum(cohort, threshold)
-    assert (opened >= cohort - lost) is ("still" in words)
-    assert any(words in row.otherwise for row in trust.trusts(facts))
-
-
-def test_each_cohort_has_its_row_of_shares() -> None:
-    shares = (
-        NoiseShareFacts(cohort=4, drop_outs=1, colluders=1),
-        NoiseShareFacts(cohort=3, drop_outs=0, colluders=2),
-    )
-    with pytest.raises(ValueError, match="colluders differs"):
-        samples.site_privacy(shares=shares)
-    shares = (shares[0], NoiseShareFacts(cohort=3, drop_outs=0, colluders=1))
-    page = render_report(samples.report(privacy=samples.site_privacy(shares=shares)))
-    tables = [
-        table
-        for table in parse(page).iter("table")
-        if "noise was shared" in (table.findtext("caption") or "")
-    ]
-    rows = [[cell.text for cell in row] for row in tables[0].iter("tr")][1:]
-    assert rows == [
-        ["4", "1", "1", "2", "1/2 of what is counted on"],
-        ["3", "0", "1", "2", "1/2 of what is counted on"],
-    ]
-
-
-def test_the_mechanism_is_told_as_it_was() -> None:
-    own, steps, whole = (text_of(PAGES[n]()) for n in ("private", "distributed", "whole-sites"))
-    assert "normally distributed noise" in own
-    assert "every record took part by chance, with probability 0.1" in own
-    for text in (steps, whole):
-        assert "normally distributed" not in text
-        assert "The noise is discrete Gaussian, drawn and added as whole numbers" in text
-        assert "approximation, not a bound" in text
-    assert "every patient, with all records at a site together, took part by chance" in steps
-    assert "Whoever has records at k sites spends at each of them" in steps
-    assert "by chance" not in whole
-    assert "zero stands in its place" in whole
-    assert "as likely as with zero in its place" in whole
-    assert "up to twice the epsilon" in whole
-
-
 def test_how_the_settings_were_chosen_is_on_the_page() -> None:
     for selection in Selection:
         facts = samples.report(privacy=samples.record_privacy(selection=selection))
-        assert wording.selection_sentence(selection) in text_of(render_report(facts))
+        assert wording.selection_sentence(selection) in samples.text_of(render_report(facts))
 
 
 # Rounds that were not scored.
@@ -592,24 +467,26 @@ def test_how_the_settings_were_chosen_is_on_the_page() -> None:
 
 def test_a_round_without_scores_has_a_dash_and_no_point_in_the_chart() -> None:
     page = render_report(samples.report(every=3))
-    rows = [[cell.text for cell in row] for row in parse(page).iter("tr")]
+    rows = [[cell.text for cell in row] for row in samples.parse(page).iter("tr")]
     third, fourth = (next(r for r in rows if len(r) == 8 and r[0] == n) for n in ("3", "4"))
     assert third[3] == "72.2\u00a0%"
     assert fourth[3:6] == ["\u2013"] * 3
     assert fourth[6] is not None
     chart = next(
-        svg for svg in parse(page).iter("svg") if svg.get("aria-labelledby", "").startswith("util")
+        svg
+        for svg in samples.parse(page).iter("svg")
+        if svg.get("aria-labelledby", "").startswith("util")
     )
     assert len(list(chart.iter("circle"))) == 1 + 3  # before the first round, and rounds 3, 6, 8
-    assert "a dash where a round was not scored" in text_of(page)
-    assert "a dash where" not in text_of(PAGES["private"]())
+    assert "a dash where a round was not scored" in samples.text_of(page)
+    assert "a dash where" not in samples.text_of(PAGES["private"]())
 
 
 def test_an_unfinished_run_shows_the_last_score_under_its_round() -> None:
-    text = text_of(PAGES["few-scores"]())
+    text = samples.text_of(PAGES["few-scores"]())
     assert "After round 84" in text
     assert "The final model" not in text
-    none = text_of(PAGES["no-scores"]())
+    none = samples.text_of(PAGES["no-scores"]())
     assert "No finished round was scored." in none
     assert "No round was scored yet." in none
     assert "there is no model to measure" not in none
