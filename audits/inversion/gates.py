@@ -115,7 +115,8 @@ def _judged(evidence: InversionEvidence) -> tuple[Verdict, str]:
     chance = f"one-sided p {opened.p_value:.2g} over pairs of texts"
     if not evidence.promised:
         return Verdict.INCONCLUSIVE, (
-            f"The run claims nothing that could be refuted; {read} of {evidence.texts} texts each, "
+            f"The run claims nothing that could be refuted; {read} (texts in each: "
+            f"{evidence.texts}), "
             f"and {control.found} of {control.words} out of sums of one text alone."
         )
     if evidence.blind.p_value <= _BLIND:

@@ -197,7 +197,8 @@ def invert_positions(
         subspace: the visible span in R^d.
         candidates: gives for a position the (V, d) array of what enters the layer there, as
             LayerNorm(word + position + type) for the first layer of a BERT. Without the norm's
-            bias they would be ambiguous: v + p = (v + q) - (w + q) + (w + p).
+            bias they would be ambiguous: v + p = (v + q) - (w + q) + (w + p). With it, two words
+            that both stand at p and at q still complete the pair of any third at q.
         positions: how many there are.
         threshold: as for `invert_anywhere`.
 

@@ -125,6 +125,27 @@ def test_what_stands_in_a_comment_works_without_it(
     load_policy(tmp_path / "policy.toml").check(mechanism)
 
 
+def test_canaries_need_a_line_in_both_files(tmp_path: Path) -> None:
+    initialise(tmp_path)
+    run, policy = tmp_path / "run.toml", tmp_path / "policy.toml"
+    text, count = re.subn(
+        r"^# (?=\[mechanism\.canaries\]|each = |repetitions = |headline = )",
+        "",
+        run.read_text(),
+        flags=re.MULTILINE,
+    )
+    assert count == 4
+    run.write_text(text)
+    mechanism = load_config(run).mechanism
+    assert mechanism.canaries is not None
+    with pytest.raises(BudgetError, match="up to 900 canaries would be trained on, and at most 0"):
+        load_policy(policy).check(mechanism)
+    text, count = re.subn(r"^# (?=most_canaries = )", "", policy.read_text(), flags=re.MULTILINE)
+    assert count == 1
+    policy.write_text(text)
+    load_policy(policy).check(mechanism)
+
+
 def test_a_policy_that_requires_all_that_it_can(tmp_path: Path) -> None:
     initialise(tmp_path)
     path = tmp_path / "policy.toml"

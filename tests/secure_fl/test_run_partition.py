@@ -126,9 +126,10 @@ def test_a_simulation_shares_out_by_the_rule_and_says_so(
         site: str,
         records: SiteRecords,
         *rest: Any,  # noqa: ANN401 - passed through
+        canary_key: Any,  # noqa: ANN401 - passed through
     ) -> SiteWorkbench:
         held[site] = {record.columns["customer"] for record in records.records}
-        return SiteWorkbench(site, records, *rest)
+        return SiteWorkbench(site, records, *rest, canary_key=canary_key)
 
     monkeypatch.setattr(embedded, "SiteWorkbench", watch)
     setting = Setting(tmp_path, tiny)

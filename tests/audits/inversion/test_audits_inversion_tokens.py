@@ -166,7 +166,7 @@ def test_positions_tell_where_a_token_stood(seed: int, texts: int, length: int) 
         summed = words + places[position]
         return summed / summed.std(axis=1, keepdims=True) + bias
 
-    tokens = rng.integers(0, 60, size=(texts, length))
+    tokens = rng.permutation(60)[: texts * length].reshape(texts, length)
     inputs = np.concatenate(
         [candidates(position)[tokens[:, position]] for position in range(length)]
     )
@@ -175,6 +175,25 @@ def test_positions_tell_where_a_token_stood(seed: int, texts: int, length: int) 
     found = invert_positions(subspace, candidates, length, exact_threshold(subspace))
     assert found.found == tuple(tuple(sorted(set(column))) for column in tokens.T.tolist())
     assert found.against([set(column) for column in tokens.T.tolist()]).exact
+
+
+def test_two_words_that_share_two_places_complete_the_pair_of_a_third_in_spite_of_a_bias() -> None:
+    """Two such differences leave a weight to choose, and one choice carries the bias."""
+    rng = np.random.default_rng(31252)
+    words, places = rng.normal(size=(60, WIDTH)), rng.normal(size=(2, WIDTH))
+    bias = rng.normal(size=WIDTH)
+
+    def candidates(position: int) -> np.ndarray:
+        summed = words + places[position]
+        return summed / summed.std(axis=1, keepdims=True) + bias
+
+    def found(shared: list[int]) -> tuple[int, ...]:
+        inputs = np.concatenate([candidates(0)[shared], candidates(1)[[*shared, 42]]])
+        subspace = visible_subspace(rng.normal(size=(20, len(inputs))) @ inputs)
+        return invert_positions(subspace, candidates, 2, exact_threshold(subspace)).found[0]
+
+    assert found([58]) == (58,)
+    assert found([52, 58]) == (42, 52, 58)
 
 
 @pytest.mark.parametrize("bias", [0.0, 1.0])
