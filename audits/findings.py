@@ -15,6 +15,7 @@ from typing import Annotated, Final, Literal, Self
 from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from audits.fact_types import Delta, Epsilon, Facts, Fraction, Hex256, Line, Moment, unreadable
+from audits.frontier import MOST_POINTS, FrontierPoint
 from crypto.errors import IntegrityError
 
 GATE_SIGNIFICANCE: Final = 1e-4
@@ -187,6 +188,7 @@ class AuditReport(Facts):
         claim: what the run promised.
         findings: one per gate, in the order in which the gates are listed.
         limits: what the whole does not show, as sentences.
+        frontier: what others measured at other epsilons on as many evaluation records.
     """
 
     schema_tag: Literal["secure-fl.audit.v1"] = Field(default="secure-fl.audit.v1", alias="schema")
@@ -199,6 +201,7 @@ class AuditReport(Facts):
     claim: Claim
     findings: Annotated[tuple[Finding, ...], Field(min_length=1)]
     limits: tuple[Line, ...]
+    frontier: Annotated[tuple[FrontierPoint, ...], Field(max_length=MOST_POINTS)] = ()
 
     @model_validator(mode="after")
     def _is_whole(self) -> Self:

@@ -32,7 +32,7 @@ def add_to(app: typer.Typer) -> None:
     app.command(help=_AUDIT, epilog=_EPILOG)(audit)
 
 
-def audit(
+def audit(  # noqa: PLR0913 - the command's options
     run: Annotated[Path, typer.Argument(metavar="RUN", show_default=False)],
     *,
     attacks: Annotated[
@@ -53,6 +53,14 @@ def audit(
             show_default="RUN.state if it is there, else this user's state folder",
         ),
     ] = None,
+    frontier: Annotated[
+        list[Path] | None,
+        typer.Option(
+            metavar="FILE",
+            help="What `secure-fl baselines` measured of this task at other epsilons, for the "
+            "report to show; may be repeated.",
+        ),
+    ] = None,
     as_json: Annotated[
         bool, typer.Option("--json", help="The audit as one JSON object on stdout.")
     ] = False,
@@ -62,7 +70,7 @@ def audit(
     from secure_fl.auditing.display import display_for  # noqa: PLC0415 - likewise
 
     display = display_for(sys.stderr if as_json else sys.stdout)
-    options = AuditOptions(run, tuple(attacks or ()), gate, state)
+    options = AuditOptions(run, tuple(attacks or ()), gate, state, tuple(frontier or ()))
     with display:
         outcome = audit_run(options, display)
     if as_json:

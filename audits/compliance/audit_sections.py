@@ -24,7 +24,7 @@ from audits.compliance.blocks import (
 )
 from audits.compliance.plots import plots_of
 from audits.compliance.run_sections import claimed_table
-from audits.findings import GATE_SIGNIFICANCE, Basis, Window
+from audits.findings import GATE_SIGNIFICANCE, Basis, Verdict, Window
 from audits.report_warnings import caution
 
 if TYPE_CHECKING:
@@ -126,6 +126,9 @@ def findings_section(audit: AuditReport) -> Section:
     for found in audit.findings:
         blocks.append(Heading(found.gate, f"gate-{found.gate}", verdict=found.verdict))
         blocks.append(Paragraph(found.reason))
+        if found.verdict is Verdict.NOT_RUN:
+            blocks.append(Paragraph(f"It would have tested: {found.claim}", note=True))
+            continue
         blocks.append(_about(found))
         if found.details:
             blocks.append(_details(found))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from audits.compliance import audit_sections, front, run_sections
+from audits.compliance import audit_sections, front, frontier_section, run_sections
 from audits.compliance.blocks import Report
 from audits.facts import GuaranteedFacts
 
@@ -31,6 +31,7 @@ def report_of(document: ComplianceDocument) -> Report:
             audit_sections.findings_section(audit),
             audit_sections.epsilon_section(document),
             run_sections.utility_section(facts),
+            frontier_section.frontier_section(document),
             audit_sections.plots_section(document),
             audit_sections.limits_section(document),
             audit_sections.verify_section(document),

@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
+    from audits.frontier import FrontierPoint
     from secure_fl.auditing.attacks import Attack
     from secure_fl.auditing.subject import Subject
 
@@ -126,9 +127,16 @@ def attacks_called(names: Sequence[str]) -> tuple[Attack, ...]:
 
 
 def perform(
-    subject: Subject, wanted: Sequence[Attack], work: AuditWork, observer: AuditObserver
+    subject: Subject,
+    wanted: Sequence[Attack],
+    work: AuditWork,
+    observer: AuditObserver,
+    frontier: tuple[FrontierPoint, ...] = (),
 ) -> AuditReport:
-    """Run the `wanted` attacks and return the report; the others are in it as not run."""
+    """Run the `wanted` attacks and return the report; the others are in it as not run.
+
+    The report repeats `frontier`, what studies measured at other epsilons.
+    """
     started = now()
     findings: list[Finding] = []
     for attack in ATTACKS:
@@ -154,6 +162,7 @@ def perform(
         claim=claim_of(subject.facts),
         findings=tuple(findings),
         limits=LIMITS,
+        frontier=frontier,
     )
 
 

@@ -14,6 +14,7 @@ from crypto.signatures import SigningKey
 from secure_fl.auditing.audit import AuditWork, attacks_called, perform
 from secure_fl.auditing.binding import AuditSigner, write_audit
 from secure_fl.auditing.demands import NO_DEMANDS, load_audit_policy
+from secure_fl.auditing.frontier import read_frontier
 from secure_fl.auditing.subject import open_subject
 from secure_fl.consortium import COORDINATOR
 from secure_fl.launch import default_state, own_state
@@ -34,6 +35,7 @@ class AuditOptions:
     attacks: tuple[str, ...]
     gate: Path | None
     state: Path | None
+    frontier: tuple[Path, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -55,17 +57,18 @@ def audit_run(options: AuditOptions, observer: AuditObserver) -> AuditOutcome:
     """Audit the run and sign the outcome.
 
     Raises:
-        ConfigError: there is no finished run or no key to sign with, or an attack or a gate of that
-            name; nothing was attacked.
+        ConfigError: there is no finished run, no key to sign with, no attack or gate of that name,
+            or a study of something else; nothing was attacked.
         IntegrityError: the run folder is damaged.
     """
     subject = open_subject(options.run)
     demands = NO_DEMANDS if options.gate is None else load_audit_policy(options.gate)
     wanted = attacks_called(options.attacks)
+    frontier = read_frontier(options.frontier, subject.facts)
     signer = _signer(subject, options)
     torch.set_num_threads(subject.config.runtime.threads)
     work = AuditWork.of(subject)
-    report = perform(subject, wanted, work, observer)
+    report = perform(subject, wanted, work, observer, frontier)
     folder = write_audit(subject, report, signer)
     work.remove()
     return AuditOutcome(report, folder, demands.unmet(report))
