@@ -27,7 +27,7 @@ from crypto.signatures import Signed, SigningKey, schema_of, sign_message
 from domains.classification import SentenceClassification
 from domains.partition import equal
 from secure_fl import canaries
-from secure_fl.auditing import release_canaries
+from secure_fl.auditing import canary_parts, release_canaries
 from secure_fl.auditing.subject import open_subject
 from secure_fl.canaries import seed_of, with_fresh_number, with_members
 from secure_fl.config import Mechanism, parse_mechanism
@@ -396,9 +396,9 @@ def few_dealings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def quick_learner(monkeypatch: pytest.MonkeyPatch) -> None:
     """So small a model needs large steps before it knows anything by heart."""
-    monkeypatch.setattr(release_canaries, "_PASSES", 80)
-    monkeypatch.setattr(release_canaries, "_RATE", 1e-2)
-    monkeypatch.setattr(release_canaries, "_HEAD_RATE", 5e-2)
+    monkeypatch.setattr(canary_parts, "_PASSES", 80)
+    monkeypatch.setattr(canary_parts, "_RATE", 1e-2)
+    monkeypatch.setattr(canary_parts, "_HEAD_RATE", 5e-2)
 
 
 @pytest.mark.usefixtures("few_dealings", "quick_learner")

@@ -1,0 +1,122 @@
+"""What every attack by a run's canaries needs.
+
+The canaries that were opened, what is claimed of them, how likely a model finds their answers, and
+a model that knows them by heart.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from audits.canaries import canaries_of
+from audits.privacy_facts import GuaranteedFacts
+from audits.server.distinguish import Claimed
+from crypto.errors import ConfigError
+from crypto.roster import read_unverified_roster
+from crypto.secrets import SecretBytes
+from privacy.events import Unit
+from privacy.noise import SystemNoise
+from privacy.streams import fresh_stream
+from secure_fl.canaries import plan_of
+from secure_fl.config import NoPrivacy
+from secure_fl.sites.losses import RecordLosses
+from secure_fl.sites.trainer import LocalTrainer, TrainingParts
+from secure_fl.sites.units import UnitRows
+from secure_fl.transcript_check import read_transcript
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from numpy.typing import NDArray
+
+    from audits.canaries import Canary
+    from domains.records import Record
+    from domains.tasks import Task
+    from secure_fl.auditing.subject import Subject
+    from secure_fl.config import Mechanism
+    from secure_fl.sites.adapted_model import AdaptedModel
+
+_PASSES: Final = 30
+"""Over the members, until the positive control knows them."""
+_MOST_STEPS: Final = 240
+_BATCH: Final = 16
+_RATE, _HEAD_RATE = 2e-3, 1e-2
+
+
+def opened(subject: Subject) -> list[Canary]:
+    """Return the canaries of every site that opened its seed, checked against its commitment.
+
+    Raises:
+        ConfigError: no site did.
+        IntegrityError: the folder's log is damaged.
+    """
+    mechanism, folder = subject.config.mechanism, subject.folder
+    plan = plan_of(mechanism)
+    roster = read_unverified_roster(folder.read("transcript/roster.json"))
+    run_id = bytes.fromhex(subject.facts.run.run_id)
+    checked = read_transcript(folder.leaves(), roster, mechanism, run_id)
+    if plan is None or not checked.extracts:
+        raise ConfigError(
+            "No site opened its canaries: the run ended before its last round, and nobody can say "
+            "which were trained on."
+        )
+    return [
+        canary
+        for _, sent in sorted(checked.extracts.items())
+        for canary in canaries_of(SecretBytes(sent.canaries), plan)
+    ]
+
+
+def claimed(subject: Subject) -> Claimed | None:
+    """Return what the run claims of one record; None where it claims nothing."""
+    privacy = subject.facts.privacy
+    if not isinstance(privacy, GuaranteedFacts):
+        return None
+    return Claimed(privacy.epsilon, privacy.delta)
+
+
+def log_likelihoods(
+    task: Task, adapted: AdaptedModel, records: Sequence[Record], micro_batch: int
+) -> NDArray[np.float64]:
+    """Return the log-likelihood in nats of each record's label among all, (n,).
+
+    Of a record that has one answer alone, a secret, it is that of the answer among all texts.
+    """
+    scores = task.scores(adapted.model, task.encode(records), micro_batch)
+    found = np.empty(len(records))
+    for i, (own, record) in enumerate(zip(scores, records, strict=True)):
+        rest = np.logaddexp.reduce(own) if own.size > 1 else 0.0
+        found[i] = own[record.label] - rest
+    return found
+
+
+def learn(mechanism: Mechanism, task: Task, adapted: AdaptedModel, members: list[Record]) -> None:
+    """Train `adapted`, without privacy, on the canaries that are members: the positive control."""
+    steps = min(_MOST_STEPS, _PASSES * -(-len(members) // _BATCH))
+    training = mechanism.training.model_copy(
+        update={
+            "rounds": 1,
+            "local_steps": steps,
+            "optimizer": "adam",
+            "learning_rate": _RATE,
+            "head_learning_rate": None if mechanism.prompt is not None else _HEAD_RATE,
+            "schedule": "linear",
+            "momentum": 0.0,
+            "head_rounds": 0,
+            "averaged_rounds": None,
+            "batch_size": _BATCH,
+        }
+    )
+    plain = mechanism.model_copy(update={"training": training, "privacy": NoPrivacy(mode="none")})
+    parts = TrainingParts(
+        site="positive-control",
+        task=task,
+        adapted=adapted,
+        records=RecordLosses(task, adapted, task.encode(members), _BATCH),
+        units=UnitRows.of(members, Unit.RECORD, None),
+        noise=SystemNoise(),
+        streams=fresh_stream,
+    )
+    LocalTrainer(parts, plain).train(adapted.flat(), 0)
