@@ -59,6 +59,20 @@ class RankingMetrics(Line):
     auc: float
 
 
+class LayerRank(Line):
+    """How many directions a round's change of one low-rank factor shows; see `opened_ranks`.
+
+    `rank` is the highest that the factor's shape allows, `numerical_rank` what stands out of
+    rounding, `stable_rank` the squared Frobenius norm over that of the largest singular value.
+    """
+
+    factor: str
+    rank: Annotated[int, Field(ge=1)]
+    columns: Annotated[int, Field(ge=1)]
+    numerical_rank: Annotated[int, Field(ge=0)]
+    stable_rank: Annotated[float, Field(ge=0)]
+
+
 class RoundMetrics(Line):
     """One finished round: scores on the common evaluation set, and what the plan had spent.
 
@@ -79,6 +93,8 @@ class RoundMetrics(Line):
     ranking: Annotated[RankingMetrics | None, Field(exclude_if=lambda ranking: ranking is None)] = (
         None
     )
+    opened: Annotated[tuple[LayerRank, ...], Field(exclude_if=lambda ranks: not ranks)] = ()
+    """Of every low-rank factor that the round moved, what its opened sum shows."""
 
     @model_validator(mode="after")
     def _scored_or_not(self) -> Self:

@@ -26,6 +26,7 @@ from secure_fl.config import Guaranteed
 from secure_fl.guarantee import claimed_epsilon
 from secure_fl.iterates import Iterates
 from secure_fl.observing import RoundScored, RunBegan
+from secure_fl.opened_ranks import opened_ranks
 from secure_fl.parameters import parameter_digest, vector_to_bytes
 from secure_fl.rounds.coordinator import Coordinator
 from secure_fl.rounds.own_log import times_opened
@@ -244,7 +245,7 @@ class Runner:
         self._kept_leaves = self._transcript.size
 
     def _keep_round(self, opened: OpenedRound, seconds: float) -> None:
-        self._parameters = opened.parameters
+        before, self._parameters = self._parameters, opened.parameters
         done = opened.round + 1
         self._iterates = self._iterates.after(opened.round, opened.parameters, opened.memory)
         scores = self._scores_after(done)
@@ -253,8 +254,12 @@ class Runner:
         # A header that was logged just before a crash counts, though the record of the round
         # before it, and so `tries`, was not kept yet.
         attempts = max(self._progress.tries, times_opened(self._transcript.leaves, opened.round))
+        spec = self._parts.evaluator.adapted.spec
+        ranks = opened_ranks(
+            self._mechanism, spec, before, opened.parameters, len(opened.survivors)
+        )
         metrics = _metrics(done, attempts, opened.survivors, scores, epsilon, seconds)
-        self._parts.folder.append_metrics(metrics)
+        self._parts.folder.append_metrics(metrics.model_copy(update={"opened": ranks}))
         kept = self._iterates.export()
         extracts = {
             site: base64.b64encode(extract).decode()

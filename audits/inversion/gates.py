@@ -181,11 +181,13 @@ class MeterEvidence:
         meters: of every layer and round, as `audits.inversion.meters` reads them.
         noised: whether noise is added before a sum is opened.
         summed: how many texts the metered sums were made of; fewer than the run's at most.
+        rounds: what the run itself read of its opened sums, round by round; empty where it did not.
     """
 
     meters: Sequence[LayerMeter] = field(repr=False)
     noised: bool
     summed: int
+    rounds: Sequence[LayerMeter] = field(default=(), repr=False)
 
 
 def row_space_meters(evidence: MeterEvidence) -> Finding:
@@ -199,6 +201,16 @@ def row_space_meters(evidence: MeterEvidence) -> Finding:
     if evidence.noised:
         return _metered(
             Verdict.NOT_REFUTED, f"Noise is added before a sum is opened; {over}.", evidence
+        )
+    short = [each for each in evidence.rounds if each.is_deficient]
+    if short:
+        first = min(short, key=lambda each: (each.round, each.rank_ratio))
+        return _metered(
+            Verdict.INCONCLUSIVE,
+            f"There is no noise, and {len(short)} of the {len(evidence.rounds)} sums that the run "
+            f"opened do not fill the rank, first that of {first.layer} in round {first.round} "
+            f"({first.numerical_rank} of {first.rank}): it shows as few independent inputs.",
+            evidence,
         )
     if least >= _FAR:
         return _metered(
@@ -244,8 +256,24 @@ def _metered(verdict: Verdict, reason: str, evidence: MeterEvidence) -> Finding:
         reason=reason,
         samples=len(meters),
         statistic=statistic,
-        details=details,
-        series=_series(meters),
+        details=(*details, *_of_rounds(evidence.rounds)),
+        series=_series(evidence.rounds or meters),
+    )
+
+
+def _of_rounds(rounds: Sequence[LayerMeter]) -> tuple[Measure, ...]:
+    if not rounds:
+        return ()
+    return (
+        Measure(name="sums that the run opened, a layer and a round each", value=len(rounds)),
+        Measure(
+            name="of these, sums that do not fill the rank",
+            value=sum(each.is_deficient for each in rounds),
+        ),
+        Measure(
+            name="least stable rank of a sum that the run opened",
+            value=min(each.stable_rank for each in rounds),
+        ),
     )
 
 

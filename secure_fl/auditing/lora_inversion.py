@@ -9,6 +9,7 @@ among as many whole ones as the run sums.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -21,7 +22,7 @@ from audits.inversion.gates import (
     lora_inversion,
     row_space_meters,
 )
-from audits.inversion.meters import measure_round
+from audits.inversion.meters import LayerMeter, measure_round
 from audits.inversion.pairs import PairCount, PairReading, TextPair, read_pair
 from secure_fl.auditing.first_layer import candidates_of, first_layer, low_rank_factors
 from secure_fl.auditing.gradient_sums import GradientSums, added, matrix, texts_in_a_sum
@@ -72,7 +73,30 @@ def run_meters(subject: Subject, note: Note) -> tuple[Finding, ...]:
     """
     mechanism = subject.config.mechanism
     task, adapted = build_task(mechanism, subject.facts.data.labels, subject.config.runtime)
-    return (row_space_meters(meter(mechanism, task, adapted, note)),)
+    evidence = meter(mechanism, task, adapted, note)
+    rounds = _of_rounds(subject, max(each.tokens for each in evidence.meters))
+    return (row_space_meters(replace(evidence, rounds=rounds)),)
+
+
+def _of_rounds(subject: Subject, tokens: int) -> tuple[LayerMeter, ...]:
+    """Return what the run read of its own sums: of each layer and round the lesser factor's."""
+    found: dict[tuple[int, str], LayerMeter] = {}
+    for row in subject.folder.metrics():
+        for each in row.opened:
+            layer = each.factor.split(".lora_", maxsplit=1)[0]
+            meter = LayerMeter(
+                round=row.round,
+                layer=layer,
+                columns=each.columns,
+                rank=each.rank,
+                tokens=tokens,
+                numerical_rank=each.numerical_rank,
+                stable_rank=each.stable_rank,
+            )
+            known = found.setdefault((row.round, layer), meter)
+            if meter.rank_ratio < known.rank_ratio:
+                found[row.round, layer] = meter
+    return tuple(found.values())
 
 
 def invert(

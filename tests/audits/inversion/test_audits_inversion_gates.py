@@ -224,3 +224,18 @@ def test_noise_is_enough_whatever_is_summed() -> None:
 def test_no_sum_is_no_pass() -> None:
     found = row_space_meters(replace(metered(6, noised=True), meters=()))
     assert (found.verdict, found.statistic) == (Verdict.INCONCLUSIVE, None)
+
+
+def test_what_the_run_read_of_its_own_sums_stands_beside_and_a_short_one_is_no_pass() -> None:
+    quiet = metered(80)
+    full = replace(quiet.meters[0], round=1)
+    short = replace(full, round=2, numerical_rank=3)
+    found = row_space_meters(replace(quiet, rounds=(full, short)))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "1 of the 2 sums that the run opened" in found.reason
+    assert "in round 2 (3 of 8)" in found.reason
+    [series] = found.series
+    assert [(point.x, point.y) for point in series.points] == [(1, 1.0), (2, 3 / 8)]
+    assert row_space_meters(replace(quiet, rounds=(full,))).verdict is Verdict.NOT_REFUTED
+    noised = replace(metered(80, noised=True), rounds=(full, short))
+    assert row_space_meters(noised).verdict is Verdict.NOT_REFUTED
