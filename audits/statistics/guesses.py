@@ -124,11 +124,13 @@ def largest_refuted(  # noqa: PLR0913 - what was counted, and at what it is test
     *,
     delta: float,
     significance: float,
-    chance: Chance = p_value,
+    chance: Chance = p_value_of_records,
 ) -> float:
     """Return the largest epsilon that is refuted at `significance`; 0 if none is.
 
     Whatever is refuted, so is everything below it: a run that keeps a smaller epsilon keeps this.
+    By `p_value_of_records` unless another `chance` is named, since that is what a run claims: under
+    add-or-remove, and zero-out, a record with another secret, label or word is two steps away.
 
     Raises:
         ConfigError: the counts are no counts, or `delta` or `significance` is out of range.
@@ -155,7 +157,7 @@ def ceiling(
     *,
     delta: float,
     significance: float,
-    chance: Chance = p_value,
+    chance: Chance = p_value_of_records,
 ) -> float:
     """Return the largest epsilon that is refuted where every guess is right.
 

@@ -188,9 +188,9 @@ def test_what_is_refuted_is_where_the_p_value_crosses(
 
 def test_many_candidates_refute_what_two_cannot() -> None:
     settings = {"delta": 1e-5, "significance": ALPHA}
-    two = guesses.ceiling(64, 2, **settings)
-    many = guesses.ceiling(64, 1024, **settings)
-    records = guesses.ceiling(64, 1024, **settings, chance=guesses.p_value_of_records)
+    two = guesses.ceiling(64, 2, **settings, chance=guesses.p_value)
+    many = guesses.ceiling(64, 1024, **settings, chance=guesses.p_value)
+    records = guesses.ceiling(64, 1024, **settings)
     assert two < 2
     assert many > 8
     assert many / 2 < records < many, "no factor two is lost where the record may be absent"
