@@ -4,7 +4,13 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from audits.compliance import audit_sections, front, frontier_section, run_sections
+from audits.compliance import (
+    audit_sections,
+    front,
+    frontier_section,
+    mapping_section,
+    run_sections,
+)
 from audits.compliance.blocks import Report
 from audits.facts import GuaranteedFacts
 
@@ -33,6 +39,7 @@ def report_of(document: ComplianceDocument) -> Report:
             run_sections.utility_section(facts),
             frontier_section.frontier_section(document),
             audit_sections.plots_section(document),
+            mapping_section.mapping_section(document),
             audit_sections.limits_section(document),
             audit_sections.verify_section(document),
         ),
