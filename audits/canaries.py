@@ -1,5 +1,8 @@
 """Canaries: texts of no meaning with labels at random, of which a fair coin chooses the members.
 
+A model that writes answers may be asked for more than a label: a canary's answer is then a secret,
+a number of eight digits that stands nowhere else.
+
 A site draws them from a secret seed before the first round and commits itself to them; the members
 are trained on like any record, each as often as its repetitions say. After the last round the seed
 is opened: everything here follows from it, so that anybody can see that neither a text nor a coin
@@ -9,6 +12,7 @@ was chosen afterwards. What an attack tells of members and controls is then a me
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -22,6 +26,7 @@ from privacy.streams import uniform_integers
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from crypto.digests import JsonValue
     from crypto.secrets import SecretBytes
 
 _WORDS: Final = 8
@@ -32,17 +37,36 @@ _COIN, _LABEL, _SALT = 0, 1, 2
 _FIRST_SYLLABLE: Final = 3
 _DRAWS: Final = _FIRST_SYLLABLE + _WORDS * _SYLLABLES
 _LABEL_BITS: Final = 31
+SECRETS: Final = 10**8
+"""How many secrets there are. A draw of 53 bits is reduced to one: no two of them differ in chance
+by more than a part in 9 * 10^7."""
+_HALF: Final = 10**4
 _MOST: Final = 1 << 14
 """What a plan asks for is drawn by whoever checks it, a stranger too: it takes a second."""
 
 
+class Answers(StrEnum):
+    """What a canary is answered by."""
+
+    LABELS = "labels"
+    """One of the data set's labels, at random."""
+    SECRETS = "secrets"
+    """A number of its own, which a model can only have learned by heart."""
+
+
+def secret_of(number: int) -> str:
+    """Return the secret of a number below `SECRETS`: four digits, a hyphen and four digits."""
+    return f"{number // _HALF:04d}-{number % _HALF:04d}"
+
+
 @dataclass(frozen=True)
 class CanaryPlan:
-    """How many canaries a site draws.
+    """How many canaries a site draws, and of which kind.
 
     Attributes:
         each: how many of each number of repetitions, members and controls together.
         repetitions: how often a member is among the records, in order, all different.
+        answers: what each is answered by.
 
     Raises:
         ConfigError: a number is below 1, one is there twice, or there are more than 16 384 in all.
@@ -50,6 +74,7 @@ class CanaryPlan:
 
     each: int
     repetitions: tuple[int, ...]
+    answers: Answers = Answers.LABELS
 
     def __post_init__(self) -> None:
         if self.each < 1 or min(self.repetitions, default=0) < 1:
@@ -75,8 +100,9 @@ class Canary:
         repetitions: how often it is among the records, if it is a member.
         member: whether it is.
         text: what is read; not shown, as any record's.
-        drawn_label: a uniform number below 2^31, whose remainder is the label.
+        drawn_label: a uniform number below 2^31, whose remainder is the label; 0 beside a secret.
         salt: what keeps a commitment to it from being guessed.
+        secret: what is answered in the place of a label; None where a label is. Not shown.
     """
 
     index: int
@@ -85,6 +111,7 @@ class Canary:
     text: str = field(repr=False)
     drawn_label: int
     salt: int = field(repr=False)
+    secret: str | None = field(default=None, repr=False)
 
     def label(self, labels: int) -> int:
         """Return which of `labels` choices it has been given."""
@@ -92,17 +119,18 @@ class Canary:
 
     def leaf(self) -> bytes:
         """Return what the commitment hashes."""
-        return canonical_json(
-            {
-                "schema": "secure-fl.canary.v1",
-                "index": self.index,
-                "repetitions": self.repetitions,
-                "member": self.member,
-                "text": self.text,
-                "label": self.drawn_label,
-                "salt": str(self.salt),
-            }
-        )
+        content: dict[str, JsonValue] = {
+            "schema": "secure-fl.canary.v1",
+            "index": self.index,
+            "repetitions": self.repetitions,
+            "member": self.member,
+            "text": self.text,
+            "label": self.drawn_label,
+            "salt": str(self.salt),
+        }
+        if self.secret is not None:
+            content |= {"schema": "secure-fl.secret-canary.v1", "secret": self.secret}
+        return canonical_json(content)
 
 
 def canaries_of(seed: SecretBytes, plan: CanaryPlan) -> tuple[Canary, ...]:
@@ -119,14 +147,16 @@ def canaries_of(seed: SecretBytes, plan: CanaryPlan) -> tuple[Canary, ...]:
         )
     kinds = [count for count in plan.repetitions for _ in range(plan.each)]
     drawn = uniform_integers(KeyStream(seed), len(kinds) * _DRAWS).reshape(len(kinds), _DRAWS)
+    secret = plan.answers is Answers.SECRETS
     return tuple(
         Canary(
             index=index,
             repetitions=repetitions,
             member=bool(row[_COIN] & np.uint64(1)),
             text=_text(row[_FIRST_SYLLABLE:]),
-            drawn_label=int(row[_LABEL]) & (2**_LABEL_BITS - 1),
+            drawn_label=0 if secret else int(row[_LABEL]) & (2**_LABEL_BITS - 1),
             salt=int(row[_SALT]),
+            secret=secret_of(int(row[_LABEL]) % SECRETS) if secret else None,
         )
         for index, (repetitions, row) in enumerate(zip(kinds, drawn, strict=True))
     )

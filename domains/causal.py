@@ -230,6 +230,30 @@ class CausalAnswers:
                 written.append(str(self._tokenizer.decode(after, skip_special_tokens=True)))
         return tuple(written)
 
+    def answer_logits(
+        self, model: nn.Module, record: Record
+    ) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
+        """Return what the model expects at each token of the right answer, and these tokens.
+
+        Shapes (T, vocabulary) and (T,), the token that ends a text left out; the logits of one
+        token follow from all before it.
+
+        Raises:
+            ConfigError: as `encode`.
+        """
+        encoded = self.encode([record])
+        answer = encoded.answers[0][record.label]
+        rows, _, _ = self._questions(encoded)
+        input_ids, mask = pad([rows[record.label]], self._pad_id)
+        device = next(model.parameters()).device
+        with evaluating(model), torch.inference_mode():
+            logits = model(
+                input_ids=input_ids.to(device),
+                attention_mask=mask.to(device),
+                logits_to_keep=answer.size + 1,
+            ).logits
+        return logits[0, :-1].float().cpu().numpy(), answer
+
     def _questions(self, encoded: EncodedRecords) -> tuple[list[TokenIds], list[int], list[int]]:
         """Return prompt and answer of every answer, the prompts' lengths, and answers by record."""
         rows, prompts, owners = [], [], []

@@ -57,12 +57,17 @@ class TaskPrompt:
         listed = (
             f"{_LETTERS[number % len(_LETTERS)]}. {option}"
             for number, option in enumerate(record.options)
+            if len(record.options) > 1
         )
         return _filled(self.template, {"text": record.text, "options": "\n".join(listed)})
 
     def choices(self, record: Record) -> tuple[str, ...]:
-        """Return what may be answered, in the order of the record's `label`."""
-        return self.answers or record.options
+        """Return what may be answered, in the order of the record's `label`.
+
+        A record with one option alone is a canary, whose secret that is: no data set has one. It
+        is what is answered, whatever others may be, and is not listed in the question.
+        """
+        return record.options if len(record.options) == 1 else self.answers or record.options
 
 
 @dataclass(frozen=True, slots=True)

@@ -38,7 +38,7 @@ class Record:
     columns: Mapping[str, str] = field(default_factory=dict, repr=False, hash=False)
     options: tuple[str, ...] = field(default=(), repr=False)
     """What one is chosen from where every record brings its own: the answers to a question, the
-    items that may come next. Not shown by `repr`."""
+    items that may come next. One alone is a canary's secret. Not shown by `repr`."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from audits.canaries import CanaryPlan, canaries_of, commitment
+from audits.canaries import Answers, CanaryPlan, canaries_of, commitment
 from crypto.agreement import hkdf
 from crypto.errors import ConfigError, PeerError
 from crypto.secrets import SecretBytes
@@ -20,6 +20,7 @@ from domains.task_kinds import TaskKind
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
+    from audits.canaries import Canary
     from crypto.secrets import Entropy
     from crypto.signatures import SigningKey
     from secure_fl.config import Mechanism
@@ -44,7 +45,9 @@ def with_fresh_number(mechanism: Mechanism, entropy: Entropy) -> Mechanism:
 def plan_of(mechanism: Mechanism) -> CanaryPlan | None:
     """Return what canaries a site draws; None where it draws none."""
     section = mechanism.canaries
-    return None if section is None else CanaryPlan(section.each, section.repetitions)
+    if section is None:
+        return None
+    return CanaryPlan(section.each, section.repetitions, Answers(section.answers))
 
 
 def key_of(identity: SigningKey) -> CanaryKey:
@@ -83,6 +86,24 @@ def committed(mechanism: Mechanism, seed: SecretBytes | None) -> bytes:
     return NONE if plan is None or seed is None else commitment(seed, plan)
 
 
+def record_of(canary: Canary, id_: str, labels: int, unit_column: str | None = None) -> Record:
+    """Return `canary` as a record of its own unit; a secret is the one answer that it has.
+
+    Args:
+        canary: which.
+        id_: of the record, and of its unit.
+        labels: how many choices a record of the run has.
+        unit_column: which column says whose a record is, where one does.
+    """
+    return Record(
+        id=id_,
+        text=canary.text,
+        label=canary.label(labels) if canary.secret is None else 0,
+        columns={} if unit_column is None else {unit_column: id_},
+        options=() if canary.secret is None else (canary.secret,),
+    )
+
+
 def with_members(
     mechanism: Mechanism,
     records: Sequence[Record],
@@ -103,23 +124,21 @@ def with_members(
         unit_column: which column says whose a record is, where one does.
 
     Raises:
-        ConfigError: the run's records bring their own options, which canaries do not have.
+        ConfigError: the run's records bring their own options, which canaries with labels do not
+            have.
     """
     plan = plan_of(mechanism)
     if plan is None or seed is None:
         return tuple(records)
-    if kind_of(mechanism.data.dataset) is not TaskKind.CLASSIFICATION:
+    labelled = plan.answers is Answers.LABELS
+    if labelled and kind_of(mechanism.data.dataset) is not TaskKind.CLASSIFICATION:
         raise ConfigError(
             f"{mechanism.data.dataset} brings options with every record, and a canary has none: "
-            "nothing was trained. Leave `mechanism.canaries` out."
+            "nothing was trained. Leave `mechanism.canaries` out, or have a language model answer "
+            'with `answers = "secrets"`.'
         )
     members = [
-        Record(
-            id=f"canary-{canary.index}-{copy}",
-            text=canary.text,
-            label=canary.label(labels),
-            columns={} if unit_column is None else {unit_column: f"canary-{canary.index}-{copy}"},
-        )
+        record_of(canary, f"canary-{canary.index}-{copy}", labels, unit_column)
         for canary in canaries_of(seed, plan)
         if canary.member
         for copy in range(canary.repetitions)

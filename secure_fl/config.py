@@ -161,6 +161,7 @@ class Mechanism(Section):
         self._check_shared_noise()
         self._check_cohort()
         self._check_homomorphic()
+        self._check_canaries()
         least = default_threshold(self.sites)
         if self.threshold is not None and not least <= self.threshold <= self.sites:
             raise ValueError(
@@ -285,6 +286,15 @@ class Mechanism(Section):
                 "homomorphic sums do not hold against a malicious coordinator: it can hand one "
                 "site's ciphertext to the sites as if it were the sum, and nothing in it shows "
                 "that nobody else was added. Use masked sums, or assume a semi-honest one"
+            )
+
+    def _check_canaries(self) -> None:
+        secrets = self.canaries is not None and self.canaries.answers == "secrets"
+        if secrets and self.prompt is None:
+            raise ValueError(
+                '`mechanism.canaries.answers` is "secrets", and a classifier on an encoder writes '
+                "nothing that could be one: ask a causal language model (`mechanism.prompt`), or "
+                'choose "labels"'
             )
 
     @property

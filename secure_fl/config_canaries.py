@@ -24,6 +24,11 @@ class CanarySection(Section):
     headline: Literal["loss", "calibrated-loss"] = "calibrated-loss"
     """The attack whose figure counts, named before the run: the loss of the released model, or by
     how much it is below that of the model before the first round."""
+    answers: Annotated[
+        Literal["labels", "secrets"], Field(exclude_if=lambda found: found == "labels")
+    ] = "labels"
+    """What a canary is answered by: a label at random, or, where a language model is asked, a
+    number of its own that it can only have learned by heart."""
     number: Annotated[str, Field(pattern=r"^[0-9a-f]{32}$")] | None = None
     """Drawn by the coordinator when it starts the run, so that no two runs share their canaries."""
 

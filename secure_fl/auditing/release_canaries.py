@@ -12,8 +12,8 @@ import numpy as np
 
 from audits.release.canary_gates import CanaryEvidence, canary_findings
 from crypto.errors import ConfigError
-from domains.records import Record
 from secure_fl.auditing.canary_parts import claimed, learn, log_likelihoods, opened
+from secure_fl.canaries import record_of
 from secure_fl.evaluation import load_adapter
 from secure_fl.sites.workbench import build_task
 
@@ -45,10 +45,7 @@ def run(subject: Subject, note: Callable[[int, int], None]) -> tuple[Finding, ..
         )
     canaries = opened(subject)
     labels = subject.facts.data.labels
-    records = [
-        Record(f"canary-{i}", canary.text, canary.label(len(labels)))
-        for i, canary in enumerate(canaries)
-    ]
+    records = [record_of(canary, f"canary-{i}", len(labels)) for i, canary in enumerate(canaries)]
     members = np.array([canary.member for canary in canaries])
     note(0, 3)
     task, adapted = build_task(mechanism, labels, runtime)

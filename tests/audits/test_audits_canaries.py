@@ -13,13 +13,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from audits.canaries import Canary, CanaryPlan, canaries_of, commitment
+from audits.canaries import (
+    SECRETS,
+    Answers,
+    Canary,
+    CanaryPlan,
+    canaries_of,
+    commitment,
+    secret_of,
+)
 from crypto.errors import ConfigError
 from crypto.merkle import MerkleLog
 from crypto.secrets import SecretBytes
 
 SEED = SecretBytes(bytes(range(32)))
 PLAN = CanaryPlan(3, (1, 4))
+SECRET = CanaryPlan(3, (1, 4), Answers.SECRETS)
 UNLUCKY = 1e-4
 """Seeds below are fixed, so that a test that passed once passes always."""
 
@@ -54,6 +63,21 @@ def test_the_leaf_is_one_line_of_canonical_json() -> None:
         b'"schema":"secure-fl.canary.v1",'
         b'"text":"Goutupo bimouzu doufuke sutrunai feonaiva tidiva bozaigo molaila."}'
     )
+
+
+def test_the_secrets_of_a_known_seed() -> None:
+    """Nothing else of a canary changes with what it is answered by, and it is another leaf."""
+    first, *others = canaries_of(SEED, SECRET)
+    plain, *_ = canaries_of(SEED, PLAN)
+    assert first.secret == "5093-6117"  # noqa: S105 - made up
+    assert first == replace(plain, drawn_label=0, secret=first.secret)
+    assert first.leaf() == (
+        b'{"index":0,"label":0,"member":true,"repetitions":1,"salt":"1666928968624840",'
+        b'"schema":"secure-fl.secret-canary.v1","secret":"5093-6117",'
+        b'"text":"Goutupo bimouzu doufuke sutrunai feonaiva tidiva bozaigo molaila."}'
+    )
+    assert len({canary.secret for canary in (first, *others)}) == 6
+    assert commitment(SEED, SECRET) != commitment(SEED, PLAN)
 
 
 @given(seed=st.binary(min_size=32, max_size=32), each=st.integers(1, 9))
@@ -121,6 +145,28 @@ def test_texts_salts_and_drawn_labels_differ(many: tuple[Canary, ...]) -> None:
     assert all(0 <= canary.drawn_label < 2**31 for canary in many)
 
 
+def test_secrets_are_spread_and_say_nothing_of_the_coin() -> None:
+    plan = CanaryPlan(20, (1, 8), Answers.SECRETS)
+    many = [canary for seed in seeds(100) for canary in canaries_of(seed, plan)]
+    found = [canary.secret for canary in many]
+    assert len(set(found)) > len(found) - 2
+    digits = np.array([[int(c) for c in secret.replace("-", "")] for secret in found if secret])
+    assert digits.shape == (4000, 8)
+    for column in digits.T:
+        counts = np.bincount(column, minlength=10)
+        assert stats.chisquare(counts).pvalue > UNLUCKY
+    coins = np.array([canary.member for canary in many])
+    first = np.array([np.bincount(digits[coins == side, 0], minlength=10) for side in (0, 1)])
+    assert stats.chi2_contingency(first).pvalue > UNLUCKY
+
+
+@given(number=st.integers(0, SECRETS - 1))
+def test_every_number_is_a_secret_of_one_form(number: int) -> None:
+    left, right = secret_of(number).split("-")
+    assert len(left) == len(right) == 4
+    assert int(left + right) == number
+
+
 def test_a_text_is_eight_words_that_look_like_no_record(many: tuple[Canary, ...]) -> None:
     for canary in many:
         assert len(canary.text.split()) == 8
@@ -137,13 +183,15 @@ CHANGES = {
     "text": "Another text.",
     "drawn_label": 77,
     "salt": 77,
+    "secret": "0000-0077",
 }
 
 
+@pytest.mark.parametrize("plan", [PLAN, SECRET])
 @pytest.mark.parametrize("place", range(6))
 @pytest.mark.parametrize("name", [field.name for field in fields(Canary)])
-def test_any_change_of_any_canary_changes_the_root(name: str, place: int) -> None:
-    canaries = list(canaries_of(SEED, PLAN))
+def test_any_change_of_any_canary_changes_the_root(name: str, place: int, plan: CanaryPlan) -> None:
+    canaries = list(canaries_of(SEED, plan))
     before = root_of(tuple(canaries))
     old = canaries[place]
     canaries[place] = replace(old, **{name: not old.member if name == "member" else CHANGES[name]})
@@ -157,7 +205,8 @@ def test_an_order_or_a_number_of_canaries_cannot_be_chosen_afterwards() -> None:
 
 
 def test_a_canary_that_is_printed_shows_neither_text_nor_salt() -> None:
-    for canary in canaries_of(SEED, PLAN):
+    for canary in (*canaries_of(SEED, PLAN), *canaries_of(SEED, SECRET)):
+        assert canary.secret is None or canary.secret not in repr(canary)
         shown = f"{canary!r} {canary}"
         assert canary.text not in shown
         assert str(canary.salt) not in shown

@@ -212,3 +212,19 @@ def test_a_real_small_llama_prefers_what_a_story_says(stories_folder: Path) -> N
         assert row == pytest.approx(expected, abs=1e-4)
     assert task.predict(model, encoded).tolist() == [1, 0]
     assert "she" in task.generate(model, records[1:], most_tokens=60)[0].casefold()
+
+
+def test_the_logits_of_an_answer_hold_its_likelihood(llama: ResolvedModel) -> None:
+    """Of the right answer's tokens and no others, a secret's with them."""
+    task = task_of(llama)
+    model = task.build_model(0)
+    secret = Record("s", "sales in the month", 0, options=("4821-9037",))
+    for record in (*RECORDS, secret):
+        logits, tokens = task.answer_logits(model, record)
+        log_p = torch.log_softmax(torch.from_numpy(logits), -1).numpy()
+        own = log_p[np.arange(tokens.size), tokens].sum()
+        (scores,) = task.scores(model, task.encode([record]))
+        assert own == pytest.approx(scores[record.label], abs=1e-4)
+        answer = PROMPT.choices(record)[record.label]
+        read = AutoTokenizer.from_pretrained(llama.folder).decode(tokens)
+        assert read.replace(" ##", "").replace(" ", "") == answer.replace(" ", "")

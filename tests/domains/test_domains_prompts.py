@@ -36,3 +36,11 @@ def test_a_template_without_its_record_is_refused(template: str) -> None:
 def test_a_blank_answer_is_refused() -> None:
     with pytest.raises(ConfigError, match="blank"):
         TaskPrompt("{text}", ("yes", " "))
+
+
+def test_one_option_alone_is_a_secret_answered_whatever_the_answers_and_never_asked() -> None:
+    record = Record("canary", "of this", 0, options=("1234-5678",))
+    for answers in ((), ("down", "up")):
+        prompt = TaskPrompt("{text} {options}:", answers)
+        assert prompt.choices(record) == ("1234-5678",)
+        assert prompt.ask(record) == "of this :"

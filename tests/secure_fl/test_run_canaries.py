@@ -272,6 +272,25 @@ def test_a_section_that_tests_nothing_is_no_configuration(section: dict[str, Any
         mechanism_of(canaries=section)
 
 
+def test_secrets_are_a_language_models_and_change_what_is_signed() -> None:
+    with pytest.raises(ValueError, match=r"ask a causal language model \(`mechanism.prompt`\)"):
+        mechanism_of(canaries={"each": 1, "answers": "secrets"})
+    secrets = mechanism_of(canaries={"each": 1, "answers": "secrets"}, prompt=PROMPT)
+    labels = mechanism_of(canaries={"each": 1, "answers": "labels"}, prompt=PROMPT)
+    assert secrets.digest() != labels.digest()
+    assert parse_mechanism(secrets.to_json()) == secrets
+    assert "answers" not in json.loads(labels.to_json())["canaries"], "as before there were others"
+
+
+def test_records_with_options_may_have_canaries_with_secrets() -> None:
+    asked = {"each": 20, "number": NUMBER, "answers": "secrets"}
+    mechanism = mechanism_of(
+        canaries=asked, prompt={"template": "{text}"}, data__dataset="biomedical.medmcqa"
+    )
+    found = with_members(mechanism, [], SecretBytes(bytes(32)), 4, None)
+    assert {(record.label, len(record.options)) for record in found} == {(0, 1)}
+
+
 def test_a_site_draws_none_without_a_number_or_a_key() -> None:
     seed = SecretBytes(bytes(32))
     with pytest.raises(ConfigError, match="no number of its own"):
@@ -310,10 +329,17 @@ def test_records_that_bring_their_own_options_have_no_canaries(
     assert not setting.out.exists()
 
 
-def test_every_repetition_is_a_unit_of_its_own() -> None:
-    mechanism = mechanism_of(canaries={"each": 20, "repetitions": [2], "number": NUMBER})
+PROMPT = {"template": "{text}", "answers": ["a", "b", "c"]}
+
+
+@pytest.mark.parametrize("answers", ["labels", "secrets"])
+def test_every_repetition_is_a_unit_of_its_own(answers: str) -> None:
+    asked = {"each": 20, "repetitions": [2], "number": NUMBER, "answers": answers}
+    mechanism = mechanism_of(canaries=asked, prompt=PROMPT)
     found = with_members(mechanism, [], SecretBytes(bytes(32)), 3, "patient")
     assert len(found) > 10
+    secrets = {record.options for record in found}
+    assert len(secrets) == (1 if answers == "labels" else len(found) // 2)
     assert len({record.columns["patient"] for record in found}) == len(found)
     assert len({record.text for record in found}) == len(found) // 2
 
