@@ -17,8 +17,9 @@ import msgspec
 from audits.compliance.document import ComplianceDocument
 from audits.compliance.page import render_html
 from audits.compliance.pdf import render_pdf
-from audits.facts import ReportFacts
+from audits.facts import GuaranteedFacts, ReportFacts
 from audits.findings import AuditReport
+from audits.mappings.deployment_yaml import render_yaml
 from crypto.checkpoint import Checkpoint, RunId
 from crypto.codec import Digest, Message
 from crypto.digests import canonical_json, digest_file, sha256
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from crypto.digests import JsonValue
     from crypto.roster import Roster
     from crypto.signatures import SigningKey
     from secure_fl.auditing.subject import Subject
@@ -45,13 +47,14 @@ M = TypeVar("M", bound=Message)
 FOLDER: Final = "audits"
 PREDICATE_TYPE: Final = "https://secure-fl.org/audit/v1"
 _REPORTS: Final = ("audit.json", "report.html", "report.pdf")
+_DEPLOYMENT: Final = "deployment.yaml"
+"""Of a run with a guarantee alone: without one there is no deployment to register."""
 _LOG: Final = "log.json"
 _MANIFEST: Final = "manifest.json"
-_FILES: Final = {*_REPORTS, _LOG, _MANIFEST}
 _SCHEMA: Final = "secure-fl.audit-log.v1"
 
 
-class AuditMade(Message, frozen=True, tag="secure-fl.audit-made.v1"):
+class AuditMade(Message, frozen=True, tag="secure-fl.audit-made.v2"):
     """Statement: the run was audited, with what outcome.
 
     Attributes:
@@ -61,6 +64,7 @@ class AuditMade(Message, frozen=True, tag="secure-fl.audit-made.v1"):
         audit: SHA-256 of `audit.json`.
         page: of `report.html`.
         pdf: of `report.pdf`.
+        deployment: of `deployment.yaml`; None where the run promises nothing, and there is none.
         verdict: of the whole.
     """
 
@@ -70,7 +74,13 @@ class AuditMade(Message, frozen=True, tag="secure-fl.audit-made.v1"):
     audit: Digest
     page: Digest
     pdf: Digest
+    deployment: Digest | None
     verdict: str
+
+    def digests(self) -> dict[str, Digest]:
+        """Return the digests of the files that say what was found, by name."""
+        found = {"audit.json": self.audit, "report.html": self.page, "report.pdf": self.pdf}
+        return found if self.deployment is None else found | {_DEPLOYMENT: self.deployment}
 
 
 @dataclass(frozen=True)
@@ -117,6 +127,7 @@ def write_audit(subject: Subject, report: AuditReport, signer: AuditSigner) -> P
         audit=sha256(written["audit.json"]),
         page=sha256(written["report.html"]),
         pdf=sha256(written["report.pdf"]),
+        deployment=sha256(written[_DEPLOYMENT]) if _DEPLOYMENT in written else None,
         verdict=report.verdict.value,
     )
     statement = sign_message(signer.key, name, made)
@@ -151,8 +162,8 @@ def verify_audits(folder: RunFolder, roster: Roster) -> int:
         IntegrityError: one does not check out; the message names it.
     """
     known = list(_signed_audits(folder))
-    _check_files(folder, known)
     facts = ReportFacts.from_json(folder.read("facts.json"))
+    _check_files(folder, known, facts)
     manifest = digest_file(folder.path / "manifest.json").hex()
     _log_with(folder, roster, known)
     signed = [(path, *_check_signed(path, facts, manifest, roster)) for path in known]
@@ -173,8 +184,15 @@ def _signed_audits(folder: RunFolder) -> Iterator[Path]:
         number += 1
 
 
-def _check_files(folder: RunFolder, known: list[Path]) -> None:
-    expected = {f"{FOLDER}/{path.name}/{name}" for path in known for name in _FILES}
+def _reports(facts: ReportFacts) -> tuple[str, ...]:
+    """Return the names of the files that say what an audit of such a run found."""
+    private = isinstance(facts.privacy, GuaranteedFacts)
+    return (*_REPORTS, _DEPLOYMENT) if private else _REPORTS
+
+
+def _check_files(folder: RunFolder, known: list[Path], facts: ReportFacts) -> None:
+    names = (*_reports(facts), _LOG, _MANIFEST)
+    expected = {f"{FOLDER}/{path.name}/{name}" for path in known for name in names}
     found = {name for name in folder.files() if name.startswith(f"{FOLDER}/")}
     # `files` leaves out the run's own manifest alone.
     for name in sorted(expected - found):
@@ -189,11 +207,14 @@ def _check_files(folder: RunFolder, known: list[Path]) -> None:
 def _rendered(facts: ReportFacts, report: AuditReport) -> dict[str, bytes]:
     """Return the files that say what was found, by name."""
     document = ComplianceDocument(schema="secure-fl.compliance.v1", facts=facts, audit=report)
-    return {
+    files = {
         "audit.json": report.to_json(),
         "report.html": render_html(document).encode(),
         "report.pdf": render_pdf(document),
     }
+    if _DEPLOYMENT in _reports(facts):
+        files[_DEPLOYMENT] = render_yaml(document)
+    return files
 
 
 def _manifest(target: Path, made: AuditMade, key: SigningKey) -> bytes:
@@ -202,9 +223,9 @@ def _manifest(target: Path, made: AuditMade, key: SigningKey) -> bytes:
 
 def _payload_of(target: Path, made: AuditMade) -> bytes:
     """Return the in-toto statement of an audit's files."""
-    subjects = [
+    subjects: list[JsonValue] = [
         {"name": name, "digest": {"sha256": digest_file(target / name).hex()}}
-        for name in (*_REPORTS, _LOG)
+        for name in (*made.digests(), _LOG)
     ]
     subjects.append({"name": "../../manifest.json", "digest": {"sha256": made.run_manifest.hex()}})
     return canonical_json(
@@ -286,6 +307,11 @@ def _check_signed(
     coordinator = roster.coordinator()
     statement, _ = _read_log(path)
     made = _stated(path, statement, AuditMade, roster)
+    if tuple(made.digests()) != _reports(facts):
+        raise IntegrityError(
+            f"{path / _LOG} states other files than an audit of this run has: one that promises "
+            f"privacy has a {_DEPLOYMENT}, and one that does not has none."
+        )
     envelope = (path / _MANIFEST).read_bytes()
     payload = json.loads(
         verify_envelope(envelope, PAYLOAD_TYPE, [coordinator.verify_key], threshold=1)
@@ -307,7 +333,7 @@ def _check_signed(
 
 def _check_rendered(path: Path, facts: ReportFacts, made: AuditMade, report: AuditReport) -> None:
     """Return if the files in `path` say what was found, in the bytes that were signed for."""
-    digests = {"audit.json": made.audit, "report.html": made.page, "report.pdf": made.pdf}
+    digests = made.digests()
     for name, data in _rendered(facts, report).items():
-        if sha256(data) != digests[name] or data != (path / name).read_bytes():
+        if sha256(data) != digests.get(name) or data != (path / name).read_bytes():
             raise IntegrityError(f"{path / name} does not say what audit.json and facts.json hold.")

@@ -27,7 +27,7 @@ ALLOWED = {
         *{"faker", "huggingface_hub", "numpy", "pyarrow", "safetensors", "scipy", "sklearn"},
         *{"tokenizers", "torch", "transformers"},
     },
-    "audits": {"fpdf", "jinja2", "matplotlib", "numpy", "pydantic", "scipy", "torch"},
+    "audits": {"fpdf", "jinja2", "matplotlib", "numpy", "pydantic", "scipy", "torch", "yaml"},
     "secure_fl": {
         *{"click", "flwr", "msgspec", "numpy", "peft", "platformdirs", "pydantic"},
         *{"pydantic_core", "rich", "safetensors", "tomli_w", "torch", "transformers", "typer"},

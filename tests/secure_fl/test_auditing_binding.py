@@ -6,13 +6,15 @@ import base64
 import json
 import shutil
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from fake_attacks import HEADLINE, finding, report_of
 from run_forgery import coordinator_key
-from tiny_run import RECORD, Setting, Watcher, tiny_config
+from tiny_run import NONE, RECORD, Setting, Watcher, tiny_config
 
+from audits.facts import GuaranteedFacts
 from audits.findings import Verdict
 from crypto.digests import canonical_json, sha256
 from crypto.errors import ConfigError, IntegrityError
@@ -32,7 +34,10 @@ if TYPE_CHECKING:
 
     from tiny_model import TinyModel
 
-FILES = ("audit.json", "report.html", "report.pdf", "log.json", "manifest.json")
+FILES = (
+    *("audit.json", "report.html", "report.pdf", "deployment.yaml"),
+    *("log.json", "manifest.json"),
+)
 
 
 @dataclass(frozen=True)
@@ -48,10 +53,10 @@ class Audited:
         return RunFolder(path)
 
 
-def audited(setting: Setting, times: int) -> Audited:
+def audited(setting: Setting, times: int, privacy: dict[str, Any] = RECORD) -> Audited:
     """Run, and audit the run so often: first all is well, then it is not."""
     start_run(
-        tiny_config(setting.model, RECORD, rounds=1), setting.out, setting.places(), Watcher()
+        tiny_config(setting.model, privacy, rounds=1), setting.out, setting.places(), Watcher()
     )
     subject = open_subject(setting.out)
     roster = read_unverified_roster(subject.folder.read("transcript/roster.json"))
@@ -267,6 +272,74 @@ def test_a_verdict_that_the_report_does_not_have_is_refused(
             subject, report_of(subject, finding(HEADLINE, Verdict.VIOLATED)), original.signer
         )
     refused(run, roster, "an audit of another run")
+
+
+# -- the draft for the registry of deployments -----------------------------------------------------
+
+
+def test_the_draft_of_a_private_run_is_signed_and_says_what_the_run_promises(
+    run: RunFolder, original: Audited
+) -> None:
+    entry = yaml.safe_load((run.path / "audits" / "001" / "deployment.yaml").read_bytes())
+    privacy = original.subject.facts.privacy
+    assert isinstance(privacy, GuaranteedFacts)
+    assert entry["deployment"]["privacy_loss"]["privacy_parameters"] == {
+        "epsilon": privacy.highest_charge,
+        "delta": privacy.delta,
+    }
+    statement = base64.b64decode(log_of(run)["statement"]["body"])
+    assert sha256((run.path / "audits" / "001" / "deployment.yaml").read_bytes()) in statement
+
+
+def test_a_draft_that_promises_less_is_refused_though_the_coordinator_signs_it(
+    original: Audited, run: RunFolder, roster: Roster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(run.path / "audits")
+    subject = open_subject(run.path)
+    rendered = binding._rendered
+
+    def flattering(facts: object, report: object) -> dict[str, bytes]:
+        files = rendered(facts, report)  # type: ignore[arg-type]
+        entry = files["deployment.yaml"].replace(b"      epsilon: ", b"      epsilon: 0.")
+        return files | {"deployment.yaml": entry}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(binding, "_rendered", flattering)
+        write_audit(subject, report_of(subject), original.signer)
+    refused(run, roster, r"deployment\.yaml does not say what audit\.json and facts\.json hold")
+
+
+def test_a_private_run_whose_statement_has_no_draft_is_refused(
+    original: Audited, run: RunFolder, roster: Roster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.rmtree(run.path / "audits")
+    made = binding.AuditMade
+    with monkeypatch.context() as patch:
+        patch.setattr(binding, "AuditMade", lambda **said: made(**(said | {"deployment": None})))
+        write_audit(open_subject(run.path), report_of(original.subject), original.signer)
+    refused(run, roster, "states other files than an audit of this run has")
+
+
+def test_a_run_without_a_guarantee_has_no_draft_and_can_be_given_none(
+    tiny: TinyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plain = audited(Setting(tmp_path, tiny), 1, NONE)
+    run, roster = RunFolder(plain.setting.out), plain.signer.roster
+    first = run.path / "audits" / "001"
+    assert {path.name for path in first.iterdir()} == set(FILES) - {"deployment.yaml"}
+    assert verify_audits(run, roster) == 1
+    (first / "deployment.yaml").write_bytes(b"url_slug: x")
+    refused(run, roster, r"deployment\.yaml belongs to no signed audit")
+    # A coordinator that states one nevertheless is refused as well.
+    shutil.rmtree(run.path / "audits")
+    made = binding.AuditMade
+    with monkeypatch.context() as patch:
+        patch.setattr(
+            binding, "AuditMade", lambda **said: made(**(said | {"deployment": bytes(32)}))
+        )
+        patch.setattr(binding, "_manifest", lambda *_: b"{}")
+        write_audit(plain.subject, report_of(plain.subject), plain.signer)
+    refused(run, roster, "states other files than an audit of this run has")
 
 
 # -- writing ---------------------------------------------------------------------------------------
