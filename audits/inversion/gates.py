@@ -58,6 +58,23 @@ _FAR: Final = 10.0
 
 
 @dataclass(frozen=True)
+class Contrast:
+    """What a search for matching gradients recovered; see `audits.inversion.gradient_inversion`.
+
+    Attributes:
+        texts: how many were searched for.
+        words: tokens that they have, without those that every text has.
+        plain: of these, found in one text's plain update.
+        opened: found in the sum as it is opened.
+    """
+
+    texts: int
+    words: int
+    plain: int
+    opened: int
+
+
+@dataclass(frozen=True)
 class InversionEvidence:
     """What was read of pairs of texts.
 
@@ -71,6 +88,7 @@ class InversionEvidence:
         texts: how many texts are in an opened sum, the probed one with them.
         tried: how many tokens were tried at each place.
         vocabulary: how many there are.
+        contrast: what another kind of search finds; None where it was not tried.
     """
 
     opened: PairCount
@@ -82,6 +100,7 @@ class InversionEvidence:
     texts: int
     tried: int
     vocabulary: int
+    contrast: Contrast | None = None
 
 
 def lora_inversion(evidence: InversionEvidence) -> Finding:
@@ -170,6 +189,20 @@ def _details(evidence: InversionEvidence) -> tuple[Measure, ...]:
             name=f"tokens tried at each place, of a vocabulary of {evidence.vocabulary}",
             value=evidence.tried,
         ),
+        *_contrasted(evidence.contrast),
+    )
+
+
+def _contrasted(contrast: Contrast | None) -> tuple[Measure, ...]:
+    if contrast is None or not contrast.words:
+        return ()
+    search = f"share of words that a search for matching gradients recovers, of {contrast.texts}"
+    return (
+        Measure(
+            name=f"{search} plain updates (for contrast: decides nothing)",
+            value=contrast.plain / contrast.words,
+        ),
+        Measure(name=f"{search} sums as opened", value=contrast.opened / contrast.words),
     )
 
 

@@ -25,6 +25,7 @@ from audits.inversion.gates import (
 from audits.inversion.meters import LayerMeter, measure_round
 from audits.inversion.pairs import PairCount, PairReading, TextPair, read_pair
 from secure_fl.auditing.first_layer import candidates_of, first_layer, low_rank_factors
+from secure_fl.auditing.gradient_contrast import contrast_of
 from secure_fl.auditing.gradient_sums import GradientSums, added, matrix, texts_in_a_sum
 from secure_fl.auditing.probe_texts import short_texts, whole_texts
 from secure_fl.sites.workbench import build_task
@@ -134,6 +135,7 @@ def invert(
             opened.append(reader.read(seen, inside, outside, noise))
             seen = sums.opened(beside.drawn())
             blind.append(reader.read(seen, inside, outside, noise))
+        contrast = contrast_of(task, adapted, sums, probes, beside.drawn)
         note(PAIRS, PAIRS)
         return InversionEvidence(
             opened=PairCount.of(opened),
@@ -145,6 +147,7 @@ def invert(
             texts=texts,
             tried=int(candidates.tokens.size),
             vocabulary=candidates.vocabulary,
+            contrast=contrast,
         )
 
 

@@ -14,8 +14,9 @@ from audits.findings import Finding, Verdict
 from audits.inversion.gates import lora_inversion, row_space_meters
 from crypto.errors import ConfigError
 from domains.sentence_head import sentence_logits
-from secure_fl.auditing import gradient_sums
+from secure_fl.auditing import gradient_contrast, gradient_sums
 from secure_fl.auditing.first_layer import candidates_of, first_layer
+from secure_fl.auditing.gradient_contrast import contrast_of
 from secure_fl.auditing.gradient_sums import GradientSums, texts_in_a_sum
 from secure_fl.auditing.lora_inversion import PAIRS, invert, meter
 from secure_fl.auditing.probe_texts import short_texts
@@ -38,6 +39,12 @@ SITE: dict[str, Any] = {
     "mode": "site", "delta": 1e-5, "sigma": 1.5, "clip": 0.5, "colluders": 1, "drop_outs": 0,
 }  # fmt: skip
 WIDE = {"rank": 8}
+
+
+@pytest.fixture(autouse=True)
+def _without_contrast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The search for matching gradients takes seconds: its own tests ask for it."""
+    monkeypatch.setattr(gradient_contrast, "TEXTS", 0)
 
 
 def built(
@@ -94,7 +101,7 @@ def test_so_it_is_where_noise_is_shared(
 
 
 def test_noise_that_is_far_too_small_for_the_clip_is_read_through(tiny: TinyModel) -> None:
-    assert inverted(built(tiny, {**RECORD, "sigma": 1e-9})).verdict is Verdict.VIOLATED
+    assert inverted(built(tiny, {**RECORD, "sigma": 1e-12})).verdict is Verdict.VIOLATED
 
 
 def test_without_privacy_it_is_counted_and_not_judged(tiny: TinyModel) -> None:
@@ -227,3 +234,45 @@ def test_few_texts_without_noise_are_metered_as_near(tiny: TinyModel) -> None:
     assert found.verdict is Verdict.INCONCLUSIVE
     assert len(found.series) == 4
     assert row_space_meters(meter(*built(tiny, RECORD), told)).verdict is Verdict.NOT_REFUTED
+
+
+# -- for contrast ----------------------------------------------------------------------------------
+
+
+def test_a_search_finds_words_in_plain_updates_and_hardly_any_in_noised_sums(
+    tiny: TinyModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gradient_contrast, "TEXTS", 3)
+    mechanism, task, adapted = built(tiny, RECORD)
+    probes = short_texts(task, 8, 7)
+    with GradientSums(task, adapted, mechanism) as sums:
+        found = contrast_of(task, adapted, sums, probes, sums.nothing)
+    assert found is not None
+    assert (found.texts, found.opened) == (3, 0)
+    assert 0 < found.plain <= found.words
+
+
+def test_what_the_search_matches_is_the_gradient_of_the_texts_own_embeddings(
+    tiny: TinyModel,
+) -> None:
+    mechanism, task, adapted = built(tiny, RECORD)
+    probes = short_texts(task, 4, 7)
+    with GradientSums(task, adapted, mechanism) as sums:
+        seen = sums.of_text(probes.records, 1)
+    search = gradient_contrast._TextSearch(task, adapted, probes, 1)  # type: ignore[arg-type]
+    embedding = adapted.model.get_input_embeddings()
+    own = embedding.weight[torch.from_numpy(probes.records.token_ids[1])].detach()
+    label = torch.nn.functional.one_hot(torch.tensor(int(probes.records.labels[1])), 3).float()
+    matched = search._gradient_of(own, label)
+    flat = [torch.cat([part[name].flatten() for name in seen]) for part in (seen, matched)]
+    cosine = torch.nn.functional.cosine_similarity(flat[0], flat[1].detach(), dim=0)
+    assert float(cosine) == pytest.approx(1, abs=1e-5)
+    assert not embedding._forward_hooks
+
+
+def test_what_is_no_classification_is_not_searched(tiny: TinyModel) -> None:
+    mechanism, task, adapted = built(tiny, RECORD)
+    probes = short_texts(task, 2, 7)
+    other: Any = object()
+    with GradientSums(task, adapted, mechanism) as sums:
+        assert contrast_of(other, adapted, sums, probes, sums.nothing) is None
