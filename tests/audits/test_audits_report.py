@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import jinja2
 import pytest
 import report_samples as samples
+from justhtml import JustHTML
 
 from audits import report as report_module
 from audits import scrubbing_wording, trust, wording
@@ -79,6 +80,10 @@ def test_the_same_facts_give_the_same_bytes() -> None:
 
 def test_other_facts_give_another_page() -> None:
     assert render_report(samples.report()) != render_report(samples.report(extra=1))
+
+
+def test_a_browsers_parser_finds_no_error_in_a_page(page: str) -> None:
+    JustHTML(page, strict=True)
 
 
 def test_a_page_is_well_formed_and_loads_and_runs_nothing(page: str) -> None:

@@ -9,6 +9,7 @@ import compliance_samples as samples
 import jinja2
 import pytest
 import report_samples
+from justhtml import JustHTML, StrictModeError
 
 from audits import trust, wording
 from audits.compliance import page as page_module
@@ -72,6 +73,13 @@ def pages() -> dict[str, str]:
 @pytest.fixture(params=sorted(DOCUMENTS))
 def page(request: pytest.FixtureRequest, pages: dict[str, str]) -> str:
     return pages[request.param]
+
+
+def test_a_browsers_parser_finds_no_error_in_a_page(page: str) -> None:
+    """By the algorithm of the HTML standard, which repairs what it does not refuse."""
+    JustHTML(page, strict=True)
+    with pytest.raises(StrictModeError):
+        JustHTML(page.replace("</table>", "</p></table>", 1), strict=True)
 
 
 def test_the_same_document_gives_the_same_bytes(pages: dict[str, str]) -> None:
