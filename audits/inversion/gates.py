@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
+from audits import numerals
 from audits.findings import (
     GATE_SIGNIFICANCE,
     Basis,
@@ -55,6 +56,8 @@ _BLIND: Final = 1e-3
 """A reader who is as good as one in a thousand on sums without the text is not to be believed."""
 _FAR: Final = 10.0
 """So many times the rank is far above it."""
+_LONG: Final = 1000
+"""From here on three digits would need an exponent."""
 
 
 @dataclass(frozen=True)
@@ -229,7 +232,8 @@ def row_space_meters(evidence: MeterEvidence) -> Finding:
     if not meters:
         return _metered(Verdict.INCONCLUSIVE, "No sum was metered: nothing is known.", evidence)
     least = min(each.tokens_over_rank for each in meters)
-    over = f"a sum holds {least:.3g} times as many tokens as the rank"
+    often = f"{least:.3g}" if least < _LONG else numerals.thousands(round(least))
+    over = f"a sum holds {often} times as many tokens as the rank"
     deficient = sum(each.is_deficient for each in meters)
     if evidence.noised:
         return _metered(
