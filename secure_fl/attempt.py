@@ -24,11 +24,13 @@ class Attempt:
         folder: the run's folder, once it is known.
         resume_command: goes on with that run.
         made_state: a state folder that this process makes for this run alone.
+        audit_work: where an audit keeps what it found so far.
     """
 
     folder: Path | None = None
     resume_command: str = ""
     made_state: Path | None = None
+    audit_work: Path | None = None
 
     def resume(self) -> str | None:
         """Return the command that goes on with the run, or None where there is none to go on."""
@@ -36,6 +38,8 @@ class Attempt:
 
     def stopped(self) -> str:
         """Return the sentence for a run that somebody stopped."""
+        if self.audit_work is not None:
+            return self._stopped_audit(self.audit_work)
         if self.folder is None:
             return "Stopped."
         done = self._rounds_done()
@@ -44,6 +48,17 @@ class Attempt:
         if self.folder.exists():
             return f"Stopped: {self.folder} holds no run that could be gone on with."
         return "Stopped before the run began: nothing was written and nothing was spent."
+
+    @staticmethod
+    def _stopped_audit(work: Path) -> str:
+        kept = len(list(work.glob("*.json")))
+        if not kept:
+            return "Stopped before an attack was finished: nothing was signed."
+        who = "1 attack" if kept == 1 else f"{kept} attacks"
+        return (
+            f"Stopped, and nothing was signed. What {who} found is kept in {work}; the same "
+            "command goes on."
+        )
 
     def clean(self) -> None:
         """Remove the state folder that was made for a run which never began.

@@ -11,6 +11,7 @@ from typing import Annotated, Final
 
 import typer
 
+from secure_fl.attempt import Attempt
 from secure_fl.failures import ExitCode
 
 _AUDIT: Final = (
@@ -33,6 +34,7 @@ def add_to(app: typer.Typer) -> None:
 
 
 def audit(  # noqa: PLR0913 - the command's options
+    context: typer.Context,
     run: Annotated[Path, typer.Argument(metavar="RUN", show_default=False)],
     *,
     attacks: Annotated[
@@ -66,9 +68,12 @@ def audit(  # noqa: PLR0913 - the command's options
     ] = False,
 ) -> None:
     """Audit a run."""
-    from secure_fl.auditing.command import AuditOptions, audit_run  # noqa: PLC0415 - see above
+    from secure_fl.auditing.audit import work_beside  # noqa: PLC0415 - see above
+    from secure_fl.auditing.command import AuditOptions, audit_run  # noqa: PLC0415 - likewise
     from secure_fl.auditing.display import display_for  # noqa: PLC0415 - likewise
 
+    attempt = context.find_object(Attempt) or Attempt()
+    attempt.audit_work = work_beside(run)
     display = display_for(sys.stderr if as_json else sys.stdout)
     options = AuditOptions(run, tuple(attacks or ()), gate, state, tuple(frontier or ()))
     with display:

@@ -71,6 +71,12 @@ class AuditObserver(Protocol):
         """Know what it found; `again` if that was kept from before."""
 
 
+def work_beside(run: Path) -> Path:
+    """Return the folder in which an audit of the run in `run` keeps what it found so far."""
+    path = run.resolve()
+    return path.with_name(f"{path.name}.audit")
+
+
 @dataclass(frozen=True)
 class AuditWork:
     """Where an audit keeps what was found so far."""
@@ -81,8 +87,7 @@ class AuditWork:
     @classmethod
     def of(cls, subject: Subject) -> AuditWork:
         """Return the folder beside the run's."""
-        run = subject.folder.path.resolve()
-        return cls(run.with_name(f"{run.name}.audit"), subject)
+        return cls(work_beside(subject.folder.path), subject)
 
     def kept(self, attack: Attack) -> _Kept | None:
         """Return what `attack` found of this run before; None if it was not run, or of another."""

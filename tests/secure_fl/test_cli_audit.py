@@ -159,7 +159,7 @@ def test_a_stopped_audit_exits_130_and_the_same_command_goes_on(
 ) -> None:
     fakes.third.fault = StopRequestedError()
     stopped = call("audit", run)
-    assert stopped.refused(130).startswith("Stopped")
+    assert stopped.refused(130).startswith("Stopped, and nothing was signed. What 2 attacks found")
     assert not (run / "audits").exists()
     fakes.third.fault = None
     done = call("audit", run)
