@@ -11,13 +11,14 @@ from typing import TYPE_CHECKING, Final
 
 from audits.findings import Basis, Finding, Verdict, Window
 from audits.inversion import gates as inversion_gates
-from audits.release import canary_gates
+from audits.release import canary_gates, secret_gates
 from audits.server import clip_probe, distinguish, noise_reuse, noise_scale
 from secure_fl.auditing import (
     lora_inversion,
     records_apart,
     rehearsing,
     release_canaries,
+    release_secrets,
     scrubbing_probe,
 )
 
@@ -108,6 +109,15 @@ ATTACKS: Final = (
             Gate(canary_gates.REPEATED, Window.RELEASE, Basis.RUN, canary_gates.CLAIM_REPEATED),
         ),
         release_canaries.run,
+    ),
+    Attack(
+        "secrets",
+        "asking the released adapter for the secrets of the run's canaries",
+        (
+            Gate(secret_gates.ONCE, Window.RELEASE, Basis.RUN, secret_gates.CLAIM_ONCE),
+            Gate(secret_gates.REPEATED, Window.RELEASE, Basis.RUN, secret_gates.CLAIM_REPEATED),
+        ),
+        release_secrets.run,
     ),
     Attack(
         "records-apart",
