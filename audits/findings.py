@@ -63,6 +63,7 @@ class Measure(Facts):
         interval: both ends, of 95 % unless the name says otherwise; None where there is none.
         limit: what the gate compares it with, if it does.
         unit: what it is counted in, if in anything.
+        ceiling: of a lower bound on epsilon, the largest that so many observations could give.
     """
 
     name: Line
@@ -70,6 +71,7 @@ class Measure(Facts):
     interval: tuple[FiniteFloat, FiniteFloat] | None = None
     limit: FiniteFloat | None = None
     unit: Line | None = None
+    ceiling: Annotated[Epsilon | None, Field(exclude_if=lambda ceiling: ceiling is None)] = None
 
     @model_validator(mode="after")
     def _in_order(self) -> Self:

@@ -230,19 +230,23 @@ def _epsilon_row(found: Finding, measure: Measure, claimed: float | None) -> Row
             text(measure.name),
             text(words.measured(measure)),
             text(words.interval(measure)),
-            text(_reach(found, claimed)),
+            text(_reach(found, measure, claimed)),
         ),
         verdict=found.verdict,
     )
 
 
-def _reach(found: Finding, claimed: float | None) -> str:
-    if found.ceiling is None:
+def _reach(found: Finding, measure: Measure, claimed: float | None) -> str:
+    estimate = measure is found.statistic and measure.interval is not None
+    if measure.ceiling is None and estimate and "epsilon" in measure.name.lower():
+        return "an estimate: no ceiling"
+    ceiling = found.ceiling if measure.ceiling is None else measure.ceiling
+    if ceiling is None:
         return "no ceiling stated"
-    top = f"ceiling {words.ceiling(found)}"
+    top = f"ceiling {numerals.decimal(ceiling, places=2)}"
     if claimed is None:
         return top
-    if found.ceiling < claimed:
+    if ceiling < claimed:
         return f"{top}: CANNOT REACH the claim"
     return f"{top}: reaches the claim"
 

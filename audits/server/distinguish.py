@@ -54,6 +54,9 @@ _SPARE: Final = 1.1
 """A coin that falls unevenly leaves fewer members or controls."""
 _SHOWN: Final = 0.05
 _ROC_POINTS: Final = 60
+_POWER_POINTS: Final = 26
+_FURTHEST: Final = 3.0
+"""The power curve goes to three times the mu that is allowed."""
 
 
 @dataclass(frozen=True)
@@ -76,8 +79,19 @@ def canaries_for(epsilon: float, delta: float) -> int:
     return math.ceil(_SPARE * (4 + (_NOTICED * allowed) ** 2) / margin**2)
 
 
-def distinguish(sums: NoisedSums, claimed: Claimed, window: Window = Window.SERVER) -> Finding:
+def distinguish(
+    sums: NoisedSums,
+    claimed: Claimed,
+    window: Window = Window.SERVER,
+    until: float | None = None,
+) -> Finding:
     """Return whether the canaries' scores refute `claimed`.
+
+    Args:
+        sums: of the rehearsal, with their canaries.
+        claimed: of one canary over these sums.
+        window: who sees them.
+        until: up to which round of the run as much is spent; None where that is not to be drawn.
 
     Raises:
         ConfigError: there are too few canaries.
@@ -88,8 +102,7 @@ def distinguish(sums: NoisedSums, claimed: Claimed, window: Window = Window.SERV
     apart = bool(scores.members.mean() > scores.controls.mean())
     allowed = mu_of_epsilon(claimed.epsilon, claimed.delta)
     mu = bounds.estimated_mu(scores) if spread > 0 else math.inf if apart else 0.0
-    # Of a difference of means in estimated deviations, to first order.
-    error = math.sqrt(1 / members + 1 / controls + min(mu, 1e6) ** 2 / (2 * (controls - 1)))
+    error = power.error_of_mu(mu, members, controls)
     z = float(stats.norm.isf(GATE_SIGNIFICANCE))
     low, high = (_epsilon(mu + side * 1.96 * error, claimed.delta) for side in (-1, 1))
     statistic = Measure(
@@ -114,17 +127,17 @@ def distinguish(sums: NoisedSums, claimed: Claimed, window: Window = Window.SERV
         verdict, reason = (
             Verdict.INCONCLUSIVE,
             (
-                f"Members are {mu:.3g} +- {z * error:.2g} deviations from controls, and epsilon "
-                f"{claimed.epsilon:.3g} allows {allowed:.3g}: so few canaries would not notice "
-                "noise that is too small by a factor of sqrt(2)."
+                f"Members are {mu:.3g} \u00b1 {z * error:.2g} deviations from controls, and "
+                f"epsilon {claimed.epsilon:.3g} allows {allowed:.3g}: so few canaries would not "
+                "notice noise that is too small by a factor of sqrt(2)."
             ),
         )
     else:
         verdict, reason = (
             Verdict.NOT_REFUTED,
             (
-                f"Members are {mu:.3g} +- {z * error:.2g} deviations from controls, and epsilon "
-                f"{claimed.epsilon:.3g} allows {allowed:.3g}."
+                f"Members are {mu:.3g} \u00b1 {z * error:.2g} deviations from controls, and "
+                f"epsilon {claimed.epsilon:.3g} allows {allowed:.3g}."
             ),
         )
     return Finding(
@@ -139,8 +152,35 @@ def distinguish(sums: NoisedSums, claimed: Claimed, window: Window = Window.SERV
         statistic=statistic,
         details=details,
         ceiling=ceiling,
-        series=(roc_of(scores),),
+        series=(
+            roc_of(scores),
+            _power(members, controls, claimed),
+            *([] if until is None else _measured(statistic, until)),
+        ),
     )
+
+
+def _power(members: int, controls: int, claimed: Claimed) -> Series:
+    """Return how likely the gate is to notice that a larger epsilon is true."""
+    allowed = mu_of_epsilon(claimed.epsilon, claimed.delta)
+    points = []
+    for factor in np.linspace(0.5, _FURTHEST, _POWER_POINTS):
+        mu = float(factor) * allowed
+        noticed = power.chance_to_refute(
+            mu, allowed, members=members, controls=controls, significance=GATE_SIGNIFICANCE
+        )
+        points.append(Point(x=epsilon_of_mu(mu, claimed.delta), y=noticed))
+    return Series(
+        kind=SeriesKind.POWER, name=f"{members + controls} canaries", points=tuple(points)
+    )
+
+
+def _measured(statistic: Measure, until: float) -> list[Series]:
+    if statistic.value is None or statistic.interval is None:
+        return []
+    low, high = statistic.interval
+    point = Point(x=until, y=statistic.value, low=low, high=high)
+    return [Series(kind=SeriesKind.EPSILON_MEASURED, name="Gaussian-DP estimate", points=(point,))]
 
 
 def roc_of(scores: CanaryScores, name: str = "gradient canaries") -> Series:
@@ -190,9 +230,10 @@ def _one_run(scores: CanaryScores, claimed: Claimed) -> tuple[tuple[Measure, ...
         ceilings.append(top)
         details.append(
             Measure(
-                name=f"{name}, {guesses} guesses, ceiling {top:.3g}",
+                name=f"{name}, {guesses} guesses",
                 value=found.epsilon,
                 limit=claimed.epsilon,
+                ceiling=top,
             )
         )
     return tuple(details), max(ceilings)

@@ -1,4 +1,4 @@
-"""What a bound can show at best, and how much leakage it would notice.
+"""What a bound or an estimate can show at best, and how much leakage it would notice.
 
 A test that passes says nothing if it could not have failed. `ceiling` is the bound of a perfect
 attack: a claim above it cannot be refuted by so many canaries. `detectable` is the least epsilon of
@@ -7,6 +7,7 @@ a Gaussian mechanism whose leakage the best attack would show.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -20,6 +21,38 @@ if TYPE_CHECKING:
     from audits.statistics.bounds import Bound
 
 _LARGEST_MU: Final = 20.0
+_OVERFLOWS: Final = 1e6
+
+
+def error_of_mu(mu: float, members: int, controls: int) -> float:
+    """Return the standard error of `bounds.estimated_mu`, to first order, where `mu` is true.
+
+    Of a difference of two means in estimated deviations: sqrt(1/n + 1/m + mu^2 / (2 (m - 1))).
+    """
+    capped = min(mu, _OVERFLOWS)
+    return math.sqrt(1 / members + 1 / controls + capped**2 / (2 * (controls - 1)))
+
+
+def chance_to_refute(
+    mu: float, allowed: float, *, members: int, controls: int, significance: float
+) -> float:
+    """Return how likely an estimate of a true `mu` refutes that `allowed` is the largest.
+
+    It is refuted where the estimate less its one-sided error is above `allowed`; the estimate is
+    taken as normal with the error of the true mu.
+    """
+    z = float(stats.norm.isf(significance))
+
+    def beyond(estimate: float) -> float:
+        return estimate - z * error_of_mu(estimate, members, controls) - allowed
+
+    highest = 2 * allowed + 1
+    while beyond(highest) <= 0:
+        highest *= 2
+        if highest > _OVERFLOWS:
+            return 0.0
+    threshold = float(optimize.brentq(beyond, 0.0, highest))
+    return float(stats.norm.sf((threshold - mu) / error_of_mu(mu, members, controls)))
 
 
 def ceiling(  # noqa: PLR0913 - what a test is made of, each by its name

@@ -54,7 +54,7 @@ def judge(plan: Plan, rehearsed: Rehearsed) -> tuple[Finding, ...]:
     tapped = isinstance(plan.mechanism.privacy, RecordPrivacy)
     window = Window.SITE if tapped else Window.SERVER
     return (
-        distinguish(rehearsed.sums, Claimed(plan.epsilon, plan.delta), window),
+        distinguish(rehearsed.sums, Claimed(plan.epsilon, plan.delta), window, plan.until),
         noise_scale(rehearsed.sums, window),
         noise_reuse(rehearsed.sums, window),
         clip_probe(rehearsed.probe, window),

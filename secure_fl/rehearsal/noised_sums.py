@@ -67,6 +67,7 @@ class Plan:
         epsilon: what is claimed of one canary over these rounds.
         delta: likewise.
         whole: whether that is all that the run makes of a record.
+        until: after how many rounds of the run as much is claimed.
     """
 
     mechanism: Mechanism
@@ -76,6 +77,7 @@ class Plan:
     epsilon: float
     delta: float
     whole: bool
+    until: float
 
 
 def plan_of(mechanism: Mechanism, canaries: int | None = None) -> Plan:
@@ -113,6 +115,7 @@ def plan_of(mechanism: Mechanism, canaries: int | None = None) -> Plan:
         epsilon=epsilon,
         delta=privacy.delta,
         whole=not isinstance(privacy, SitePrivacy) and rounds == wanted,
+        until=1.0 if isinstance(privacy, SitePrivacy) else rounds / steps_of(mechanism, 1),
     )
 
 

@@ -34,6 +34,7 @@ def without_plots_and_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
     series = Series(kind=SeriesKind.ROC, name="none", points=(Point(x=1.0, y=1.0),))
     monkeypatch.setattr(gate, "_one_run", lambda *_: ((), 1.0))
     monkeypatch.setattr(gate, "roc_of", lambda _: series)
+    monkeypatch.setattr(gate, "_power", lambda *_: series)
 
 
 def test_a_claim_that_holds_is_not_refuted_and_says_what_it_could_have_refuted() -> None:
@@ -47,6 +48,26 @@ def test_a_claim_that_holds_is_not_refuted_and_says_what_it_could_have_refuted()
     assert low < epsilon_of_mu(1.0, DELTA) < high
     assert found.ceiling is not None
     assert 3 < found.ceiling < 8
+    ceilings = [each.ceiling for each in found.details if "at least" in each.name]
+    assert max(ceiling or 0 for ceiling in ceilings) == found.ceiling
+    [power] = [each for each in found.series if each.kind is SeriesKind.POWER]
+    noticed = [point.y for point in power.points]
+    assert noticed == sorted(noticed)
+    assert noticed[0] < 1e-4
+    assert noticed[-1] > 0.99
+    assert not [each for each in found.series if each.kind is SeriesKind.EPSILON_MEASURED]
+
+
+def test_what_was_measured_is_drawn_where_as_much_is_spent() -> None:
+    found = distinguish(gaussian(1000, 1.0).draw(), Claimed(8.0, DELTA), until=12.5)
+    [measured] = [each for each in found.series if each.kind is SeriesKind.EPSILON_MEASURED]
+    [point] = measured.points
+    assert found.statistic is not None
+    assert (point.x, point.y) == (12.5, found.statistic.value)
+    assert (point.low, point.high) == found.statistic.interval
+    silent = replace(gaussian(1000, 1.0, noise=0.0)).draw()
+    found = distinguish(silent, Claimed(8.0, DELTA), until=12.5)
+    assert not [each for each in found.series if each.kind is SeriesKind.EPSILON_MEASURED]
 
 
 def test_a_claim_below_what_leaks_is_violated_in_spite_of_the_ceiling_of_one_run_bounds() -> None:
