@@ -16,9 +16,11 @@ import numpy as np
 import torch
 
 from audits.server import clip_probe, noise_reuse, noise_scale
+from audits.site import collusion
 from privacy.clipping_rules import AutomaticClip, FlatClip, PerLayerClip
 from privacy.discrete_gaussian import SystemDiscreteNoise
 from privacy.noise import SystemNoise
+from privacy.noise_shares import NoiseShares
 from privacy.scrubbing import Scrubbed, Scrubber
 from privacy.update import Update
 from secure_fl.auditing import scrubbing_probe
@@ -173,6 +175,18 @@ def _scalar_mean_loss(plan: Plan) -> Iterator[None]:
 
 
 @contextmanager
+def _colluders_unpaid(plan: Plan) -> Iterator[None]:
+    """Let every site add a share as if nobody told anybody what they drew."""
+    del plan
+
+    def smaller(self: NoiseShares, variance: float) -> int:
+        return math.ceil(variance / (self.cohort - self.drop_outs))
+
+    with patch.object(NoiseShares, "share_of", smaller):
+        yield
+
+
+@contextmanager
 def _scrubbing_off(plan: Plan) -> Iterator[None]:
     """Let every text come back as it went in."""
     del plan
@@ -202,6 +216,10 @@ BUGS: Final = (
     SeededBug("a scalar-mean loss", clip_probe.GATE, _scalar_mean_loss, of_sites=False),
 )
 """Faults of the mechanism, which a rehearsal of it has to show."""
+COLLUDERS_UNPAID: Final = SeededBug(
+    "noise not enlarged for colluders", collusion.NOISE, _colluders_unpaid
+)
+"""A fault of how noise is shared: the attack `colluders` has to show it."""
 SCRUBBING_OFF: Final = SeededBug("scrubbing off", scrubbing_probe.GATE, _scrubbing_off)
 """A fault of what comes before the mechanism: the attack `scrubbing` has to show it."""
 

@@ -19,16 +19,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from audits.findings import Verdict
-from benchmarks.audit_bugs import BUGS, SCRUBBING_OFF, SeededBug
+from benchmarks.audit_bugs import BUGS, COLLUDERS_UNPAID, SCRUBBING_OFF, SeededBug
 from benchmarks.cells import Cell, write_cells
 from secure_fl.auditing.scrubbing_probe import probe_scrubbing
 from secure_fl.config import RunConfig, load_config
 from secure_fl.guarantee import resolve_sigma
 from secure_fl.rehearsal import judge, plan_of, rehearse_all
+from secure_fl.rehearsal.colluding import colluding_plan, judge_colluding, rehearse_colluding
 from secure_fl.rehearsal.noised_sums import CANARIES
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from audits.findings import Finding
     from secure_fl.config import Mechanism
@@ -40,8 +41,12 @@ _BASES: Final = {
     "site": "finance-fpb-shared.toml",
 }
 _CORRECT: Final = "correct code"
+_CORRECT_SHARES: Final = "correct shares, two of eight collude"
 _CORRECT_SCRUBBING: Final = "correct scrubbing"
 _OF_SITES: Final = "site"
+_SHARED: Final = ("record-distributed", _OF_SITES)
+_COLLUDING: Final = {"sites": 8, "colluders": 2, "drop_outs": 1}
+"""Shares that do not count two colluders leave five honest sites sqrt(5 / 7) of the noise."""
 
 
 @dataclass(frozen=True)
@@ -88,26 +93,55 @@ def measured(mode: str, epsilon: float, bug: SeededBug | None, runs: int) -> Gat
     """Rehearse `runs` times and count verdicts."""
     # Correct code with as many canaries as the audit takes, faults with a thousand.
     plan = plan_of(mechanism_of(mode, epsilon), None if bug is None else CANARIES)
-    named = violated = weak = 0
-    for _ in range(runs):
+
+    def found() -> tuple[Finding, ...]:
         with nullcontext() if bug is None else bug.seeded(plan):
             rehearsed = rehearse_all(plan, lambda _, __: None)
-        found = judge(plan, rehearsed)
+        return judge(plan, rehearsed)
+
+    return _counted(_CORRECT if bug is None else bug.name, (mode, epsilon), bug, runs, found)
+
+
+def _counted(
+    name: str,
+    at: tuple[str, float],
+    bug: SeededBug | None,
+    runs: int,
+    find: Callable[[], tuple[Finding, ...]],
+) -> GateCell:
+    """Count the verdicts of `runs` rehearsals at a mode and an epsilon."""
+    named = violated = weak = 0
+    for _ in range(runs):
+        found = find()
         verdicts = {finding.gate: finding.verdict for finding in found}
         violated += Verdict.VIOLATED in verdicts.values()
         weak += Verdict.INCONCLUSIVE in verdicts.values()
         named += bug is not None and verdicts[bug.gate] is Verdict.VIOLATED
-        _tell(mode, epsilon, bug, found)
-    return GateCell(
-        _CORRECT if bug is None else bug.name,
-        mode,
-        epsilon,
-        runs,
-        None if bug is None else bug.gate,
-        None if bug is None else named,
-        violated,
-        weak,
-    )
+        _tell(*at, bug, found)
+    gate, turned = (None, None) if bug is None else (bug.gate, named)
+    return GateCell(name, *at, runs, gate, turned, violated, weak)
+
+
+def colluding_mechanism(mode: str, epsilon: float) -> Mechanism:
+    """Return the mechanism of `mechanism_of` among eight sites, of which two may collude."""
+    mechanism = mechanism_of(mode, epsilon)
+    table = mechanism.model_dump(mode="json", by_alias=True, exclude_none=True)
+    table["sites"] = _COLLUDING["sites"]
+    table["privacy"] |= {key: _COLLUDING[key] for key in ("colluders", "drop_outs")}
+    del table["privacy"]["sigma"]
+    return resolve_sigma(type(mechanism).model_validate(table))
+
+
+def measured_colluding(mode: str, epsilon: float, bug: SeededBug | None, runs: int) -> GateCell:
+    """Rehearse `runs` times what two colluding sites of eight are left with, and count verdicts."""
+    plan, collusion = colluding_plan(colluding_mechanism(mode, epsilon))
+
+    def found() -> tuple[Finding, ...]:
+        with nullcontext() if bug is None else bug.seeded(plan):
+            left = rehearse_colluding(plan, collusion, lambda _, __: None)
+        return judge_colluding(plan, collusion, left)
+
+    return _counted(_CORRECT_SHARES if bug is None else bug.name, (mode, epsilon), bug, runs, found)
 
 
 def measured_scrubbing(mode: str, epsilon: float, bug: SeededBug | None) -> GateCell:
@@ -154,6 +188,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         for epsilon in (options.epsilons if bug is None else options.epsilons[-1:])
         if options.only in (_CORRECT if bug is None else bug.name)
         and (bug is None or bug.of_sites or mode != _OF_SITES)
+    ]
+    cells += [
+        measured_colluding(mode, epsilon, bug, options.runs)
+        for mode in options.modes
+        if mode in _SHARED
+        for bug in (None, COLLUDERS_UNPAID)
+        for epsilon in (options.epsilons if bug is None else options.epsilons[-1:])
+        if options.only in (_CORRECT_SHARES if bug is None else bug.name)
     ]
     # Records are scrubbed before they are trained on, in every mode alike.
     cells += [

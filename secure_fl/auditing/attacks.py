@@ -11,13 +11,16 @@ from typing import TYPE_CHECKING, Final
 
 from audits.findings import Basis, Finding, Verdict, Window
 from audits.inversion import gates as inversion_gates
-from audits.release import canary_gates, secret_gates
+from audits.release import canary_gates, inference_gates, secret_gates
 from audits.server import clip_probe, distinguish, noise_reuse, noise_scale
+from audits.site import collusion
 from secure_fl.auditing import (
+    colluding_sites,
     lora_inversion,
     records_apart,
     rehearsing,
     release_canaries,
+    release_inference,
     release_secrets,
     scrubbing_probe,
 )
@@ -102,6 +105,15 @@ ATTACKS: Final = (
         rehearsing.run,
     ),
     Attack(
+        "colluders",
+        "subtracting what colluding sites put into the opened sums",
+        (
+            Gate(collusion.NOISE, Window.SITE, Basis.REHEARSAL, collusion.NOISE_CLAIM),
+            Gate(collusion.SITES, Window.SITE, Basis.REHEARSAL, collusion.SITES_CLAIM),
+        ),
+        colluding_sites.run,
+    ),
+    Attack(
         "canaries",
         "asking the released adapter for the run's canaries",
         (
@@ -109,6 +121,20 @@ ATTACKS: Final = (
             Gate(canary_gates.REPEATED, Window.RELEASE, Basis.RUN, canary_gates.CLAIM_REPEATED),
         ),
         release_canaries.run,
+    ),
+    Attack(
+        "inference",
+        "guessing labels and words of the run's canaries by the released adapter",
+        (
+            Gate(inference_gates.LABELS, Window.RELEASE, Basis.RUN, inference_gates.LABELS_CLAIM),
+            Gate(
+                inference_gates.ATTRIBUTES,
+                Window.RELEASE,
+                Basis.RUN,
+                inference_gates.ATTRIBUTES_CLAIM,
+            ),
+        ),
+        release_inference.run,
     ),
     Attack(
         "secrets",

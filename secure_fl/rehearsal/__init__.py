@@ -8,6 +8,7 @@ whether the code does what the mechanism claims. Nothing of a run, a ledger or a
 - `masked_round`: one masked sum among sites in this process.
 - `noised_sums`: the sums of a whole plan, as evidence.
 - `gates`: what every gate says of them.
+- `colluding`: what is left of such sums when sites subtract all that they put in.
 """
 
 from secure_fl.rehearsal.gates import Rehearsed, judge, rehearse_all

@@ -26,18 +26,22 @@ if TYPE_CHECKING:
     from secure_fl.rounds.encoding import Encoded
 
 
-def masked_sum(mechanism: Mechanism, round_: int, uploads: Sequence[Encoded]) -> NDArray[np.uint32]:
+def masked_sum(
+    mechanism: Mechanism, round_: int, uploads: Sequence[Encoded], missing: int = 0
+) -> NDArray[np.uint32]:
     """Return the opened sum of `uploads`, one per site, with the noise that goes under the masks.
 
     Args:
-        mechanism: whose cipher suite and ring are used; every site survives.
+        mechanism: whose cipher suite and ring are used.
         round_: the round's number, which masks are bound to.
-        uploads: each of d ring elements; at least two.
+        uploads: each of d ring elements, of the sites that survive.
+        missing: how many further sites drop out when they have dealt their shares; two sites at
+            least there are in all.
 
     Returns:
         Ring elements, uint32 of shape (d,).
     """
-    sites = tuple(f"site-{place:04d}" for place in range(len(uploads)))
+    sites = tuple(f"site-{place:04d}" for place in range(len(uploads) + missing))
     session = Session(
         run_id=system_entropy(16),
         attempt=0,
@@ -47,7 +51,7 @@ def masked_sum(mechanism: Mechanism, round_: int, uploads: Sequence[Encoded]) ->
         # What a malicious coordinator adds is signed lists of survivors; the masks are the same.
         adversary=Adversary.SEMI_HONEST,
         sites=sites,
-        threshold=default_threshold(len(sites)),
+        threshold=min(default_threshold(len(sites)), len(uploads)),
         width_bits=mechanism.encoding.bits,
     )
     coordinator = MaskingCoordinator(session, first_round=round_)
@@ -60,7 +64,8 @@ def masked_sum(mechanism: Mechanism, round_: int, uploads: Sequence[Encoded]) ->
         coordinator.accept_shares(name, round_, dealt)
     binding = RoundBinding(round_, sha256(b"rehearsal"), sites, sha256(b"parameters"))
     coordinator.begin(binding, uploads[0].vector.size)
-    for (name, machine), upload in zip(machines.items(), uploads, strict=True):
+    # Sites that drop out come last, and masks against them are rebuilt from their shares.
+    for (name, machine), upload in zip(machines.items(), uploads, strict=False):
         machine.open_round(binding, coordinator.inbox(name))
         masked = machine.mask(upload.vector, upload.noise)
         coordinator.add(name, pack(masked, session.width_bits))

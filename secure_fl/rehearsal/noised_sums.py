@@ -176,18 +176,19 @@ def rehearse(plan: Plan, note: Callable[[int, int], None]) -> NoisedSums:
     raise ConfigError("The run has no privacy guarantee: there is nothing to rehearse.")
 
 
-def _size(plan: Plan) -> int:
+def size_of(plan: Plan) -> int:
+    """Return how many coordinates a sum of `plan` has: one per canary, and noise alone."""
     return plan.canaries + NOISE_ALONE
 
 
-def _trainer(
+def trainer_of(
     plan: Plan,
     coordinates: Sequence[int],
     clip: float,
     tap: Callable[[Mapping[str, Tensor]], None] | None = None,
 ) -> LocalTrainer:
     """Return a site's trainer of the canaries on `coordinates`."""
-    size = _size(plan)
+    size = size_of(plan)
     task, model = CanaryTask(size, _LENGTH * clip), CanaryModel(size)
     records = [canary_record(coordinate) for coordinate in coordinates]
     parts = TrainingParts(
@@ -230,8 +231,8 @@ def _steps_of_sites(
             observed.append(own)
             note(len(rows), total)
 
-        trainer = _trainer(plan, _held(plan, members, site), privacy.clip, tap)
-        trainer.train(np.zeros(_size(plan), np.float32), 0)
+        trainer = trainer_of(plan, _held(plan, members, site), privacy.clip, tap)
+        trainer.train(np.zeros(size_of(plan), np.float32), 0)
     return NoisedSums(
         sums=np.stack(rows),
         observed=np.stack(observed),
@@ -249,12 +250,12 @@ def _opened(plan: Plan, round_: int, updates: Sequence[Update]) -> NDArray[np.fl
         for update in updates
     ]
     total = masked_sum(plan.mechanism, round_, encoded)
-    return noised_grid_of(plan.mechanism, plan.cohort, _size(plan)).decode_sum(total, plan.cohort)
+    return noised_grid_of(plan.mechanism, plan.cohort, size_of(plan)).decode_sum(total, plan.cohort)
 
 
 def _deviation(plan: Plan, clip: float) -> float:
     """Return the deviation of an opened sum's noise over the clip."""
-    grid = noised_grid_of(plan.mechanism, plan.cohort, _size(plan))
+    grid = noised_grid_of(plan.mechanism, plan.cohort, size_of(plan))
     return grid.sum_deviation * grid.step / clip
 
 
@@ -265,9 +266,9 @@ def _opened_sums(
     note: Callable[[int, int], None],
 ) -> NoisedSums:
     trainers = [
-        _trainer(plan, _held(plan, members, site), privacy.clip) for site in range(plan.cohort)
+        trainer_of(plan, _held(plan, members, site), privacy.clip) for site in range(plan.cohort)
     ]
-    start = np.zeros(_size(plan), np.float32)
+    start = np.zeros(size_of(plan), np.float32)
     rows = []
     for round_ in range(plan.rounds):
         updates = [trainer.train(start, round_) for trainer in trainers]
@@ -290,9 +291,9 @@ def _sums_of_whole_sites(
     note: Callable[[int, int], None],
 ) -> NoisedSums:
     """Return sums in which a site is a canary: present, or replaced by zero."""
-    start = np.zeros(_size(plan), np.float32)
+    start = np.zeros(size_of(plan), np.float32)
     observed = np.zeros((plan.rounds, plan.canaries), bool)
-    spec = CanaryModel(_size(plan)).spec
+    spec = CanaryModel(size_of(plan)).spec
     rows = []
     for round_ in range(plan.rounds):
         updates = []
@@ -300,7 +301,7 @@ def _sums_of_whole_sites(
             canary = round_ * plan.cohort + site
             observed[round_, canary] = True
             if members[canary]:
-                updates.append(_trainer(plan, [canary], privacy.clip).train(start, round_))
+                updates.append(trainer_of(plan, [canary], privacy.clip).train(start, round_))
             else:
                 updates.append(Update.from_flat(spec, start))
         # A site sends how it moved, which is against its gradient.

@@ -9,7 +9,7 @@ import pytest
 
 from audits.findings import Basis, Finding, Measure, Verdict, Window
 from benchmarks import audit_gates
-from benchmarks.audit_bugs import BUGS, SCRUBBING_OFF, bugs_of
+from benchmarks.audit_bugs import BUGS, COLLUDERS_UNPAID, SCRUBBING_OFF, bugs_of
 from secure_fl.rehearsal import plan_of
 
 if TYPE_CHECKING:
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from secure_fl.rehearsal import Plan
 
 GATES = ("gradient-canaries", "noise-scale", "noise-reuse", "clip-probe")
+COLLUDING = ("colluding-noise", "colluding-sites")
+SHARES = "correct shares, two of eight collude"
 SMALL = ("--modes", "record-distributed", "--epsilons", "8", "--json")
 
 
@@ -45,6 +47,12 @@ def saying(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
 
         monkeypatch.setattr(audit_gates, "rehearse_all", lambda _, __: None)
         monkeypatch.setattr(audit_gates, "judge", judged)
+        monkeypatch.setattr(audit_gates, "rehearse_colluding", lambda *_: None)
+        monkeypatch.setattr(
+            audit_gates,
+            "judge_colluding",
+            lambda *_: tuple(finding(gate, violated=gate in violated) for gate in COLLUDING),
+        )
         monkeypatch.setattr(
             audit_gates,
             "probe_scrubbing",
@@ -59,6 +67,10 @@ def saying(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
     [
         ("correct code", (), 0),
         ("correct code", ("noise-scale",), 1),
+        (SHARES, (), 0),
+        (SHARES, ("colluding-sites",), 1),
+        (COLLUDERS_UNPAID.name, ("colluding-noise",), 0),
+        (COLLUDERS_UNPAID.name, ("colluding-sites",), 1),
         ("correct scrubbing", (), 0),
         ("correct scrubbing", ("scrubbing",), 1),
         ("noise off", ("noise-scale",), 0),
@@ -84,11 +96,12 @@ def test_a_false_alarm_and_a_missed_fault_fail(
 def test_every_fault_has_a_row_and_whole_sites_have_those_that_they_can_have(
     saying: Callable[..., None], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    saying(*GATES, "scrubbing")
+    saying(*GATES, *COLLUDING, "scrubbing")
     for mode in ("record-distributed", "site"):
         audit_gates.main(["--modes", mode, "--epsilons", "8", "--json"])
         names = [cell["name"] for cell in json.loads(capsys.readouterr().out)["cells"]]
         faults = [bug.name for bug in bugs_of(plan_of(audit_gates.mechanism_of(mode, 8.0), 8))]
         scrubbing = ["correct scrubbing", SCRUBBING_OFF.name]
-        assert names == ["correct code", *faults, *scrubbing]
+        shares = [SHARES, COLLUDERS_UNPAID.name]
+        assert names == ["correct code", *faults, *shares, *scrubbing]
     assert len(faults) < len(BUGS)

@@ -1,0 +1,4 @@
+"""Attacks by sites that take part: what they know of their own, and what is broadcast to them.
+
+- `collusion`: what is left of an opened sum when sites subtract what they put into it.
+"""
