@@ -30,12 +30,13 @@ if TYPE_CHECKING:
     from crypto.secrets import SecretBytes
 
 _WORDS: Final = 8
-_SYLLABLES: Final = 3
+SYLLABLES: Final = 3
+"""Of each word."""
 _ONSETS: Final = ("b", "d", "f", "g", "k", "l", "m", "n", "p", "r", "s", "t", "v", "z", "br", "tr")
 _VOWELS: Final = ("a", "e", "i", "o", "u", "ai", "eo", "ou")
 _COIN, _LABEL, _SALT = 0, 1, 2
 _FIRST_SYLLABLE: Final = 3
-_DRAWS: Final = _FIRST_SYLLABLE + _WORDS * _SYLLABLES
+_DRAWS: Final = _FIRST_SYLLABLE + _WORDS * SYLLABLES
 _LABEL_BITS: Final = 31
 SECRETS: Final = 10**8
 """How many secrets there are. A draw of 53 bits is reduced to one: no two of them differ in chance
@@ -167,11 +168,19 @@ def commitment(seed: SecretBytes, plan: CanaryPlan) -> bytes:
     return MerkleLog(canary.leaf() for canary in canaries_of(seed, plan)).root()
 
 
-def _text(draws: NDArray[np.uint64]) -> str:
-    """Return words of three syllables each; `draws` are 53 uniform bits per syllable."""
+def invented_words(draws: NDArray[np.uint64]) -> list[str]:
+    """Return words of three syllables each; `draws` are 53 uniform bits per syllable.
+
+    The words of canaries are made so, of 128 syllables that are all as likely.
+    """
     syllables = [
         _ONSETS[int(draw) % len(_ONSETS)] + _VOWELS[int(draw) // len(_ONSETS) % len(_VOWELS)]
         for draw in draws
     ]
-    words = ["".join(syllables[i : i + _SYLLABLES]) for i in range(0, len(syllables), _SYLLABLES)]
+    return ["".join(syllables[i : i + SYLLABLES]) for i in range(0, len(syllables), SYLLABLES)]
+
+
+def _text(draws: NDArray[np.uint64]) -> str:
+    """Return a sentence of the words that follow from `draws`."""
+    words = invented_words(draws)
     return f"{words[0].capitalize()} {' '.join(words[1:])}."

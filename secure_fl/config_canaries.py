@@ -21,9 +21,10 @@ class CanarySection(Section):
     """How many of each number of repetitions every site draws; about half of them are members."""
     repetitions: Annotated[tuple[Count, ...], Field(min_length=1)] = (1,)
     """How often a member is among the records. The claimed epsilon is tested where it is once."""
-    headline: Literal["loss", "calibrated-loss"] = "calibrated-loss"
-    """The attack whose figure counts, named before the run: the loss of the released model, or by
-    how much it is below that of the model before the first round."""
+    headline: Literal["loss", "calibrated-loss", "lira", "rmia"] = "calibrated-loss"
+    """The attack whose figure counts, named before the run: the loss of the released model, by how
+    much it is below that of the model before the first round, or what LiRA or RMIA make of it
+    against four adapters that the audit trains itself."""
     answers: Annotated[
         Literal["labels", "secrets"], Field(exclude_if=lambda found: found == "labels")
     ] = "labels"

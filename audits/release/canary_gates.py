@@ -57,6 +57,33 @@ _DEALINGS: Final = 1999
 
 
 @dataclass(frozen=True, eq=False)
+class Exploratory:
+    """Scores of another attack than the one that was named: they are shown and decide nothing.
+
+    Attributes:
+        attack: what a score is, as a phrase.
+        scores: under the released adapter, float64 (k,).
+    """
+
+    attack: str
+    scores: NDArray[np.float64] = field(repr=False)
+
+    def measures(self, evidence: CanaryEvidence, repetitions: int) -> tuple[Measure, Measure]:
+        """Return its area and its rate, of members of so many repetitions."""
+        scores = evidence.scored(self.scores, repetitions)
+        area, rate = area_under_curve(scores), rate_at(scores, _TARGET)
+        by = f"by {self.attack}: exploratory, decides nothing"
+        return (
+            Measure(name=f"area under the ROC curve {by}", value=area.area, interval=area.interval),
+            Measure(
+                name=f"true-positive rate at 1 % false positives {by}",
+                value=rate.true_positive_rate,
+                interval=rate.true_positive_interval,
+            ),
+        )
+
+
+@dataclass(frozen=True, eq=False)
 class CanaryEvidence:
     """Scores of a run's canaries; a higher one says "member". Texts and scores are not shown.
 
@@ -67,6 +94,7 @@ class CanaryEvidence:
         repetitions: how often a member was among the records, int64 (k,).
         texts: of each.
         attack: what a score is, as a phrase.
+        exploratory: what other attacks make of the same.
     """
 
     scores: NDArray[np.float64] = field(repr=False)
@@ -75,9 +103,11 @@ class CanaryEvidence:
     repetitions: NDArray[np.int64] = field(repr=False)
     texts: tuple[str, ...] = field(repr=False)
     attack: str
+    exploratory: tuple[Exploratory, ...] = field(default=(), repr=False)
 
     def __post_init__(self) -> None:
         sizes = {
+            *(other.scores.shape for other in self.exploratory),
             self.scores.shape,
             self.control.shape,
             self.members.shape,
@@ -132,6 +162,11 @@ class _Checks:
         return None
 
 
+def counted(repetitions: int) -> str:
+    """Return so many repetitions as a phrase."""
+    return "1 repetition" if repetitions == 1 else f"{repetitions} repetitions"
+
+
 def canary_findings(
     evidence: CanaryEvidence, claimed: Claimed | None, rng: np.random.Generator
 ) -> tuple[Finding, Finding]:
@@ -175,8 +210,7 @@ def _finding(  # noqa: PLR0913, PLR0917 - what a finding is made of
     scores = evidence.scored(evidence.scores, repetitions)
     rate, area = rate_at(scores, _TARGET), area_under_curve(scores)
     found = (
-        f"of {rate.members} canaries of {repetitions} "
-        f"{'repetition' if repetitions == 1 else 'repetitions'}, {rate.true_positive_rate:.3g} "
+        f"of {rate.members} canaries of {counted(repetitions)}, {rate.true_positive_rate:.3g} "
         f"were found at a false-positive rate of {rate.false_positive_rate:.3g}"
     )
     verdict, reason, bound, ceiling = _judged(evidence, repetitions, claimed, checks, found)
@@ -194,6 +228,8 @@ def _finding(  # noqa: PLR0913, PLR0917 - what a finding is made of
             Measure(name="epsilon at least, one run under f-DP (Mahloujifar et al. 2024)",
                     value=bound, limit=None if claimed is None else repetitions * claimed.epsilon)
         )  # fmt: skip
+    for other in evidence.exploratory:
+        details += other.measures(evidence, repetitions)
     return Finding(
         gate=gate,
         window=Window.RELEASE,
@@ -210,7 +246,7 @@ def _finding(  # noqa: PLR0913, PLR0917 - what a finding is made of
         ),
         details=tuple(details),
         ceiling=ceiling,
-        series=(roc_of(scores, f"canaries of {repetitions} repetitions"),),
+        series=(roc_of(scores, f"canaries of {counted(repetitions)}"),),
     )
 
 
@@ -230,7 +266,7 @@ def _judged(
     log_delta = exponent + math.log(claimed.delta)
     if log_delta >= 0:
         reason = (
-            f"At {repetitions} repetitions epsilon {claimed.epsilon:.3g} claims nothing any more; "
+            f"At {counted(repetitions)} epsilon {claimed.epsilon:.3g} claims nothing any more; "
             f"{found}."
         )
         return Verdict.INCONCLUSIVE, checks.broken or reason, None, None

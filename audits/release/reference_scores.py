@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 OWN_VARIANCE_FROM: Final = 64
 """References below which an example's own variance is too rough to divide by."""
+_NEVER: Final = 1 << 31
+"""More references than an example ever has."""
 
 
 def lira_online(
@@ -30,6 +32,7 @@ def lira_online(
     outside: Sequence[NDArray[np.float64]],
     *,
     own_variance_from: int = OWN_VARIANCE_FROM,
+    shared_variance: bool = False,
 ) -> NDArray[np.float64]:
     """Return (n,) log N(target | inside) - log N(target | outside); nats.
 
@@ -46,12 +49,21 @@ def lira_online(
         outside: n arrays (K,), under models that were trained without.
         own_variance_from: references from which an example has a variance of its own, unless they
             are all alike.
+        shared_variance: whether one variance stands for all examples, inside and outside, however
+            many references there are. The score then rises with the target wherever references
+            with the example are above those without. With two variances it is a parabola: where a
+            target knows more than its references, it can score high far below them, too.
 
     Raises:
         ConfigError: an example has no reference, a number is not finite, or no spread can be
             measured.
     """
     statistic = _finite(target)
+    if shared_variance:
+        both = _fitted([*inside, *outside], 2 * statistic.size, _NEVER)
+        ends = slice(statistic.size), slice(statistic.size, None)
+        high, low = (both.part(end).log_density(statistic) for end in ends)
+        return np.asarray(high - low)
     ins = _fitted(inside, statistic.size, own_variance_from)
     outs = _fitted(outside, statistic.size, own_variance_from)
     return np.asarray(ins.log_density(statistic) - outs.log_density(statistic))
@@ -139,11 +151,98 @@ def rmia(
 
 
 @dataclass(frozen=True, eq=False)
+class References:
+    """What some reference models make of the examples that they were trained on in part.
+
+    Attributes:
+        inside: (K, n) whether a reference was trained with an example; every example is in some
+            and out of some.
+        scaled: (K, n) scaled confidences; nats.
+        confidences: (K, n) log-confidences, at most 0; nats.
+
+    Raises:
+        ConfigError: shapes differ, or an example is in all references, or in none.
+    """
+
+    inside: NDArray[np.bool_] = field(repr=False)
+    scaled: NDArray[np.float64] = field(repr=False)
+    confidences: NDArray[np.float64] = field(repr=False)
+
+    def __post_init__(self) -> None:
+        shapes = {self.inside.shape, self.scaled.shape, self.confidences.shape}
+        if len(shapes) != 1 or self.inside.ndim != 2:  # noqa: PLR2004 - (K, n)
+            raise ConfigError(
+                "References and what they say differ in number: nothing was scored. Give one row "
+                "for each reference and one column for each example."
+            )
+        if not self.inside.any(axis=0).all() or self.inside.all(axis=0).any():
+            raise ConfigError(
+                "An example is in all references or in none: nothing tells what training on it "
+                "does. Train at least one with each, and one without."
+            )
+
+    def lira(self, target: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return (n,) LiRA's scores of (n,) scaled confidences, with one shared variance.
+
+        Raises:
+            ConfigError: as `lira_online`.
+        """
+        ins = _where(self.scaled, self.inside)
+        outs = _where(self.scaled, ~self.inside)
+        return lira_online(target, ins, outs, shared_variance=True)
+
+    def rmia(self, target: NDArray[np.float64], *, a: float = 0.3) -> NDArray[np.float64]:
+        """Return (n,) the likelihood ratios of RMIA, in nats, of (n,) log-confidences.
+
+        `rmia` says which share of a population a ratio dominates, which is a step function of it:
+        this has the order of a population as large as wanted, without its ties.
+
+        Args:
+            target: log-confidences under the model that is attacked.
+            a: as `rmia`; 0.3 is what its authors take for images, 1 takes references as they are.
+
+        Raises:
+            ConfigError: a number is no log-confidence.
+        """
+        return Confidences(target, _where(self.confidences, ~self.inside)).log_ratios(a)
+
+
+def balanced_halves(references: int, examples: int, rng: np.random.Generator) -> NDArray[np.bool_]:
+    """Return (K, n) which examples each reference is trained with: a random half, and its rest.
+
+    Every example is in one of each two, and so in half of them all. One left over where n is odd
+    goes to the rest.
+
+    Raises:
+        ConfigError: the references are not of an even number, or a half would be empty.
+    """
+    if references < 2 or references % 2 or examples < 2:  # noqa: PLR2004 - one with, one without
+        raise ConfigError(
+            f"{references} references over {examples} examples leave some in all or in none: take "
+            "an even number of references, and two examples at least."
+        )
+    halves = np.zeros((references, examples), np.bool_)
+    for row in range(0, references, 2):
+        halves[row, rng.permutation(examples)[: examples // 2]] = True
+        halves[row + 1] = ~halves[row]
+    return halves
+
+
+def _where(table: NDArray[np.float64], chosen: NDArray[np.bool_]) -> list[NDArray[np.float64]]:
+    """Return n arrays of those rows of (K, n) `table` that are chosen for each example."""
+    return [column[own] for column, own in zip(table.T, chosen.T, strict=True)]
+
+
+@dataclass(frozen=True, eq=False)
 class _Gaussians:
     """One Gaussian per example: (n,) means and deviations."""
 
     mean: NDArray[np.float64]
     deviation: NDArray[np.float64]
+
+    def part(self, chosen: slice) -> _Gaussians:
+        """Return those of some examples."""
+        return _Gaussians(self.mean[chosen], self.deviation[chosen])
 
     def log_density(self, at: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return (n,) log densities, up to the constant that all share."""

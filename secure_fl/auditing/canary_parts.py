@@ -6,6 +6,7 @@ a model that knows them by heart.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -70,11 +71,18 @@ def opened(subject: Subject) -> list[Canary]:
 
 
 def claimed(subject: Subject) -> Claimed | None:
-    """Return what the run claims of one record; None where it claims nothing."""
+    """Return what the run claims of one record that is there or not; None where it claims nothing.
+
+    Where the unit is a site, what it gives with a record and without it are two steps apart, over
+    zero in its place: (2 epsilon, (1 + e^epsilon) delta).
+    """
     privacy = subject.facts.privacy
     if not isinstance(privacy, GuaranteedFacts):
         return None
-    return Claimed(privacy.epsilon, privacy.delta)
+    if privacy.unit is not Unit.SITE:
+        return Claimed(privacy.epsilon, privacy.delta)
+    twice = privacy.delta * (1 + math.exp(privacy.epsilon))
+    return Claimed(2 * privacy.epsilon, min(1.0, twice))
 
 
 def log_likelihoods(
@@ -92,8 +100,25 @@ def log_likelihoods(
     return found
 
 
-def learn(mechanism: Mechanism, task: Task, adapted: AdaptedModel, members: list[Record]) -> None:
-    """Train `adapted`, without privacy, on the canaries that are members: the positive control."""
+def learn(  # noqa: PLR0913 - what a training needs, each by its name
+    mechanism: Mechanism,
+    task: Task,
+    adapted: AdaptedModel,
+    members: list[Record],
+    *,
+    name: str = "positive-control",
+    cache_layers: bool = False,
+) -> None:
+    """Train `adapted`, without privacy, on the canaries that are members: the positive control.
+
+    Args:
+        mechanism: of the run.
+        task: of the run.
+        adapted: what is trained, from the parameters that it has.
+        members: on which.
+        name: by which the order of the records is drawn.
+        cache_layers: whether frozen layers are computed once; as the run's own `cache_layers`.
+    """
     steps = min(_MOST_STEPS, _PASSES * -(-len(members) // _BATCH))
     training = mechanism.training.model_copy(
         update={
@@ -111,10 +136,12 @@ def learn(mechanism: Mechanism, task: Task, adapted: AdaptedModel, members: list
     )
     plain = mechanism.model_copy(update={"training": training, "privacy": NoPrivacy(mode="none")})
     parts = TrainingParts(
-        site="positive-control",
+        site=name,
         task=task,
         adapted=adapted,
-        records=RecordLosses(task, adapted, task.encode(members), _BATCH),
+        records=RecordLosses(
+            task, adapted, task.encode(members), _BATCH, cache_layers=cache_layers
+        ),
         units=UnitRows.of(members, Unit.RECORD, None),
         noise=SystemNoise(),
         streams=fresh_stream,
