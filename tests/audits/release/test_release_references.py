@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import statistics
 
@@ -9,8 +10,16 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy import stats
 
-from audits.release.reference_scores import Confidences, lira_offline, lira_online, rmia
+from audits.release.reference_scores import (
+    Confidences,
+    References,
+    balanced_halves,
+    lira_offline,
+    lira_online,
+    rmia,
+)
 from audits.statistics.rates import area_under_curve
 from audits.statistics.scores import CanaryScores
 from crypto.errors import ConfigError
@@ -186,3 +195,148 @@ def test_both_find_members_that_their_difficulty_hides() -> None:
     }
     assert areas["loss"] < 0.75
     assert min(areas["online"], areas["offline"], areas["rmia"]) > 0.9
+
+
+# -- references that were trained on halves --------------------------------------------------------
+
+
+@given(SEEDS, st.integers(1, 6))
+def test_with_one_variance_lira_is_that_of_plain_loops(seed: int, examples: int) -> None:
+    rng = np.random.default_rng(seed)
+    target = rng.normal(size=examples)
+    inside, outside = ragged(rng, examples, 6, 1.0), ragged(rng, examples, 70, 0.0)
+    parts = [*inside, *outside]
+    squares = sum((value - statistics.fmean(part)) ** 2 for part in parts for value in part)
+    variance = squares / sum(len(part) - 1 for part in parts)
+    expected = [
+        ((at - statistics.fmean(out)) ** 2 - (at - statistics.fmean(own)) ** 2) / (2 * variance)
+        for at, own, out in zip(target.tolist(), inside, outside, strict=True)
+    ]
+    found = lira_online(target, inside, outside, shared_variance=True)
+    assert found == pytest.approx(expected, rel=1e-6, abs=1e-9)
+
+
+def test_with_one_variance_a_target_below_all_references_is_no_member() -> None:
+    """With two it is one: far below both, the wider Gaussian is the likelier."""
+    inside, outside = [np.array([-1.0, 3.0])], [np.array([-0.1, 0.1])]
+    targets = [np.array([at]) for at in (-9.0, -3.0, 0.0, 1.0, 9.0)]
+    two = [float(lira_online(at, inside, outside)[0]) for at in targets]
+    one = [float(lira_online(at, inside, outside, shared_variance=True)[0]) for at in targets]
+    assert two[0] > two[2]
+    assert one == sorted(one)
+
+
+def references(seed: int, examples: int = 6, count: int = 4) -> References:
+    rng = np.random.default_rng(seed)
+    scaled = rng.normal(size=(count, examples))
+    return References(balanced_halves(count, examples, rng), scaled, -np.logaddexp(0, -scaled))
+
+
+@given(SEEDS, st.integers(2, 7), st.sampled_from([2, 4, 6]))
+def test_references_score_by_those_with_an_example_and_those_without(
+    seed: int, examples: int, count: int
+) -> None:
+    made, target = references(seed, examples, count), np.random.default_rng(seed).normal(size=9)
+    target = target[:examples]
+    ins, outs = [], []
+    for i in range(examples):
+        rows = range(count)
+        ins.append(np.array([made.scaled[k, i] for k in rows if made.inside[k, i]]))
+        outs.append(np.array([made.scaled[k, i] for k in rows if not made.inside[k, i]]))
+    if count > 2:
+        expected = lira_online(target, ins, outs, shared_variance=True)
+        assert made.lira(target) == pytest.approx(expected, rel=1e-9, abs=1e-9)
+    else:
+        with pytest.raises(ConfigError, match="do not vary"):
+            made.lira(target)
+    confident = -np.abs(target)
+    for a in (0.3, 1.0):
+        ratios = []
+        for i in range(examples):
+            without = [
+                math.exp(c)
+                for k, c in enumerate(made.confidences[:, i].tolist())
+                if not made.inside[k, i]
+            ]
+            likely = ((1 + a) * statistics.fmean(without) + 1 - a) / 2
+            ratios.append(confident[i] - math.log(likely))
+        assert made.rmia(confident, a=a) == pytest.approx(ratios)
+
+
+@given(SEEDS)
+def test_a_ratio_has_the_order_of_the_share_of_any_population(seed: int) -> None:
+    made, target = references(seed, 8), -np.random.default_rng(seed).exponential(size=8)
+    outside = [made.confidences[~made.inside[:, i], i] for i in range(8)]
+    shares = rmia(Confidences(target, outside), confidences(seed + 1, 30))
+    ordered = shares[np.argsort(made.rmia(target), kind="stable")]
+    assert (np.diff(ordered) >= 0).all()
+
+
+@given(SEEDS, st.sampled_from([2, 4, 8]), st.integers(2, 40))
+def test_each_example_is_in_half_of_the_references(seed: int, count: int, examples: int) -> None:
+    halves = balanced_halves(count, examples, np.random.default_rng(seed))
+    assert halves.shape == (count, examples)
+    assert (halves.sum(axis=0) == count // 2).all()
+    for row in range(0, count, 2):
+        assert (halves[row] != halves[row + 1]).all()
+        assert halves[row].sum() == examples // 2
+    assert np.array_equal(halves, balanced_halves(count, examples, np.random.default_rng(seed)))
+
+
+def test_every_half_is_as_likely_as_any_other() -> None:
+    rng = np.random.default_rng(5)
+    drawn = [tuple(np.flatnonzero(balanced_halves(2, 4, rng)[0])) for _ in range(600)]
+    counts = [drawn.count(pair) for pair in itertools.combinations(range(4), 2)]
+    assert sum(counts) == 600
+    assert stats.chisquare(counts).pvalue > 1e-3
+
+
+@pytest.mark.parametrize(("count", "examples"), [(0, 4), (1, 4), (3, 4), (2, 1)])
+def test_halves_that_leave_an_example_in_all_or_in_none_are_refused(
+    count: int, examples: int
+) -> None:
+    with pytest.raises(ConfigError, match="an even number of references"):
+        balanced_halves(count, examples, np.random.default_rng(0))
+
+
+def test_references_that_do_not_part_an_example_are_refused() -> None:
+    made = references(1)
+    for row in (np.ones(6, np.bool_), np.zeros(6, np.bool_)):
+        inside = made.inside.copy()
+        inside[:, 2] = row[:4]
+        with pytest.raises(ConfigError, match="in all references or in none"):
+            References(inside, made.scaled, made.confidences)
+    for bad in (made.scaled[:, :-1], made.scaled[:-1]):
+        with pytest.raises(ConfigError, match="differ in number"):
+            References(made.inside, bad, made.confidences)
+    with pytest.raises(ConfigError, match="differ in number"):
+        References(made.inside[0], made.scaled[0], made.confidences[0])
+
+
+def test_references_that_are_printed_show_nothing() -> None:
+    assert repr(references(1)) == "References()"
+
+
+def test_four_references_find_members_that_their_difficulty_hides() -> None:
+    """And find none where the examples' difficulties are taken from others."""
+    rng = np.random.default_rng(23)
+    examples, members = 200, 100
+    ease = rng.normal(0, 2, examples)
+
+    def says(inside: np.ndarray) -> np.ndarray:
+        return np.asarray(ease + 1.2 * inside + rng.normal(scale=0.3, size=inside.shape))
+
+    halves = balanced_halves(4, examples, rng)
+    scaled = says(halves)
+    target = says(np.arange(examples) < members)
+
+    def area(scores: np.ndarray) -> float:
+        return area_under_curve(CanaryScores.of(scores[:members], scores[members:])).area
+
+    made = References(halves, scaled, -np.logaddexp(0, -scaled))
+    assert area(target) < 0.75
+    assert area(made.lira(target)) > 0.95
+    assert area(made.rmia(-np.logaddexp(0, -target), a=1.0)) > 0.9
+    mixed = rng.permutation(examples)
+    other = References(halves, scaled[:, mixed], made.confidences[:, mixed])
+    assert area(other.lira(target)) < 0.75
