@@ -41,7 +41,7 @@ from secure_fl.transcript import Transcript
 from secure_fl.transport.in_process import InProcessTransport
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
     from types import TracebackType
 
@@ -54,6 +54,7 @@ if TYPE_CHECKING:
     from privacy.update import Update, UpdateSpec
     from secure_fl.config import Mechanism, Runtime
     from secure_fl.consortium import Consortium
+    from secure_fl.rounds.site_parts import Tap
     from secure_fl.rounds.steps import Exchange, Step
     from secure_fl.transport import Handler
 
@@ -141,7 +142,10 @@ class _Workbench:
             units=UnitRows.of(bench.shares[number], Unit.RECORD, None),
             noise=SystemNoise(),
             streams=fresh_stream,
+            tap=self._tapped,
         )
+        self._tap: Tap | None = None
+        self._units = len(parts.units)
         self._trainer = LocalTrainer(parts, mechanism)
 
     def prepare(self, mechanism: Mechanism) -> bytes:
@@ -166,11 +170,27 @@ class _Workbench:
         del mechanism
         return self._bench.adapted.spec
 
-    def train(self, mechanism: Mechanism, shared: NDArray[np.float32], round_: int) -> Update:
+    def units(self, mechanism: Mechanism) -> int:
+        """Return how many records there are."""
+        del mechanism
+        return self._units
+
+    def train(
+        self,
+        mechanism: Mechanism,
+        shared: NDArray[np.float32],
+        round_: int,
+        tap: Tap | None = None,
+    ) -> Update:
         """Return how the site's records moved the shared parameters, timed."""
         del mechanism
+        self._tap = tap
         with self._bench.training.running():
             return self._trainer.train(shared, round_)
+
+    def _tapped(self, mean: Mapping[str, Tensor]) -> None:
+        if self._tap is not None:
+            self._tap(mean)
 
 
 class SteppedRun:

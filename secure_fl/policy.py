@@ -23,6 +23,7 @@ from secure_fl.config_sections import Count, CountOrNone, Hex32, Positive, Rate,
 from secure_fl.policy_datasets import DatasetBudget, budget_of, require_one_account
 from secure_fl.policy_own import OwnFunctionEntry, OwnModelEntry, described
 from secure_fl.policy_privacy import privacy_problems
+from secure_fl.policy_veto import VetoSection
 from secure_fl.views import Protection
 
 if TYPE_CHECKING:
@@ -88,6 +89,8 @@ class SitePolicy(Section):
     """Named-entity models of the site's own, which look for what a run scrubs, beside ours."""
     own_functions: tuple[OwnFunctionEntry, ...] = ()
     """Python functions of the site's own that do the same."""
+    veto: VetoSection = VetoSection()
+    """What this site refuses to send of its own; every test is on where the file says nothing."""
     datasets: tuple[DatasetBudget, ...]
 
     @model_validator(mode="after")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from crypto.keystream import KeyStream
 from crypto.secrets import SecretBytes
 from privacy.discrete_gaussian import require_system_discrete_noise
@@ -13,7 +15,6 @@ from secure_fl.config import NoPrivacy, SharedNoisePrivacy
 from secure_fl.rounds.grids import grid_of, noised_grid_of
 
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
 
     from crypto.ring import IntegerNoise
@@ -34,6 +35,33 @@ class Encoded:
     vector: NDArray[np.uint32] = field(repr=False)
     noise: IntegerNoise | None
     clamped: int
+
+
+@dataclass(frozen=True, eq=False)
+class Noised:
+    """What a site protects: its update in the ring, with its share of the noise where it has one.
+
+    Attributes:
+        vector: ring elements, uint32 of shape (d,).
+        share: whether the noise in it is this site's share alone, which hides it under masks only.
+    """
+
+    vector: NDArray[np.uint32] = field(repr=False)
+    share: bool
+
+
+_BLOCK = 1 << 18  # noise drawn at a time
+
+
+def noised_update(encoded: Encoded) -> Noised:
+    """Return the update with its share of the noise; its plaintext is overwritten."""
+    if encoded.noise is None:
+        return Noised(encoded.vector, share=False)
+    for start in range(0, encoded.vector.size, _BLOCK):
+        part = encoded.vector[start : start + _BLOCK]
+        # A cast to fewer bits reduces modulo 2^32, of negative integers too.
+        np.add(part, encoded.noise.draw(part.size).astype(np.uint32), out=part)
+    return Noised(encoded.vector, share=True)
 
 
 def encoded_update(

@@ -20,7 +20,7 @@ from secure_fl.canaries import NONE, committed
 from secure_fl.config import Mechanism, parse_mechanism
 from secure_fl.parameters import parameter_digest, vector_from_bytes
 from secure_fl.rounds import charging, journal, log_check, site_checks
-from secure_fl.rounds.encoding import Encoded, encoded_update
+from secure_fl.rounds.encoding import Encoded, Noised, encoded_update, noised_update
 from secure_fl.rounds.messages import (
     REPLY_LIMIT_BYTES,
     REQUESTS,
@@ -53,7 +53,7 @@ from secure_fl.rounds.reading import (
     statement_digest,
 )
 from secure_fl.rounds.site_letters import SiteLetters
-from secure_fl.rounds.site_state import OpenedSum, SiteState, Stage
+from secure_fl.rounds.site_state import NOTHING_SEEN, OpenedSum, SiteState, Stage
 from secure_fl.rounds.site_sums import SiteSums, masking_of, sums_of
 
 if TYPE_CHECKING:
@@ -61,7 +61,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from crypto.signatures import Signed
-    from secure_fl.rounds.site_parts import SiteParts
+    from secure_fl.rounds.site_parts import SiteParts, Tap
+    from secure_fl.rounds.veto import RoundVeto
 
 LaterRequest = ShareRequest | OpenRequest | ConfirmRequest | CloseRequest
 Reply = HelloReply | ShareReply | OpenReply | ConfirmReply | CloseReply
@@ -73,6 +74,7 @@ class Site:
     Formal guarantees:
         - nothing is answered before the state that the answer implies is stored;
         - the ledger is charged, durably, before noise is drawn;
+        - what does not pass the site's own veto is not sent;
         - the same request is answered with the same bytes; any other request out of order is
           refused, so that one set of mask keys never hides two vectors;
         - a failure is answered by a code from a fixed list; its words stay at the site.
@@ -157,6 +159,7 @@ class Site:
             heads=heads,
             request_digest=b"",
             reply=b"",
+            veto=NOTHING_SEEN if before is None else before.veto,
         )
         return self._store(state, digest, encode(HelloReply(joined=joined, keys=keys)))
 
@@ -212,7 +215,8 @@ class Site:
         opened = self._sums(mechanism).open(request, header, header_digest, state)
         self._note_unusable(opened.unusable, state)
         event, head = charging.charge(self._parts, mechanism, state)
-        raw = opened.protect(self._train_and_encode(mechanism, header, shared))
+        noised, veto = self._noised(mechanism, header, shared, state)
+        raw = opened.protect(noised)
         heads = replace(self._letters.heads(state), ledger=head)
         uploaded = self._letters.sign(
             Uploaded(
@@ -240,6 +244,7 @@ class Site:
             checkpoint_root=header.checkpoint_root,
             pending=tuple(own),
             heads=heads,
+            veto=veto.memory,
         )
         return OpenReply(uploaded=uploaded, vector=raw, next_keys=next_keys), after
 
@@ -250,11 +255,33 @@ class Site:
                 "open; they dealt something else, or the coordinator altered it"
             )
 
+    def _noised(
+        self,
+        mechanism: Mechanism,
+        header: RoundHeader,
+        shared: NDArray[np.float32],
+        state: SiteState,
+    ) -> tuple[Noised, RoundVeto]:
+        """Return what is protected, and the veto that let it pass; a refusal is remembered."""
+        from secure_fl.rounds.veto import RoundVeto  # noqa: PLC0415 - scipy is heavy
+
+        units = self._parts.workbench.units(mechanism)
+        veto = RoundVeto(self._parts.policy.veto, mechanism, header.round, units, state.veto)
+        try:
+            noised = noised_update(self._train_and_encode(mechanism, header, shared, veto.step))
+            veto.contribution(noised, len(header.cohort))
+        except IntegrityError:
+            if veto.memory.refused > state.veto.refused:
+                vetoed = replace(state, veto=veto.memory)
+                self._parts.store.save(state.hello.run_id, vetoed)
+            raise
+        return noised, veto
+
     def _train_and_encode(
-        self, mechanism: Mechanism, header: RoundHeader, shared: NDArray[np.float32]
+        self, mechanism: Mechanism, header: RoundHeader, shared: NDArray[np.float32], tap: Tap
     ) -> Encoded:
         spec = self._parts.workbench.spec(mechanism)
-        update = self._parts.workbench.train(mechanism, shared, header.round)
+        update = self._parts.workbench.train(mechanism, shared, header.round, tap)
         if update.spec != spec:
             raise IntegrityError(
                 "The trainer made an update of another shape than the one this run shares: "
@@ -308,6 +335,7 @@ class Site:
             cohort=0,
             released=(*state.released, opened),
             pending=(*state.pending, *own),
+            veto=replace(state.veto, seen=()) if last else state.veto,
         )
         reply = CloseReply(
             released=closed.statement,

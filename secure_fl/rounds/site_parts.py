@@ -6,10 +6,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from crypto.roster import Roster
     from crypto.secrets import Entropy, SecretBytes
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
     from secure_fl.config import Mechanism
     from secure_fl.policy import SitePolicy
     from secure_fl.rounds.site_state import SiteStore
+
+    Tap = Callable[[Mapping[str, Tensor]], None]
 
 
 class Workbench(Protocol):
@@ -44,8 +47,24 @@ class Workbench(Protocol):
     def spec(self, mechanism: Mechanism) -> UpdateSpec:
         """Return names, shapes and order of what is shared."""
 
-    def train(self, mechanism: Mechanism, shared: NDArray[np.float32], round_: int) -> Update:
-        """Return how the site's records moved the shared parameters, shape (d,), in a round."""
+    def units(self, mechanism: Mechanism) -> int:
+        """Return how many units of privacy a step can sample: records, or persons."""
+
+    def train(
+        self,
+        mechanism: Mechanism,
+        shared: NDArray[np.float32],
+        round_: int,
+        tap: Tap | None = None,
+    ) -> Update:
+        """Return how the site's records moved the shared parameters, shape (d,), in a round.
+
+        Args:
+            mechanism: of the run.
+            shared: the parameters, shape (d,).
+            round_: the round's number.
+            tap: sees every step's noised mean where steps are noised one by one, and may raise.
+        """
 
 
 @dataclass(frozen=True)

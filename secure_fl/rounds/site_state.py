@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from enum import Enum
-from typing import TYPE_CHECKING, Annotated, Protocol
+from typing import TYPE_CHECKING, Annotated, Final, Protocol
 
 import msgspec
 
@@ -39,7 +39,39 @@ class OpenedSum(Message, frozen=True, tag="secure-fl.opened-sum.v1"):
     survivors: Names
 
 
-class SiteState(Message, frozen=True, tag="secure-fl.site-state.v3"):
+class CheckedKind(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """Of one kind of check (`audits.site.veto`): how many were made, and the smallest margin."""
+
+    kind: str
+    made: Number
+    smallest_margin: float
+
+
+class VetoMemory(msgspec.Struct, frozen=True, forbid_unknown_fields=True, array_like=True):
+    """What a site remembers of the noised vectors that it looked at in a run.
+
+    Attributes:
+        vectors: how many it looked at.
+        refused: how many of them it did not send.
+        checked: the checks of each kind.
+        seen: of the last ones that passed, some coordinates each, as float64 in little-endian
+            order. They are sealed with the state, and dropped when the run is finished.
+    """
+
+    vectors: Number = 0
+    refused: Number = 0
+    checked: tuple[CheckedKind, ...] = ()
+    seen: tuple[bytes, ...] = ()
+
+    def __repr__(self) -> str:
+        # `seen` is noised with this site's share alone.
+        return f"<{self.vectors} noised vectors, {self.refused} refused>"
+
+
+NOTHING_SEEN: Final = VetoMemory()
+
+
+class SiteState(Message, frozen=True, tag="secure-fl.site-state.v4"):
     """Everything a site remembers of a run between two requests.
 
     Attributes:
@@ -59,6 +91,7 @@ class SiteState(Message, frozen=True, tag="secure-fl.site-state.v3"):
             ledger's head after the last.
         request_digest: of the last request answered.
         reply: the bytes it was answered with; the same request gets the same bytes.
+        veto: what the site looked at before it sent it, in all attempts.
     """
 
     hello: Hello
@@ -76,6 +109,7 @@ class SiteState(Message, frozen=True, tag="secure-fl.site-state.v3"):
     heads: Heads
     request_digest: Annotated[bytes, msgspec.Meta(max_length=32)]
     reply: bytes
+    veto: VetoMemory = NOTHING_SEEN
 
     def __repr__(self) -> str:
         # `masking` holds secrets.

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from crypto.ring import WidthBits
     from crypto.signatures import Signed
     from secure_fl.config import Mechanism
-    from secure_fl.rounds.encoding import Encoded
+    from secure_fl.rounds.encoding import Noised
     from secure_fl.rounds.messages import (
         CloseRequest,
         Hello,
@@ -74,8 +74,8 @@ class OpenSum(Protocol):
     def unusable(self) -> tuple[str, ...]:
         """The sites whose shares for this one did not open."""
 
-    def protect(self, encoded: Encoded) -> bytes:
-        """Return what travels of the encoded update; shared noise is added where there is any."""
+    def protect(self, noised: Noised) -> bytes:
+        """Return what travels of the update; a share of noise alone leaves under masks only."""
 
     def next_keys(self) -> Message | None:
         """Return the keys to announce for the round after this one, where there are any."""
@@ -136,8 +136,8 @@ class _OpenMasked:
         self._round = round_
         self.unusable = unusable
 
-    def protect(self, encoded: Encoded) -> bytes:
-        masked = self._machine.mask(encoded.vector, encoded.noise)
+    def protect(self, noised: Noised) -> bytes:
+        masked = self._machine.mask(noised.vector)
         return bytes(pack(masked, self._sums.bits))
 
     def next_keys(self) -> Message | None:
@@ -226,9 +226,9 @@ class _OpenEncrypted:
         self._binding = binding
         self._bits = bits
 
-    def protect(self, encoded: Encoded) -> bytes:
-        _require_no_share(encoded)
-        return self._party.encrypt(self._binding, encoded.vector, self._bits)
+    def protect(self, noised: Noised) -> bytes:
+        _require_no_share(noised)
+        return self._party.encrypt(self._binding, noised.vector, self._bits)
 
     def next_keys(self) -> Message | None:
         return None
@@ -323,9 +323,9 @@ class _OpenPlain:
     def __init__(self, bits: WidthBits) -> None:
         self._bits = bits
 
-    def protect(self, encoded: Encoded) -> bytes:
-        _require_no_share(encoded)
-        return bytes(pack(encoded.vector, self._bits))
+    def protect(self, noised: Noised) -> bytes:
+        _require_no_share(noised)
+        return bytes(pack(noised.vector, self._bits))
 
     def next_keys(self) -> Message | None:
         return None
@@ -372,9 +372,9 @@ class PlainSums:
 # -- what they share -------------------------------------------------------------------------------
 
 
-def _require_no_share(encoded: Encoded) -> None:
+def _require_no_share(noised: Noised) -> None:
     """Refuse an update that needs others' noise, where it could be read without theirs."""
-    if encoded.noise is not None:
+    if noised.share:
         raise IntegrityError(
             "An update with only this site's share of the noise was about to leave without masks: "
             "nothing was sent. Report it with the run's configuration."

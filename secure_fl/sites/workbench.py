@@ -29,8 +29,11 @@ from secure_fl.sites.trainer import LocalTrainer, TrainingParts
 from secure_fl.sites.units import UnitRows
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     import numpy as np
     from numpy.typing import NDArray
+    from torch import Tensor
 
     from crypto.secrets import SecretBytes
     from domains.tasks import Task
@@ -39,6 +42,7 @@ if TYPE_CHECKING:
     from privacy.update import Update, UpdateSpec
     from secure_fl.canaries import CanaryKey
     from secure_fl.config import Mechanism, ModelSection, Runtime
+    from secure_fl.rounds.site_parts import Tap
     from secure_fl.sites.scrub_secrets import ScrubSecrets
 
 
@@ -124,6 +128,8 @@ class SiteWorkbench:
         self._mechanism: Mechanism | None = None
         self._trainer: LocalTrainer | None = None
         self._adapted: AdaptedModel | None = None
+        self._units = 0
+        self._tap: Tap | None = None
         self.preparation: Preparation | None = None
 
     def prepare(self, mechanism: Mechanism) -> bytes:
@@ -164,9 +170,29 @@ class SiteWorkbench:
         """Return names, shapes and order of what is shared."""
         return self._ready(mechanism)[0].spec
 
-    def train(self, mechanism: Mechanism, shared: NDArray[np.float32], round_: int) -> Update:
+    def units(self, mechanism: Mechanism) -> int:
+        """Return how many records, or persons, a step can sample; canaries are counted too."""
+        self._ready(mechanism)
+        return self._units
+
+    def train(
+        self,
+        mechanism: Mechanism,
+        shared: NDArray[np.float32],
+        round_: int,
+        tap: Tap | None = None,
+    ) -> Update:
         """Return how this site's records moved the shared parameters in a round."""
-        return self._ready(mechanism)[1].train(shared, round_)
+        _, trainer = self._ready(mechanism)
+        self._tap = tap
+        try:
+            return trainer.train(shared, round_)
+        finally:
+            self._tap = None
+
+    def _tapped(self, mean: Mapping[str, Tensor]) -> None:
+        if self._tap is not None:
+            self._tap(mean)
 
     def _ready(self, mechanism: Mechanism) -> tuple[AdaptedModel, LocalTrainer]:
         if self._mechanism != mechanism or self._adapted is None or self._trainer is None:
@@ -207,7 +233,9 @@ class SiteWorkbench:
             units=UnitRows.of(records, unit, self.records.facts.unit_column),
             noise=self._noise,
             streams=fresh_stream,
+            tap=self._tapped,
         )
+        self._units = len(parts.units)
         self._adapted = adapted
         self._trainer = LocalTrainer(parts, mechanism)
         self._mechanism = mechanism

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from crypto.codec import Message
     from secure_fl.rounds.encoding import Encoded
     from secure_fl.rounds.messages import RoundHeader
+    from secure_fl.rounds.site_parts import Tap
 
 RUN_ID = b"run-of-the-tests"
 LIMIT_BYTES = 1 << 24
@@ -201,8 +202,18 @@ class FakeWorkbench:
         del mechanism
         return SPEC
 
-    def train(self, mechanism: Mechanism, shared: NDArray[np.float32], round_: int) -> Update:
+    def units(self, mechanism: Mechanism) -> int:
         del mechanism
+        return 100
+
+    def train(
+        self,
+        mechanism: Mechanism,
+        shared: NDArray[np.float32],
+        round_: int,
+        tap: Tap | None = None,
+    ) -> Update:
+        del mechanism, tap
         self.trained.append(round_)
         if self.fails_with is not None:
             raise self.fails_with
@@ -254,9 +265,9 @@ class TappedSite(Site):
         self.plaintexts: dict[int, NDArray[np.uint32]] = {}
 
     def _train_and_encode(
-        self, mechanism: Mechanism, header: RoundHeader, shared: NDArray[np.float32]
+        self, mechanism: Mechanism, header: RoundHeader, shared: NDArray[np.float32], tap: Tap
     ) -> Encoded:
-        encoded = super()._train_and_encode(mechanism, header, shared)
+        encoded = super()._train_and_encode(mechanism, header, shared, tap)
         self.plaintexts[header.round] = encoded.vector.copy()
         return encoded
 

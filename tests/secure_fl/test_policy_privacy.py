@@ -19,6 +19,7 @@ from privacy.ledger import Adaptive, Planned
 from secure_fl.guarantee import planned_event
 from secure_fl.policy import SitePolicy, load_policy
 from secure_fl.policy_datasets import DatasetBudget
+from secure_fl.policy_veto import VetoSection
 
 if TYPE_CHECKING:
     from secure_fl.config import Mechanism
@@ -281,10 +282,12 @@ def test_a_data_set_that_cannot_be_meant(change: dict[str, Any], said: str) -> N
 
 def test_the_template_names_every_key_of_a_policy() -> None:
     text = TEMPLATE.read_text("utf-8")
-    for kind in (SitePolicy, DatasetBudget):
+    for kind in (SitePolicy, DatasetBudget, VetoSection):
         for name, field in kind.model_fields.items():
             key = field.alias or name
-            assert re.search(rf"^(# )?(\[\[)?{key}\b", text, re.MULTILINE) or key == "relation", key
+            assert (
+                re.search(rf"^(# )?(\[{{1,2}})?{key}\b", text, re.MULTILINE) or key == "relation"
+            ), key
 
 
 def test_what_the_template_only_mentions_can_be_said(tmp_path: Path) -> None:

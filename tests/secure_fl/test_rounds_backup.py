@@ -45,6 +45,7 @@ if TYPE_CHECKING:
 
     from crypto.codec import Message
     from secure_fl.config import Mechanism
+    from secure_fl.rounds.site_parts import Tap
 
     Make = Callable[..., Consortium]
 
@@ -250,8 +251,14 @@ def test_a_restored_state_masks_nothing_at_the_next_request(
 class _Noisy(FakeWorkbench):
     """Draws other noise each time it trains, as a private site does."""
 
-    def train(self, mechanism: Mechanism, shared: NDArray[np.float32], round_: int) -> Update:
-        update = super().train(mechanism, shared, round_)
+    def train(
+        self,
+        mechanism: Mechanism,
+        shared: NDArray[np.float32],
+        round_: int,
+        tap: Tap | None = None,
+    ) -> Update:
+        update = super().train(mechanism, shared, round_, tap)
         return Update.from_flat(SPEC, update.flat() + np.float32(len(self.trained)))
 
 

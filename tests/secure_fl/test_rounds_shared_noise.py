@@ -14,7 +14,7 @@ from crypto.secrets import system_entropy
 from privacy.discrete_gaussian import SystemDiscreteNoise
 from privacy.events import DistributedGaussian, Relation, Unit
 from secure_fl.guarantee import planned_event, resolve_sigma
-from secure_fl.rounds.encoding import Encoded, encoded_update
+from secure_fl.rounds.encoding import Encoded, encoded_update, noised_update
 from secure_fl.rounds.grids import noise_shares_of, noised_grid_of
 from secure_fl.rounds.site_sums import _OpenPlain
 from secure_fl.rounds.steps import Phase
@@ -212,7 +212,7 @@ def test_a_share_of_the_noise_never_leaves_without_masks() -> None:
     assert isinstance(encoded, Encoded)
     assert encoded.noise is not None
     with pytest.raises(IntegrityError, match="about to leave without masks"):
-        _OpenPlain(32).protect(encoded)
+        _OpenPlain(32).protect(noised_update(encoded))
 
 
 def test_a_share_whose_draws_can_be_repeated_is_refused() -> None:

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
     from privacy.update import Update
     from secure_fl.config import Mechanism
     from secure_fl.policy import SitePolicy
+    from secure_fl.rounds.site_parts import Tap
 
     Make = Callable[..., Consortium]
 
@@ -283,9 +284,15 @@ class _Recorder(FakeWorkbench):
         self.ledger = ledger
         self.drawn: list[int] = []
 
-    def train(self, mechanism: Mechanism, shared: NDArray[np.float32], round_: int) -> Update:
+    def train(
+        self,
+        mechanism: Mechanism,
+        shared: NDArray[np.float32],
+        round_: int,
+        tap: Tap | None = None,
+    ) -> Update:
         self.drawn.append(sum(1 for entry in self.ledger.entries() if entry.draw is not None))
-        return super().train(mechanism, shared, round_)
+        return super().train(mechanism, shared, round_, tap)
 
 
 def test_the_ledger_is_charged_before_training_starts(consortium: Consortium) -> None:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from privacy.update import Update
     from secure_fl.config import Mechanism
+    from secure_fl.rounds.site_parts import Tap
 
 
 @pytest.fixture
@@ -35,11 +36,15 @@ def leaving(monkeypatch: pytest.MonkeyPatch) -> Callable[[dict[str, int]], None]
 
     def leave(rounds: dict[str, int]) -> None:
         def fail(
-            bench: SiteWorkbench, mechanism: Mechanism, shared: NDArray[np.float32], round_: int
+            bench: SiteWorkbench,
+            mechanism: Mechanism,
+            shared: NDArray[np.float32],
+            round_: int,
+            tap: Tap | None = None,
         ) -> Update:
             if round_ >= rounds.get(bench._site, 10**6):
                 raise ConfigError("This machine is on fire.")
-            return train(bench, mechanism, shared, round_)
+            return train(bench, mechanism, shared, round_, tap)
 
         monkeypatch.setattr(SiteWorkbench, "train", fail)
 

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
     from privacy.update import Update
     from secure_fl.config import RunConfig
     from secure_fl.embedded import EmbeddedPlaces
+    from secure_fl.rounds.site_parts import Tap
 
 SITES, ROUNDS = 4, 4
 DISTRIBUTED: dict[str, Any] = {
@@ -284,11 +285,15 @@ def leaving(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
 
     def leave(site: str, from_round: int) -> None:
         def fail(
-            bench: SiteWorkbench, mechanism: Mechanism, shared: NDArray[np.float32], round_: int
+            bench: SiteWorkbench,
+            mechanism: Mechanism,
+            shared: NDArray[np.float32],
+            round_: int,
+            tap: Tap | None = None,
         ) -> Update:
             if bench._site == site and round_ >= from_round:
                 raise ConfigError("This machine is on fire.")
-            return train(bench, mechanism, shared, round_)
+            return train(bench, mechanism, shared, round_, tap)
 
         monkeypatch.setattr(SiteWorkbench, "train", fail)
 
