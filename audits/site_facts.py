@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, FiniteFloat, ValidationError, model_validator
 
 from audits.fact_types import (
     Count,
@@ -127,13 +127,50 @@ class BudgetFacts(Facts):
     renyi_order: Positive | None = None
 
 
+class VetoCheckFacts(Facts):
+    """Of one kind of check on a noised sum: how many were made, and how near the nearest came.
+
+    `smallest_margin` is statistic over limit, or limit over statistic where the limit is an upper
+    one: below 1 the sum is not sent. It is None where no check was made.
+    """
+
+    kind: Literal["noise", "size", "fresh"]
+    on: bool
+    checks: Count
+    smallest_margin: Annotated[FiniteFloat, Field(ge=0)] | None
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if (self.smallest_margin is None) != (self.checks == 0):
+            raise ValueError("a margin belongs to checks that were made")
+        return self
+
+
+class VetoFacts(Facts):
+    """How often the site looked at a noised sum of its own before it left, and what it saw."""
+
+    sums: Count
+    refused: Count
+    checks: tuple[VetoCheckFacts, ...]
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Self:
+        if self.refused > self.sums:
+            raise ValueError("more sums were refused than were looked at")
+        kinds = [entry.kind for entry in self.checks]
+        if len(set(kinds)) != len(kinds):
+            raise ValueError("a kind of check is listed twice")
+        return self
+
+
 class SiteFacts(Facts):
     """The site's own report: exact counts of its records and its ledger. It never leaves the site.
 
     `charge` is None in mode none. `dataset_version` is the plain digest of the site's records,
     `records_changed` counts records in which scrubbing replaced anything (None: not counted),
     `providers` says who looked for what, `expert_statement` is the digest of an expert's
-    determination (of that mode alone), `residual` what a labelled sample shows, if one was given;
+    determination (of that mode alone), `residual` what a labelled sample shows, if one was given,
+    `veto` what the site saw of its noised sums (None in mode none, where nothing is claimed);
     `report_sha256` is the digest of the released report's facts, where this site has them.
     """
 
@@ -158,6 +195,7 @@ class SiteFacts(Facts):
     ledger: tuple[LedgerEntryFacts, ...]
     ledger_head: Hex256
     report_sha256: Hex256 | None = None
+    veto: VetoFacts | None = None
 
     @model_validator(mode="after")
     def _consistent(self) -> Self:

@@ -97,6 +97,10 @@ class SiteHome:
             self.policy.own_recognizers(self.folder),
         )
 
+    def store(self) -> FileSiteStore:
+        """Return where the site keeps its state of every run."""
+        return FileSiteStore(self.folder / "runs", self.key, system_entropy)
+
     def machine(self, workbench: Workbench) -> Site:
         """Return the site's machine over its records."""
         return Site(
@@ -107,7 +111,7 @@ class SiteHome:
                 policy=self.policy,
                 ledger=self.ledger,
                 workbench=workbench,
-                store=FileSiteStore(self.folder / "runs", self.key, system_entropy),
+                store=self.store(),
                 entropy=system_entropy,
                 note=self.log.note,
             )

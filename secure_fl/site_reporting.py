@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections import Counter
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from audits.facts import GuaranteedFacts
 from audits.report import render_site_report
@@ -16,6 +16,8 @@ from audits.site_facts import (
     PiiCount,
     ProviderFacts,
     SiteFacts,
+    VetoCheckFacts,
+    VetoFacts,
 )
 from crypto.digests import sha256
 from crypto.errors import IntegrityError
@@ -23,6 +25,8 @@ from privacy.events import DistributedGaussian, SubsampledGaussian
 from privacy.ledger_acts import Declaration, Restoration
 from privacy.ledger_terms import Adaptive
 from privacy.scrubbing.modes.modes import ScrubMode
+from secure_fl.config import NoPrivacy
+from secure_fl.rounds.site_state import NOTHING_SEEN
 from secure_fl.storage import write_atomically
 
 if TYPE_CHECKING:
@@ -30,6 +34,7 @@ if TYPE_CHECKING:
     from privacy.events import Event
     from privacy.ledger_acts import Line
     from secure_fl.config import Mechanism
+    from secure_fl.rounds.site_state import VetoMemory
     from secure_fl.site_home import SiteHome
     from secure_fl.sites.workbench import SiteWorkbench
 
@@ -99,7 +104,37 @@ def _facts(
         ledger=_entries(home),
         ledger_head=home.ledger.head().hex(),
         report_sha256=facts.sha256(),
+        veto=_veto(home, bytes.fromhex(facts.run.run_id), mechanism),
     )
+
+
+def _veto(home: SiteHome, run_id: bytes, mechanism: Mechanism) -> VetoFacts | None:
+    """Return what the site's looks at its own noised sums gave; None where nothing is claimed."""
+    if isinstance(mechanism.privacy, NoPrivacy):
+        return None
+    state = home.store().load(run_id)
+    memory = NOTHING_SEEN if state is None else state.veto
+    policy = home.policy.veto
+    return VetoFacts(
+        sums=memory.vectors,
+        refused=memory.refused,
+        checks=(
+            _checked("noise", policy.noise, memory),
+            _checked("size", policy.size, memory),
+            _checked("fresh", policy.fresh, memory),
+        ),
+    )
+
+
+def _checked(
+    kind: Literal["noise", "size", "fresh"],
+    on: bool,  # noqa: FBT001 - a column of the table
+    memory: VetoMemory,
+) -> VetoCheckFacts:
+    made = next((entry for entry in memory.checked if entry.kind == kind), None)
+    if made is None:
+        return VetoCheckFacts(kind=kind, on=on, checks=0, smallest_margin=None)
+    return VetoCheckFacts(kind=kind, on=on, checks=made.made, smallest_margin=made.smallest_margin)
 
 
 def _charge(site: str, facts: ReportFacts) -> SiteCharge | None:

@@ -71,6 +71,9 @@ SAMPLED: Final = 1024
 LEAST_RATIO: Final = 1.0 / 64.0
 """A lower limit on squared noise over what is promised that is smaller than this is not tested."""
 
+_LEAST_LENGTH: Final = 1e-9
+"""Of a vector, for its margin below a ceiling: so that a margin of zeros is a number too."""
+
 _TESTS_OF_ONE: Final = 2 + REMEMBERED
 
 
@@ -148,7 +151,7 @@ class Check:
         if self.kind is CheckKind.FINITE:
             return 0.0 if self.statistic else math.inf
         if self.kind is CheckKind.SIZE:
-            return self.limit / self.statistic if self.statistic else math.inf
+            return self.limit / max(self.statistic, _LEAST_LENGTH)
         return self.statistic / self.limit
 
     @property

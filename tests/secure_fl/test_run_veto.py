@@ -128,5 +128,10 @@ def test_where_the_officer_switched_the_veto_off_the_raw_sum_leaves(
     start_run(tiny_config(tiny, RECORD, rounds=ROUNDS), setting.out, places, Watcher())
     assert len(opened(replies[SITE])) == ROUNDS
     data = (setting.state / "sites" / SITE / "facts.json").read_bytes()
-    facts = SiteFacts.from_json(data)
-    assert facts.run.name == "tiny"
+    veto = SiteFacts.from_json(data).veto
+    assert veto is not None
+    assert (veto.sums, veto.refused) == (2, 0)
+    shown = {row.kind: (row.on, row.checks) for row in veto.checks}
+    assert shown == {"noise": (False, 0), "size": (True, 2), "fresh": (False, 0)}
+    page = (setting.state / "sites" / SITE / "report.html").read_text("utf-8")
+    assert "off by the site's policy" in page
