@@ -346,6 +346,10 @@ class Runtime(Section):
     bytes for each token and hidden feature."""
     evaluate_every: Count = 1
     """The common evaluation set is scored after every so many rounds, and after the last."""
+    keep_rounds: bool = False
+    """Whether the coordinator keeps the parameters that it sends out before every round, in the
+    folder RUN.rounds beside the run's own, for `secure-fl audit`: 4 bytes for each shared parameter
+    and round."""
     scrub_sample: str | None = None
     """A site's labelled texts (JSON lines of `text` and `spans`), of which its own report says how
     much scrubbing leaves. Nothing of them is trained on."""

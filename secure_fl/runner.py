@@ -25,6 +25,7 @@ from domains.task_kinds import TaskKind
 from secure_fl.config import Guaranteed
 from secure_fl.guarantee import claimed_epsilon
 from secure_fl.iterates import Iterates
+from secure_fl.kept_rounds import KeptRounds
 from secure_fl.observing import RoundScored, RunBegan
 from secure_fl.opened_ranks import opened_ranks
 from secure_fl.parameters import parameter_digest, vector_to_bytes
@@ -173,6 +174,7 @@ class Runner:
         tries = self._progress.tries + 1
         self._progress = self._progress.model_copy(update={"attempt": attempt, "tries": tries})
         self._parts.folder.write_progress(self._progress, None)
+        self._keep_sent(self._progress.rounds_done, self._parameters)
         coordinator = Coordinator(
             Proposal(
                 run_id=bytes.fromhex(self._progress.run_id),
@@ -260,6 +262,8 @@ class Runner:
         )
         metrics = _metrics(done, attempts, opened.survivors, scores, epsilon, seconds)
         self._parts.folder.append_metrics(metrics.model_copy(update={"opened": ranks}))
+        # Before the record that the round is done, which a resume goes on from.
+        self._keep_sent(done, opened.parameters)
         kept = self._iterates.export()
         extracts = {
             site: base64.b64encode(extract).decode()
@@ -276,6 +280,16 @@ class Runner:
         )
         self._parts.folder.write_progress(self._progress, opened.parameters, kept)
         self._parts.observer.scored(RoundScored(done, opened.survivors, scores, epsilon, seconds))
+
+    def _keep_sent(self, round_: int, parameters: NDArray[np.float32]) -> None:
+        """Keep the parameters with which `round_` begins, counted from 0, if the run asks it."""
+        if not self._parts.config.runtime.keep_rounds:
+            return
+        kept = KeptRounds.beside(self._parts.folder.path)
+        if round_ == 0:
+            kept.begin()
+        if round_ < self._mechanism.training.rounds:
+            kept.keep(round_, parameters)
 
     def _scores_after(self, done: int) -> ClassificationScores | None:
         """Return the scores after `done` rounds, where they are to be measured."""

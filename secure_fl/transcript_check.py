@@ -74,6 +74,7 @@ class CheckedTranscript:
         heads: the head of its ledger that each site signed last.
         survivors: per round, from 0, the sites in the sum that counts.
         cohorts: per round, how many sites that sum's header named: among them noise was shared.
+        began: per round, the digest of the parameters with which the sum that counts began.
         parameters: under homomorphic sums, per round, the digest of the parameters that the sites
             came to.
         openings: per round, how often it was begun.
@@ -86,6 +87,7 @@ class CheckedTranscript:
     heads: dict[str, bytes] = field(default_factory=dict)
     survivors: dict[int, tuple[str, ...]] = field(default_factory=dict)
     cohorts: dict[int, int] = field(default_factory=dict)
+    began: dict[int, bytes] = field(default_factory=dict)
     parameters: dict[int, bytes] = field(default_factory=dict)
     openings: Counter[int] = field(default_factory=Counter)
     sessions: int = 0
@@ -217,6 +219,7 @@ class _Reader:
             if opened.close is not None and self._is_complete(opened):
                 self.checked.survivors[opened.header.round] = opened.close.survivors
                 self.checked.cohorts[opened.header.round] = len(opened.header.cohort)
+                self.checked.began[opened.header.round] = opened.header.parameter_digest
                 agreed = opened.agreed()
                 if agreed is not None:
                     self.checked.parameters[opened.header.round] = agreed

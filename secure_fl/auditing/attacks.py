@@ -13,7 +13,7 @@ from audits.findings import Basis, Finding, Verdict, Window
 from audits.inversion import gates as inversion_gates
 from audits.release import canary_gates, inference_gates, secret_gates
 from audits.server import clip_probe, distinguish, noise_reuse, noise_scale
-from audits.site import collusion
+from audits.site import collusion, round_delta_gates
 from secure_fl.auditing import (
     colluding_sites,
     lora_inversion,
@@ -22,6 +22,7 @@ from secure_fl.auditing import (
     release_canaries,
     release_inference,
     release_secrets,
+    round_deltas,
     scrubbing_probe,
 )
 
@@ -144,6 +145,12 @@ ATTACKS: Final = (
             Gate(secret_gates.REPEATED, Window.RELEASE, Basis.RUN, secret_gates.CLAIM_REPEATED),
         ),
         release_secrets.run,
+    ),
+    Attack(
+        "round-deltas",
+        "asking the parameters of every round for the run's canaries",
+        (Gate(round_delta_gates.GATE, Window.SITE, Basis.RUN, round_delta_gates.CLAIM),),
+        round_deltas.run,
     ),
     Attack(
         "records-apart",
