@@ -27,7 +27,7 @@ from crypto.signatures import Signed, SigningKey, schema_of, sign_message
 from domains.classification import SentenceClassification
 from domains.partition import equal
 from secure_fl import canaries
-from secure_fl.auditing import canary_parts, release_canaries
+from secure_fl.auditing import canary_parts, release_canaries, release_inference
 from secure_fl.auditing.subject import open_subject
 from secure_fl.canaries import seed_of, with_fresh_number, with_members
 from secure_fl.config import Mechanism, parse_mechanism
@@ -449,19 +449,44 @@ def test_the_attack_gives_both_findings_and_its_positive_control_lights_up(
         (control,) = [each for each in finding.details if "positive control" in each.name]
         assert control.interval is not None
         assert control.interval[0] > 0.6
+        assert finding.statistic is not None
+        assert "before the first round" in finding.statistic.name
+        assert sum("exploratory" in each.name for each in finding.details) == 2
+
+
+@pytest.mark.usefixtures("quick_learner")
+def test_labels_and_words_are_guessed_of_one_positive_control(finished: Finished) -> None:
+    noted: list[tuple[int, int]] = []
+    subject = open_subject(finished.folder.path)
+    labels, words = release_inference.run(subject, lambda done, of: noted.append((done, of)))
+    assert noted == [(0, 3), (1, 3), (2, 3), (3, 3)]
+    opened = [canary for site in SITES for canary in finished.opened(site)]
+    once = sum(canary.member and canary.repetitions == 1 for canary in opened)
+    for finding, gate in ((labels, "label-inference"), (words, "attribute-inference")):
+        assert (finding.gate, finding.samples) == (gate, once)
+        assert finding.verdict is Verdict.INCONCLUSIVE
+    (known,) = [each.value for each in labels.details if "positive control" in each.name]
+    assert known is not None
+    assert known > 0.8
 
 
 @pytest.mark.usefixtures("few_dealings")
-@pytest.mark.parametrize("headline", ["loss", "calibrated-loss"])
+@pytest.mark.parametrize("headline", ["loss", "lira"])
 def test_the_attack_on_a_private_run_is_held_against_its_claim(
-    tiny: TinyModel, tmp_path: Path, headline: str
+    tiny: TinyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, headline: str
 ) -> None:
+    monkeypatch.setattr(canary_parts, "_PASSES", 3)
+    noted: list[tuple[int, int]] = []
     run = run_in(tmp_path, tiny, RECORD, {"each": 24, "headline": headline})
     verify_run(run.folder.path, run.setting.root)
-    once, repeated = release_canaries.run(open_subject(run.folder.path), lambda *_: None)
+    once, repeated = release_canaries.run(
+        open_subject(run.folder.path), lambda done, of: noted.append((done, of))
+    )
+    assert noted[-1] == ((7, 7) if headline == "lira" else (3, 3)), "a step for each reference"
     assert once.ceiling is not None
     assert once.statistic is not None
-    assert ("before the first round" in once.statistic.name) is (headline == "calibrated-loss")
+    assert ("by LiRA against 4" in once.statistic.name) is (headline == "lira")
+    assert ("by RMIA" in str(once.details)) is (headline == "lira")
     assert once.verdict is not Verdict.VIOLATED
     assert repeated.verdict is Verdict.NOT_RUN
     again, _ = release_canaries.run(open_subject(run.folder.path), lambda *_: None)
