@@ -467,7 +467,7 @@ def test_labels_and_words_are_guessed_of_one_positive_control(finished: Finished
         assert finding.verdict is Verdict.INCONCLUSIVE
     (known,) = [each.value for each in labels.details if "positive control" in each.name]
     assert known is not None
-    assert known > 0.8
+    assert known > 0.5, "of three labels"
 
 
 @pytest.mark.usefixtures("few_dealings")
