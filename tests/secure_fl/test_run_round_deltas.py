@@ -61,7 +61,9 @@ def asking(model: TinyModel) -> RunConfig:
         canaries={"each": 24, "repetitions": [1, 2]},
         training={"averaged_rounds": AVERAGED, "local_steps": 1, "batch_size": 4},
     )
-    runtime = config.runtime.model_copy(update={"keep_rounds": True, "micro_batch": 48, "workers": 1})
+    runtime = config.runtime.model_copy(
+        update={"keep_rounds": True, "micro_batch": 48, "workers": 1}
+    )
     return config.model_copy(update={"runtime": runtime})
 
 
