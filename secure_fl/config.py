@@ -158,6 +158,7 @@ class Mechanism(Section):
     def _is_whole(self) -> Self:
         self._check_batches()
         self._check_rounds()
+        self._check_weighting()
         self._check_shared_noise()
         self._check_cohort()
         self._check_homomorphic()
@@ -214,6 +215,21 @@ class Mechanism(Section):
                 "mode record-distributed makes one step in every round, over the records of all "
                 f"sites: `mechanism.training.local_steps` is 1, not {training.local_steps}"
             )
+
+    def _check_weighting(self) -> None:
+        if self.training.weighting is None or not isinstance(self.privacy, SampledPrivacy):
+            return
+        mode = self.privacy.mode
+        instead = (
+            "sums over all sites' records already, so that a site counts by them"
+            if isinstance(self.privacy, DistributedPrivacy)
+            else "promises a record that not even its presence shows, and a site's weight would "
+            "change with it"
+        )
+        raise ValueError(
+            f"mode {mode} {instead}: remove `mechanism.training.weighting`, which is for modes "
+            "site and none"
+        )
 
     def _check_shared_noise(self) -> None:
         if not isinstance(self.privacy, SharedNoisePrivacy):

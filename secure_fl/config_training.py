@@ -20,6 +20,21 @@ class AdapterSection(Section):
     parameters gather less noise."""
 
 
+class WeightingSection(Section):
+    """How much more a site with many records moves the mean than one with few."""
+
+    typical_records: Count
+    """A site with so many counts as one site; with another number in proportion. The sum is divided
+    by the number of sites whatever they hold, so that no count is sent: McMahan et al. 2018
+    (arXiv:1710.06963), the estimator with a fixed denominator."""
+    largest: Annotated[float, Field(ge=1, le=100, strict=True)] = 2.0
+    """No site counts as more sites than this."""
+
+    def weight_of(self, records: int) -> float:
+        """Return as how many sites one with so many `records` counts."""
+        return min(records / self.typical_records, self.largest)
+
+
 class TrainingSection(Section):
     """How each site optimises between two sums."""
 
@@ -41,3 +56,8 @@ class TrainingSection(Section):
     rounds, which evens out noise; those after the last one when absent."""
     batch_size: Count | None = None
     """Records per step where nothing is sampled: in modes `site` and `none`."""
+    weighting: Annotated[WeightingSection | None, Field(exclude_if=lambda found: found is None)] = (
+        None
+    )
+    """Every site counts alike when absent; not part of what is signed then. In modes `site` and
+    `none`."""

@@ -20,7 +20,7 @@ from secure_fl.canaries import with_fresh_number
 from secure_fl.consortium import Consortium, open_consortium
 from secure_fl.finish import sign_run, write_results
 from secure_fl.guarantee import planned_event, resolve_sigma
-from secure_fl.methods import find_method
+from secure_fl.methods import method_of
 from secure_fl.observing import RunEnded
 from secure_fl.own_records import simulated
 from secure_fl.rounds.proposing import check_machine
@@ -76,7 +76,7 @@ def start_run(
         BudgetError: a site's policy or ledger says no; likewise.
         PeerError: too few sites remained; the run can be resumed.
     """
-    find_method(config.mechanism.method, config.mechanism.protection)
+    method_of(config.mechanism)
     check_machine(config.mechanism)
     observer.preparing("calibrating the noise")
     mechanism = with_fresh_number(resolve_sigma(config.mechanism), system_entropy)

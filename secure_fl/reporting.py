@@ -42,7 +42,7 @@ from crypto.digests import sha256
 from crypto.errors import IntegrityError
 from domains.own_files import NAME as OWN
 from privacy.ledger_entries import ExtractEntry
-from secure_fl.methods import find_method
+from secure_fl.methods import method_of
 from secure_fl.privacy_reporting import privacy_facts
 from secure_fl.transcript_check import read_transcript
 from secure_fl.views import Protection
@@ -178,14 +178,24 @@ def implied_warnings(checked: CheckedTranscript) -> tuple[ReportWarning, ...]:
 
 def method_facts(mechanism: Mechanism, shared_parameters: int) -> MethodFacts:
     """Return what was tuned; `shared_parameters` numbers are sent per round and site."""
-    method = find_method(mechanism.method, mechanism.protection)
+    method = method_of(mechanism)
     return MethodFacts(
         name=method.name,
         reference=method.reference,
         tuned=method.tuned.format(rank=mechanism.adapter.rank),
-        sent=_SENT[mechanism.privacy.mode],
+        sent=_sent(mechanism),
         shared_parameters=shared_parameters,
         view_needed=View(method.needs.name.lower()),
+    )
+
+
+def _sent(mechanism: Mechanism) -> str:
+    sent, weighting = _SENT[mechanism.privacy.mode], mechanism.training.weighting
+    if weighting is None:
+        return sent
+    return (
+        f"{sent}; times the site's records over {weighting.typical_records}, and at most "
+        f"{weighting.largest:g} times"
     )
 
 

@@ -122,9 +122,9 @@ def method(mechanism: Mechanism) -> Iterator[Finding]:
     Raises:
         ConfigError: it needs more than is revealed.
     """
-    from secure_fl.methods import find_method  # noqa: PLC0415 - imports numpy
+    from secure_fl.methods import method_of  # noqa: PLC0415 - imports numpy
 
-    found = find_method(mechanism.method, mechanism.protection)
+    found = method_of(mechanism)
     yield ok(
         "method",
         f"{found.name} needs the {found.needs.name.lower()}, which the protection "

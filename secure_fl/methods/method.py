@@ -1,8 +1,9 @@
 """What every federated tuning method states about itself.
 
 A method is what is trainable x what is shared in a round x the server's rule on what it sees.
-It sends `delta`s: what a site's parameters moved by in one round. Every site has the same public
-weight, 1/n, since a weight by record count would publish the count.
+It sends `delta`s: what a site's parameters moved by in one round. The mean is over sites, each 1/n,
+since a weight by record count that the coordinator applied would publish the count: a site that
+counts more (`mechanism.training.weighting`) sends a longer delta.
 """
 
 from __future__ import annotations

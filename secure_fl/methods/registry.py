@@ -11,8 +11,10 @@ from secure_fl.methods.fedit_median import FedITMedian
 from secure_fl.methods.ffa_lora import FFALoRA
 from secure_fl.methods.linear_head import LinearHead
 from secure_fl.methods.norm_tuning import NormTuning
+from secure_fl.views import View
 
 if TYPE_CHECKING:
+    from secure_fl.config import Mechanism
     from secure_fl.methods.method import Method
     from secure_fl.views import Protection
 
@@ -24,6 +26,24 @@ METHODS: tuple[Method, ...] = (
     LinearHead(),
     FedITMedian(),
 )
+
+
+def method_of(mechanism: Mechanism) -> Method:
+    """Return the method of a run, if it can run as the mechanism says.
+
+    Raises:
+        ConfigError: as `find_method`; or its rule compares single updates, which weights make
+            longer or shorter than sites moved.
+    """
+    method = find_method(mechanism.method, mechanism.protection)
+    if mechanism.training.weighting is not None and method.needs is not View.SUM:
+        raise ConfigError(
+            f"The method `{method.name}` compares single updates, and under "
+            "`mechanism.training.weighting` a site with many records sends a longer one: it would "
+            "be taken for an outlier. Remove the table, or choose a method that needs only the sum "
+            f"({', '.join(_under_sum())})."
+        )
+    return method
 
 
 def find_method(name: str, protection: Protection) -> Method:

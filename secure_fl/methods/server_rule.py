@@ -15,7 +15,7 @@ import numpy as np
 from crypto.errors import ConfigError, IntegrityError
 from secure_fl.config import DistributedPrivacy
 from secure_fl.methods.method import is_head
-from secure_fl.methods.registry import find_method
+from secure_fl.methods.registry import method_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -54,7 +54,7 @@ def server_rule_of(mechanism: Mechanism, spec: UpdateSpec, memory: bytes = b"") 
             "What the coordinator remembers of earlier rounds belongs to another rule than this "
             "run's: start a new run."
         )
-    return MethodRule(find_method(mechanism.method, mechanism.protection))
+    return MethodRule(method_of(mechanism))
 
 
 @final

@@ -149,6 +149,7 @@ def _rehearsed(mechanism: Mechanism, rounds: int) -> Mechanism:
             "momentum": 0.0,
             "head_rounds": 0,
             "averaged_rounds": None,
+            "weighting": None,
         }
     )
     return mechanism.model_copy(update={"training": training})

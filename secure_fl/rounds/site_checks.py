@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from crypto.digests import sha256
 from secure_fl.config import NoPrivacy, SharedNoisePrivacy, parse_mechanism
 from secure_fl.guarantee import planned_event, resolve_sigma
-from secure_fl.methods import find_method
+from secure_fl.methods import method_of
 from secure_fl.rounds.reading import expect, session_of
 from secure_fl.views import Protection, View
 
@@ -56,7 +56,7 @@ def check_proposal(proposed: bytes, hello: Hello, party: Party) -> Mechanism:
     )
     expect(party.name in hello.sites, "This site is not in the proposed cohort.")
     check_session(session_of(hello), mechanism)
-    find_method(mechanism.method, mechanism.protection)
+    method_of(mechanism)
     party.policy.check(mechanism)
     planned_event(mechanism)  # without a sigma nothing can be reserved: no search for one here
     resolve_sigma(mechanism)

@@ -18,7 +18,7 @@ from crypto.homomorphic_keys import ChannelKeys
 from crypto.masked_sum import MaskingSite, RoundBinding, SiteKeys
 from crypto.ring import pack
 from crypto.secrets import SecretBytes
-from secure_fl.methods import SeenUpdates, find_method
+from secure_fl.methods import SeenUpdates, method_of
 from secure_fl.parameters import parameter_digest, vector_from_bytes, vector_to_bytes
 from secure_fl.rounds.grids import grid_of
 from secure_fl.rounds.homomorphic_site import HomomorphicParty
@@ -290,7 +290,7 @@ class HomomorphicSums:
         total = party.decrypt(state, survivors, request.sum, encoding.bits)
         grid = grid_of(self._mechanism)
         seen = SeenUpdates(grid.decode_sum(total, len(survivors)), len(survivors))
-        method = find_method(self._mechanism.method, self._mechanism.protection)
+        method = method_of(self._mechanism)
         shared = vector_from_bytes(self._spec, party.shared)
         parameters = vector_to_bytes(method.server_rule(shared, seen))
         after = parameter_digest(self._spec, parameters)

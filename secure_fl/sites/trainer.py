@@ -108,8 +108,9 @@ class LocalTrainer:
         """Return what this site gives to the round's sum, from parameters `shared`, shape (d,).
 
         Under `record-distributed` that is the sum of the sampled units' clipped gradients, else how
-        local training moved the parameters: under `site` clipped as a whole, and in both of these
-        modes WITHOUT NOISE, which has to be added before it leaves.
+        local training moved the parameters, times the site's weight where the run has weights:
+        under `site` clipped as a whole, and in both of these modes WITHOUT NOISE, which has to be
+        added before it leaves.
 
         Raises:
             IntegrityError: a parameter had a gradient and did not move, or moved without one:
@@ -124,10 +125,10 @@ class LocalTrainer:
             case RecordPrivacy() as privacy:
                 moved = self._moved(shared, self._private_steps(privacy, round_))
             case SitePrivacy() as privacy:
-                moved = self._moved(shared, self._plain_steps(round_))
+                moved = self._weighted(self._moved(shared, self._plain_steps(round_)))
                 return clipped_update(adapted.spec, moved, privacy.clip)
             case NoPrivacy():
-                moved = self._moved(shared, self._plain_steps(round_))
+                moved = self._weighted(self._moved(shared, self._plain_steps(round_)))
         return Update.from_flat(adapted.spec, moved)
 
     def _moved(self, shared: NDArray[np.float32], expected: Expected) -> NDArray[np.float32]:
@@ -142,6 +143,18 @@ class LocalTrainer:
             if not changed and tensor.name in expected.must_move:
                 raise IntegrityError(f"{tensor.name} ignored its gradient: {_WRONG_ADAPTER}")
         return moved
+
+    def _weighted(self, moved: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return `moved`, shape (d,), as often as this site counts.
+
+        Before the clip of mode `site`, so that one site moves the sum by no more than that.
+        """
+        weighting = self._mechanism.training.weighting
+        if weighting is None:
+            return moved
+        weight = weighting.weight_of(len(self._parts.records))
+        with np.errstate(over="ignore"):  # what is too large for float32 is refused, or clipped
+            return (moved.astype(np.float64) * weight).astype(np.float32)
 
     def _clipped_sum(self, privacy: DistributedPrivacy) -> Update:
         """Return the sum of one Poisson sample's clipped gradients, zero where nothing is trained.

@@ -21,7 +21,7 @@ from privacy.noise import require_system_noise
 from privacy.streams import fresh_stream
 from secure_fl.canaries import seed_of, with_members
 from secure_fl.config import Guaranteed
-from secure_fl.methods import find_method
+from secure_fl.methods import method_of
 from secure_fl.sites.adapted_model import AdaptedModel
 from secure_fl.sites.losses import RecordLosses
 from secure_fl.sites.scrubbing import Preparation, RecordFacts, scrub_records
@@ -87,7 +87,7 @@ def build_task(
     """Return the task and the adapted model that every party of a run builds alike."""
     resolved = resolve_model(mechanism.model, runtime)
     task = _task(mechanism, resolved, labels)
-    method = find_method(mechanism.method, mechanism.protection)
+    method = method_of(mechanism)
     base = task.build_model(mechanism.seed)
     return task, AdaptedModel(base, mechanism.adapter, method, mechanism.seed)
 

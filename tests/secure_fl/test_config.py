@@ -111,6 +111,11 @@ def test_a_whole_file_loads(tmp_path: Path) -> None:
         ("rounds = 3", "rounds = 3\nhead_rounds = 4", "`mechanism.training.head_rounds` is 4 of"),
         ("rounds = 3", "rounds = 3\naveraged_rounds = 4", "averaged_rounds` is 4 of a run of 3"),
         (
+            "rounds = 3",
+            "rounds = 3\nweighting = {typical_records = 100}",
+            "promises a record that not even its presence shows, and a site's weight would change",
+        ),
+        (
             'mode = "record"',
             'mode = "none"',
             "is not a key of this file under this `mode`: remove it",
@@ -284,6 +289,34 @@ def test_drop_outs_are_paid_for_down_to_the_threshold(
     assert private_mechanism().paid_drop_outs(4) == 0
 
 
+def test_shared_steps_count_sites_by_their_records_anyway() -> None:
+    with pytest.raises(ValidationError, match="sums over all sites' records already"):
+        shared("record-distributed", training__weighting={"typical_records": 100})
+
+
+def test_a_whole_sites_update_may_have_a_weight() -> None:
+    weights = {"typical_records": 100, "largest": 4.0}
+    section = shared("site", training__weighting=weights).training.weighting
+    assert section is not None
+    assert [section.weight_of(records) for records in (50, 100, 300, 900)] == [0.5, 1.0, 3.0, 4.0]
+
+
+@pytest.mark.parametrize(
+    "weights",
+    [
+        {},
+        {"typical_records": 0},
+        {"typical_records": 1.5},
+        {"typical_records": 100, "largest": 0.5},
+        {"typical_records": 100, "largest": 101},
+        {"typical_records": 100, "smallest": 1},
+    ],
+)
+def test_a_weighting_that_makes_no_sense_is_refused(weights: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        mechanism_of(training__weighting=weights)
+
+
 def test_what_a_homomorphic_run_ends_with_is_stated_by_its_sites() -> None:
     with pytest.raises(ValidationError, match="would have the coordinator end with others"):
         mechanism_of(protection="homomorphic", training__averaged_rounds=1)
@@ -369,6 +402,7 @@ def test_what_is_signed_is_read_back_the_same(changes: dict[str, Any]) -> None:
         {"training__schedule": "linear"},
         {"training__head_rounds": 1},
         {"training__averaged_rounds": 1},
+        {"training__weighting": {"typical_records": 100}},
         {"training__optimizer": "sgd"},
         {"training__optimizer": "sgd", "training__momentum": 0.5},
         {"adapter__layers": [0]},

@@ -9,10 +9,12 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from round_simulator import mechanism_of
 
 from crypto.errors import ConfigError
-from secure_fl.methods import METHODS, SeenUpdates, find_method
+from secure_fl.methods import METHODS, SeenUpdates, find_method, method_of
 from secure_fl.methods.fedit_median import FedITMedian
+from secure_fl.reporting import method_facts
 from secure_fl.views import Protection, View
 
 if TYPE_CHECKING:
@@ -147,6 +149,27 @@ def test_a_method_that_needs_more_than_is_revealed_is_refused_in_words() -> None
     assert "silently compute something else" in said
     assert "fedit, ffa-lora, bitfit, norm-tuning, linear-head" in said
     assert "the coordinator reads every update" in said
+
+
+def test_a_median_knows_no_weights() -> None:
+    weights = {"typical_records": 100}
+    for method in METHODS:
+        mechanism = mechanism_of(
+            method=method.name, protection="plain", training__weighting=weights
+        )
+        if method.needs is View.SUM:
+            assert method_of(mechanism) is method
+            continue
+        with pytest.raises(ConfigError, match="it would be taken for an outlier"):
+            method_of(mechanism)
+
+
+def test_the_report_says_by_what_a_site_counts() -> None:
+    assert "times" not in method_facts(mechanism_of(), 10).sent
+    weighted = mechanism_of(training__weighting={"typical_records": 100, "largest": 2.5})
+    assert method_facts(weighted, 10).sent.endswith(
+        "; times the site's records over 100, and at most 2.5 times"
+    )
 
 
 def test_every_mean_runs_under_masks_and_everything_runs_in_clear() -> None:

@@ -398,3 +398,31 @@ def test_nothing_is_kept_where_a_first_layer_or_an_embedding_is_tuned(tiny: Tiny
         tiny, method="norm-tuning", adapter={"target_modules": ["query", "LayerNorm"]}
     )
     assert parts_of(norms).adapted.frozen_layers == 0
+
+
+# -- weights ---------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("records", "typical", "largest", "weight"),
+    [(40, 40, 2.0, 1.0), (41, 82, 2.0, 0.5), (60, 40, 2.0, 1.5), (41, 4, 3.0, 3.0)],
+)
+def test_a_site_counts_by_its_records_up_to_the_largest_weight(
+    tiny: TinyModel, records: int, typical: int, largest: float, weight: float
+) -> None:
+    weights = {"weighting": {"typical_records": typical, "largest": largest}}
+    plain, counted = tiny_config(tiny), tiny_config(tiny, training=weights)
+    alike = update_of(plain, 0, parts_of(plain, records=records))
+    weighted = update_of(counted, 0, parts_of(counted, records=records))
+
+    np.testing.assert_allclose(weighted, weight * alike.astype(np.float64), rtol=1e-6)
+
+
+def test_no_weight_lengthens_what_is_clipped(tiny: TinyModel) -> None:
+    """A site's weight is its secret: the sensitivity of mode `site` must not follow from it."""
+    heavy = {"batch_size": 8, "weighting": {"typical_records": 1, "largest": 100.0}}
+    moved = update_of(tiny_config(tiny, SITE, sites=4, training=heavy))
+    assert np.linalg.norm(moved.astype(np.float64)) <= SITE["clip"]
+    light = {"batch_size": 8, "weighting": {"typical_records": 10**6}}
+    short = update_of(tiny_config(tiny, SITE, sites=4, training=light))
+    assert 0 < np.linalg.norm(short) < SITE["clip"] / 100
