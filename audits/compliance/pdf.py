@@ -22,7 +22,7 @@ from audits.compliance.blocks import (
 )
 from audits.compliance.content import report_of
 from audits.compliance.drawing import Ink
-from audits.compliance.pdf_pictures import write_picture
+from audits.compliance.pdf_pictures import picture_height, write_picture
 from audits.compliance.pdf_sheet import (
     BODY,
     BOTTOM,
@@ -166,7 +166,9 @@ def _tally(sheet: Sheet, tally: Tally, x: float, top: float) -> None:
 
 
 def _section(sheet: Sheet, section: Section) -> None:
-    sheet.need(45.0)
+    first = section.blocks[0] if section.blocks else None
+    below = picture_height(sheet, first.picture) if isinstance(first, Figure) else 0.0
+    sheet.need(max(45.0, _SECTION.height + 9.0 + below))
     if sheet.y > TOP:
         sheet.y += 5.0
     sheet.rule(Ink.INK, 0.5)

@@ -16,14 +16,19 @@ _NARROWER: Final = 0.8
 _ALIGNS: Final[dict[str, Align]] = {"start": "left", "middle": "middle", "end": "right"}
 
 
-def write_picture(sheet: Sheet, picture: Picture) -> None:
-    """Write a plot with its title, its legend and how to read it, all on one page."""
-    scale = WIDTH / picture.width
+def picture_height(sheet: Sheet, picture: Picture) -> float:
+    """Return how much of a page a picture and its words take, mm."""
     text = [*picture.legend, picture.caption]
     lines = sum(len(sheet.wrap(entry, WIDTH, NOTE)) for entry in text)
     titles = len(sheet.wrap(picture.title, WIDTH, STRONG))
-    height = titles * STRONG.height + picture.height * scale + lines * NOTE.height
-    sheet.need(height + 6.0)
+    drawn = picture.height * WIDTH / picture.width
+    return titles * STRONG.height + drawn + lines * NOTE.height + 6.0
+
+
+def write_picture(sheet: Sheet, picture: Picture) -> None:
+    """Write a plot with its title, its legend and how to read it, all on one page."""
+    scale = WIDTH / picture.width
+    sheet.need(picture_height(sheet, picture))
     sheet.lines(picture.title, STRONG)
     top = sheet.y + 1.0
     for mark in picture.marks:
@@ -37,7 +42,7 @@ def write_picture(sheet: Sheet, picture: Picture) -> None:
                 at = (LEFT + mark.x * scale, top + mark.y * scale)
                 sheet.put_on_baseline(*at, mark.text, font, _ALIGNS[mark.anchor])
     sheet.y = top + picture.height * scale + 1.0
-    for entry in text:
+    for entry in (*picture.legend, picture.caption):
         sheet.lines(entry, NOTE)
     sheet.y += 5.0
 

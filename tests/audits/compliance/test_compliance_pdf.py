@@ -88,6 +88,21 @@ def test_the_pdf_says_what_the_page_says_in_the_same_order(*, private: bool) -> 
         at = found + len(squeezed(sentence))
 
 
+@pytest.mark.parametrize("lines", [0, 42, 49])
+def test_no_heading_is_left_behind_by_its_picture(lines: int) -> None:
+    """However long what stands above it is."""
+    document = samples.document()
+    longer = f"{document.audit.findings[0].reason} {'Nothing more is known of it. ' * 4 * lines}"
+    first = document.audit.findings[0].model_copy(update={"reason": longer})
+    audit = document.audit.model_copy(update={"findings": (first, *document.audit.findings[1:])})
+    document = document.model_copy(update={"audit": audit})
+    pages = [squeezed(page) for page in pages_of(render_pdf(document))]
+    for section in report_of(document).sections:
+        if section.blocks and isinstance(section.blocks[0], Figure):
+            both = squeezed(section.title) + squeezed(section.blocks[0].picture.title)
+            assert any(both in page for page in pages), section.title
+
+
 def strip_margins(page: str) -> str:
     """A page without head and foot, which are written last: four lines, on the first page two."""
     lines = page.split("\n")
