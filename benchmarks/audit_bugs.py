@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 from unittest.mock import patch
 
@@ -17,20 +17,21 @@ import torch
 
 from audits.server import clip_probe, noise_reuse, noise_scale
 from audits.site import collusion
-from privacy.clipping_rules import AutomaticClip, FlatClip, PerLayerClip
+from privacy.clipping_rules import AutomaticClip, ClipGroup, FlatClip, PerLayerClip
 from privacy.discrete_gaussian import SystemDiscreteNoise
 from privacy.noise import SystemNoise
 from privacy.noise_shares import NoiseShares
 from privacy.scrubbing import Scrubbed, Scrubber
 from privacy.update import Update
 from secure_fl.auditing import scrubbing_probe
-from secure_fl.config import RecordPrivacy, SitePrivacy
+from secure_fl.config import RecordPrivacy, SampledPrivacy, SitePrivacy
+from secure_fl.rehearsal.canary_layers import layers_of_size
 from secure_fl.sites import trainer
 from secure_fl.sites.losses import RecordLosses
 from secure_fl.sites.trainer import LocalTrainer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterable, Iterator, Sequence
     from contextlib import AbstractContextManager
 
     from numpy.typing import NDArray
@@ -54,12 +55,23 @@ class SeededBug:
         gate: whose verdict has to turn to violated.
         seeded: the context in which the fault is there, for a plan.
         of_sites: whether it can be had where the unit is a whole site.
+        per_layer: whether it can be had only where gradients are clipped layer by layer.
     """
 
     name: str
     gate: str
     seeded: Callable[[Plan], AbstractContextManager[None]]
     of_sites: bool = True
+    per_layer: bool = False
+
+    def plan(self, plan: Plan) -> Plan:
+        """Return `plan`, clipped layer by layer if the fault needs that."""
+        privacy = plan.mechanism.privacy
+        if not (self.per_layer and isinstance(privacy, SampledPrivacy)):
+            return plan
+        clipped = privacy.model_copy(update={"clipping": "per-layer"})
+        mechanism = plan.mechanism.model_copy(update={"privacy": clipped})
+        return replace(plan, mechanism=mechanism)
 
 
 def _scaled(factor: Callable[[Plan], float]) -> Callable[[Plan], AbstractContextManager[None]]:
@@ -83,6 +95,29 @@ def _scaled(factor: Callable[[Plan], float]) -> Callable[[Plan], AbstractContext
             yield
 
     return seeded
+
+
+@contextmanager
+def _noise_on_the_first_tensor(plan: Plan) -> Iterator[None]:
+    """Leave every tensor but the first without noise."""
+    del plan
+    gaussian, draw = SystemNoise.gaussian, SystemDiscreteNoise.draw
+
+    def first(self: SystemNoise, count: int, deviation: float) -> Floats:
+        drawn = gaussian(self, count, deviation)
+        drawn[layers_of_size(count).rows[0] :] = 0
+        return drawn
+
+    def first_whole(self: SystemDiscreteNoise, count: int) -> Integers:
+        drawn = draw(self, count)
+        drawn[layers_of_size(count).rows[0] :] = 0
+        return drawn
+
+    with (
+        patch.object(SystemNoise, "gaussian", first),
+        patch.object(SystemDiscreteNoise, "draw", first_whole),
+    ):
+        yield
 
 
 @contextmanager
@@ -134,6 +169,19 @@ def _clipping_off(plan: Plan) -> Iterator[None]:
         for rule in (FlatClip, PerLayerClip, AutomaticClip):
             stack.enter_context(patch.object(rule, "factors", _unclipped))
         stack.enter_context(patch.object(trainer, "clipped_update", _whole_update))
+        yield
+
+
+@contextmanager
+def _whole_clip_in_each_layer(plan: Plan) -> Iterator[None]:
+    """Clip every layer to what is meant for all of them, without the division by sqrt(k)."""
+    del plan
+    groups = PerLayerClip.groups
+
+    def undivided(self: PerLayerClip, names: Sequence[str]) -> tuple[ClipGroup, ...]:
+        return tuple(ClipGroup(group.names, self.clip) for group in groups(self, names))
+
+    with patch.object(PerLayerClip, "groups", undivided):
         yield
 
 
@@ -210,8 +258,16 @@ BUGS: Final = (
         noise_scale.GATE,
         _scaled(lambda plan: 1 / plan.cohort),
     ),
+    SeededBug("noise on the first tensor only", noise_scale.GATE, _noise_on_the_first_tensor),
     SeededBug("clipping off", clip_probe.GATE, _clipping_off),
     SeededBug("clip after averaging", clip_probe.GATE, _clip_after_averaging, of_sites=False),
+    SeededBug(
+        "per-layer clip without the division by sqrt k",
+        clip_probe.GATE,
+        _whole_clip_in_each_layer,
+        of_sites=False,
+        per_layer=True,
+    ),
     SeededBug("the same noise twice", noise_reuse.GATE, _same_noise_twice),
     SeededBug("a scalar-mean loss", clip_probe.GATE, _scalar_mean_loss, of_sites=False),
 )

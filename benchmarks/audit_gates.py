@@ -18,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+import torch
+
 from audits.findings import Verdict
 from benchmarks.audit_bugs import BUGS, COLLUDERS_UNPAID, SCRUBBING_OFF, SeededBug
 from benchmarks.cells import Cell, write_cells
@@ -93,6 +95,7 @@ def measured(mode: str, epsilon: float, bug: SeededBug | None, runs: int) -> Gat
     """Rehearse `runs` times and count verdicts."""
     # Correct code with as many canaries as the audit takes, faults with a thousand.
     plan = plan_of(mechanism_of(mode, epsilon), None if bug is None else CANARIES)
+    plan = plan if bug is None else bug.plan(plan)
 
     def found() -> tuple[Finding, ...]:
         with nullcontext() if bug is None else bug.seeded(plan):
@@ -180,6 +183,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--only", default="", help="a word in the row's name")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
+    torch.set_num_threads(1)  # as a run's audit by default: arrays this small gain nothing by more
     cells = [
         measured(mode, epsilon, bug, options.runs)
         for mode in options.modes

@@ -1,8 +1,9 @@
 """Noised sums with canaries in them: what the gates of the server's window look at.
 
-A gradient canary is a record whose clipped gradient is known: C on a coordinate of its own, zero
-elsewhere. So what a noised sum holds on that coordinate is the canary's part and noise, and what it
-holds on coordinates without a canary is noise alone.
+A gradient canary is a record whose clipped gradient is known: of length C on a coordinate of its
+own, zero elsewhere. So what a noised sum holds on that coordinate is the canary's part and noise,
+and what it holds on coordinates without a canary is noise alone. Where a canary's gradient lies on
+several of a model's coordinates, its own one is the direction of what clipping leaves of it.
 """
 
 from __future__ import annotations
@@ -23,7 +24,9 @@ FEWEST_MEMBERS = 2
 
 @dataclass(frozen=True, eq=False)
 class NoisedSums:
-    """What an attacker saw, in units of the clip; not shown.
+    """What an attacker saw, in units of the clip C; not shown.
+
+    Where clipping leaves less than C of a canary, C stands for what it leaves.
 
     Attributes:
         sums: m noised sums before any division, in units of the clip C, float64 (m, d).

@@ -23,9 +23,10 @@ from crypto.secrets import system_entropy
 from privacy.update import Update
 from secure_fl.config import RecordPrivacy, SharedNoisePrivacy, SitePrivacy
 from secure_fl.guarantee import sampling_rate_of
-from secure_fl.rehearsal.canary_model import CanaryModel
+from secure_fl.rehearsal.canary_layers import expected_of
+from secure_fl.rehearsal.canary_model import spec_of
 from secure_fl.rehearsal.masked_round import masked_sum
-from secure_fl.rehearsal.noised_sums import Plan, plan_of, size_of, trainer_of
+from secure_fl.rehearsal.noised_sums import Plan, layers_of, plan_of, trainer_of
 from secure_fl.rounds.encoding import encoded_update
 from secure_fl.rounds.grids import noise_shares_of, noised_grid_of
 
@@ -111,7 +112,7 @@ def _nothing_shared(mechanism: Mechanism) -> str:
 def rehearse_colluding(
     plan: Plan, collusion: Collusion, note: Callable[[int, int], None]
 ) -> NoisedSums:
-    """Return what the colluding sites are left with of the sums of `plan`, in units of the clip.
+    """Return what the colluding sites are left with of the sums of `plan`, in units as `rehearse`.
 
     Members and controls are honest sites' alone.
 
@@ -134,13 +135,14 @@ def rehearse_colluding(
         of_round = np.arange(canaries) // collusion.honest
         observed = of_round == np.arange(plan.rounds)[:, None]
     sent = _whole_sites if whole else _records
+    layers, expected = layers_of(plan), expected_of(privacy)
     rows: list[NDArray[np.float64]] = []
     for updates in sent(plan, collusion, members):
         left = _left(plan, collusion, len(rows), updates)
         # A site sends how it moved, which is against its gradient.
-        rows.append((-left if whole else left) / privacy.clip)
+        rows.append(layers.read(-left if whole else left, expected))
         note(len(rows), plan.rounds)
-    grid = noised_grid_of(plan.mechanism, plan.cohort, size_of(plan))
+    grid = noised_grid_of(plan.mechanism, plan.cohort, layers.size)
     return NoisedSums(
         sums=np.stack(rows),
         observed=observed,
@@ -148,7 +150,7 @@ def rehearse_colluding(
         coordinates=np.arange(canaries),
         rate=sampling_rate_of(privacy),
         # What is claimed, and not what the shares were made of.
-        deviation=grid.noise_multiplier * grid.sensitivity * grid.step / privacy.clip,
+        deviation=grid.noise_multiplier * grid.sensitivity * grid.step / expected.length,
     )
 
 
@@ -174,7 +176,7 @@ def _shared(plan: Plan) -> SharedNoisePrivacy:
 def _left(
     plan: Plan, collusion: Collusion, round_: int, updates: Sequence[Update]
 ) -> NDArray[np.float64]:
-    """Return the opened sum of `updates` without the colluders', who come last, shape (d,)."""
+    """Return the opened sum of `updates` without the colluders', who come last, shape (size,)."""
     encoded = [
         encoded_update(plan.mechanism, update.flat(), plan.cohort, system_entropy)
         for update in updates
@@ -184,15 +186,15 @@ def _left(
     total = masked_sum(plan.mechanism, round_, uploads, missing=collusion.drop_outs)
     for each in own:
         total = total - each.total()
-    grid = noised_grid_of(plan.mechanism, plan.cohort, size_of(plan))
+    grid = noised_grid_of(plan.mechanism, plan.cohort, total.size)
     # Other bits than the ring's are not sent.
     ring = total & np.uint32(2**plan.mechanism.encoding.bits - 1)
     return grid.decode_sum(ring, len(updates))
 
 
 def _own_records(plan: Plan, colluder: int) -> list[int]:
-    """Return the coordinates of a colluding site's own records, all without a canary."""
-    alone = size_of(plan) - plan.canaries
+    """Return the rows of a colluding site's own records, all without a canary."""
+    alone = layers_of(plan).everywhere - plan.canaries
     first = colluder * _OWN_RECORDS
     return [plan.canaries + (first + each) % alone for each in range(_OWN_RECORDS)]
 
@@ -208,7 +210,7 @@ def _records(
     ]
     held += [_own_records(plan, colluder) for colluder in range(collusion.colluders)]
     trainers = [trainer_of(plan, coordinates, clip) for coordinates in held]
-    start = np.zeros(size_of(plan), np.float32)
+    start = np.zeros(layers_of(plan).size, np.float32)
     for round_ in range(plan.rounds):
         yield [trainer.train(start, round_) for trainer in trainers]
 
@@ -218,8 +220,9 @@ def _whole_sites(
 ) -> Iterator[list[Update]]:
     """Yield the same where an honest site is a canary: present, or replaced by zero."""
     clip = _shared(plan).clip
-    start = np.zeros(size_of(plan), np.float32)
-    absent = Update.from_flat(CanaryModel(size_of(plan)).spec, start)
+    layers = layers_of(plan)
+    start = np.zeros(layers.size, np.float32)
+    absent = Update.from_flat(spec_of(layers), start)
     own = [
         trainer_of(plan, _own_records(plan, colluder), clip)
         for colluder in range(collusion.colluders)

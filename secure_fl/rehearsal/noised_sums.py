@@ -24,7 +24,14 @@ from privacy.streams import fresh_stream
 from privacy.update import Update
 from secure_fl.config import DistributedPrivacy, Guaranteed, RecordPrivacy, SitePrivacy
 from secure_fl.guarantee import claimed_epsilon, sampling_rate_of, steps_of
-from secure_fl.rehearsal.canary_model import CanaryModel, CanaryTask, canary_record
+from secure_fl.rehearsal.canary_layers import CanaryLayers, expected_of, gradient_of
+from secure_fl.rehearsal.canary_model import (
+    CanaryModel,
+    CanaryTask,
+    canary_record,
+    flat_of,
+    spec_of,
+)
 from secure_fl.rehearsal.masked_round import masked_sum
 from secure_fl.rounds.encoding import encoded_update
 from secure_fl.rounds.grids import noised_grid_of
@@ -43,12 +50,7 @@ if TYPE_CHECKING:
 CANARIES: Final = 1000
 """At least; a small epsilon takes more of them to tell it from one that is a little larger."""
 MOST_CANARIES: Final = 8000
-NOISE_ALONE: Final = 1024
-"""Coordinates without a canary."""
 MOST_SUMS: Final = 1600
-_LENGTH: Final = 2.0
-"""A canary's gradient over the clip: enough to see a clip that is missing, and little enough to see
-a loss that was divided by the size of its batch."""
 _MICRO_BATCH: Final = 64
 _PROBE_SIGMA: Final = 0.1
 _PROBE_ROUNDS: Final = 20
@@ -156,7 +158,7 @@ def _rehearsed(mechanism: Mechanism, rounds: int) -> Mechanism:
 
 
 def rehearse(plan: Plan, note: Callable[[int, int], None]) -> NoisedSums:
-    """Return the sums of the rehearsed plan, in units of the clip.
+    """Return the sums of the rehearsed plan, in units of what clipping leaves of a canary.
 
     Args:
         plan: of `plan_of`.
@@ -177,21 +179,21 @@ def rehearse(plan: Plan, note: Callable[[int, int], None]) -> NoisedSums:
     raise ConfigError("The run has no privacy guarantee: there is nothing to rehearse.")
 
 
-def size_of(plan: Plan) -> int:
-    """Return how many coordinates a sum of `plan` has: one per canary, and noise alone."""
-    return plan.canaries + NOISE_ALONE
+def layers_of(plan: Plan) -> CanaryLayers:
+    """Return the layers of the model that stands in for the run's."""
+    return CanaryLayers(plan.canaries)
 
 
 def trainer_of(
     plan: Plan,
-    coordinates: Sequence[int],
+    rows: Sequence[int],
     clip: float,
     tap: Callable[[Mapping[str, Tensor]], None] | None = None,
 ) -> LocalTrainer:
-    """Return a site's trainer of the canaries on `coordinates`."""
-    size = size_of(plan)
-    task, model = CanaryTask(size, _LENGTH * clip), CanaryModel(size)
-    records = [canary_record(coordinate) for coordinate in coordinates]
+    """Return a site's trainer of the canaries on `rows`."""
+    layers = layers_of(plan)
+    task, model = CanaryTask(layers.everywhere, gradient_of(clip)), CanaryModel(layers)
+    records = [canary_record(row) for row in rows]
     parts = TrainingParts(
         site="rehearsal",
         task=task,
@@ -206,7 +208,7 @@ def trainer_of(
 
 
 def _held(plan: Plan, members: NDArray[np.bool_], site: int) -> list[int]:
-    """Return the coordinates of the members that `site` holds; canaries go round the sites."""
+    """Return the rows of the members that `site` holds; canaries go round the sites."""
     return [c for c in range(plan.canaries) if c % plan.cohort == site and members[c]]
 
 
@@ -222,42 +224,44 @@ def _steps_of_sites(
     observed: list[NDArray[np.bool_]] = []
     total = plan.cohort * plan.rounds
     canaries = np.arange(plan.canaries)
+    layers, expected = layers_of(plan), expected_of(privacy)
+    spec = spec_of(layers)
 
     for site in range(plan.cohort):
         own = canaries % plan.cohort == site
 
         def tap(mean: Mapping[str, Tensor], own: NDArray[np.bool_] = own) -> None:
-            (values,) = mean.values()
-            rows.append(values.double().numpy().ravel() * privacy.divisor / privacy.clip)
+            rows.append(layers.read(flat_of(spec, mean) * privacy.divisor, expected))
             observed.append(own)
             note(len(rows), total)
 
         trainer = trainer_of(plan, _held(plan, members, site), privacy.clip, tap)
-        trainer.train(np.zeros(size_of(plan), np.float32), 0)
+        trainer.train(np.zeros(layers.size, np.float32), 0)
     return NoisedSums(
         sums=np.stack(rows),
         observed=np.stack(observed),
         members=members,
         coordinates=canaries,
         rate=privacy.sampling_rate,
-        deviation=privacy.sigma,
+        deviation=privacy.sigma * privacy.clip / expected.length,
     )
 
 
 def _opened(plan: Plan, round_: int, updates: Sequence[Update]) -> NDArray[np.float64]:
-    """Return the sum that the coordinator opens of the sites' `updates`, shape (d,)."""
+    """Return the sum that the coordinator opens of the sites' `updates`, shape (size,)."""
     encoded = [
         encoded_update(plan.mechanism, update.flat(), plan.cohort, system_entropy)
         for update in updates
     ]
     total = masked_sum(plan.mechanism, round_, encoded)
-    return noised_grid_of(plan.mechanism, plan.cohort, size_of(plan)).decode_sum(total, plan.cohort)
+    grid = noised_grid_of(plan.mechanism, plan.cohort, total.size)
+    return grid.decode_sum(total, plan.cohort)
 
 
-def _deviation(plan: Plan, clip: float) -> float:
-    """Return the deviation of an opened sum's noise over the clip."""
-    grid = noised_grid_of(plan.mechanism, plan.cohort, size_of(plan))
-    return grid.sum_deviation * grid.step / clip
+def _deviation(plan: Plan) -> float:
+    """Return the deviation of an opened sum's noise, in the unit of the gradient."""
+    grid = noised_grid_of(plan.mechanism, plan.cohort, layers_of(plan).size)
+    return grid.sum_deviation * grid.step
 
 
 def _opened_sums(
@@ -269,11 +273,12 @@ def _opened_sums(
     trainers = [
         trainer_of(plan, _held(plan, members, site), privacy.clip) for site in range(plan.cohort)
     ]
-    start = np.zeros(size_of(plan), np.float32)
+    layers, expected = layers_of(plan), expected_of(privacy)
+    start = np.zeros(layers.size, np.float32)
     rows = []
     for round_ in range(plan.rounds):
         updates = [trainer.train(start, round_) for trainer in trainers]
-        rows.append(_opened(plan, round_, updates) / privacy.clip)
+        rows.append(layers.read(_opened(plan, round_, updates), expected))
         note(round_ + 1, plan.rounds)
     return NoisedSums(
         sums=np.stack(rows),
@@ -281,7 +286,7 @@ def _opened_sums(
         members=members,
         coordinates=np.arange(plan.canaries),
         rate=sampling_rate_of(privacy),
-        deviation=_deviation(plan, privacy.clip),
+        deviation=_deviation(plan) / expected.length,
     )
 
 
@@ -292,9 +297,10 @@ def _sums_of_whole_sites(
     note: Callable[[int, int], None],
 ) -> NoisedSums:
     """Return sums in which a site is a canary: present, or replaced by zero."""
-    start = np.zeros(size_of(plan), np.float32)
+    layers, expected = layers_of(plan), expected_of(privacy)
+    start = np.zeros(layers.size, np.float32)
     observed = np.zeros((plan.rounds, plan.canaries), bool)
-    spec = CanaryModel(size_of(plan)).spec
+    spec = spec_of(layers)
     rows = []
     for round_ in range(plan.rounds):
         updates = []
@@ -306,7 +312,7 @@ def _sums_of_whole_sites(
             else:
                 updates.append(Update.from_flat(spec, start))
         # A site sends how it moved, which is against its gradient.
-        rows.append(-_opened(plan, round_, updates) / privacy.clip)
+        rows.append(layers.read(-_opened(plan, round_, updates), expected))
         note(round_ + 1, plan.rounds)
     return NoisedSums(
         sums=np.stack(rows),
@@ -314,5 +320,5 @@ def _sums_of_whole_sites(
         members=members,
         coordinates=np.arange(plan.canaries),
         rate=1.0,
-        deviation=_deviation(plan, privacy.clip),
+        deviation=_deviation(plan) / expected.length,
     )

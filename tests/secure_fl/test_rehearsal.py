@@ -6,10 +6,12 @@ are those of an example at epsilon 8.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+import torch
 
 from audits.findings import Verdict, Window
 from audits.server.distinguish import GATE as HEADLINE
@@ -18,17 +20,30 @@ from benchmarks.audit_gates import mechanism_of
 from crypto.errors import ConfigError
 from crypto.secrets import system_entropy
 from domains.encoding import MicroBatch
+from privacy.clipping import PerExampleClipper
+from privacy.clipping_rules import AutomaticClip, FlatClip, PerLayerClip
 from secure_fl.auditing.scrubbing_probe import probe_scrubbing
-from secure_fl.config import NoPrivacy
+from secure_fl.config import NoPrivacy, RecordPrivacy
 from secure_fl.guarantee import claimed_epsilon
 from secure_fl.rehearsal import Plan, judge, plan_of, rehearse_all
-from secure_fl.rehearsal.canary_model import CanaryModel, CanaryTask, canary_record
+from secure_fl.rehearsal.canary_layers import (
+    NOISE_ALONE,
+    CanaryLayers,
+    Expected,
+    expected_of,
+    gradient_of,
+    layers_of_size,
+)
+from secure_fl.rehearsal.canary_model import CanaryModel, CanaryTask, canary_record, flat_of
 from secure_fl.rehearsal.masked_round import masked_sum
 from secure_fl.rehearsal.noised_sums import CANARIES, probe_of
 from secure_fl.rounds.encoding import Encoded, encoded_update
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from audits.findings import Finding
+    from privacy.clipping_rules import ClipRule
     from secure_fl.config import Mechanism
 
 MODES = ("record", "record-distributed", "site")
@@ -48,6 +63,12 @@ def small_plan(mode: str) -> Plan:
 
 
 PLANS = {mode: small_plan(mode) for mode in MODES}
+
+
+@pytest.fixture(autouse=True)
+def _small_arrays() -> None:
+    """Are done sooner by one thread; the room's own fixture sets their number back."""
+    torch.set_num_threads(1)
 
 
 def found_in(plan: Plan) -> dict[str, Finding]:
@@ -75,8 +96,8 @@ def test_no_gate_alarms_on_correct_code(mode: str) -> None:
     ("mode", "name"), [(mode, bug.name) for mode in MODES for bug in bugs_of(PLANS[mode])]
 )
 def test_every_fault_turns_the_gate_that_is_named_for_it(mode: str, name: str) -> None:
-    plan = PLANS[mode]
     (bug,) = (each for each in BUGS if each.name == name)
+    plan = bug.plan(PLANS[mode])
     with bug.seeded(plan):
         found = found_in(plan)
     assert found[bug.gate].verdict is Verdict.VIOLATED
@@ -162,20 +183,94 @@ def test_canaries_are_as_many_as_the_headline_needs_up_to_a_limit() -> None:
     assert plan_of(mechanism_of("record-distributed", 0.2)).canaries == 8000
 
 
-def test_a_canarys_gradient_is_its_length_on_its_coordinate_alone() -> None:
-    task, model = CanaryTask(5, 3.0), CanaryModel(5)
-    records = [canary_record(4), canary_record(1)]
+# -- the layers of the stand-in --------------------------------------------------------------------
+
+LAYERS = CanaryLayers(3)
+
+
+def test_a_canarys_gradient_lies_on_its_row_of_every_layer_and_nowhere_else() -> None:
+    task, model = CanaryTask(LAYERS.everywhere, np.array([1.0, 2.0, 3.0])), CanaryModel(LAYERS)
+    records = [canary_record(2), canary_record(1)]
     encoded = task.encode(records)
     (batch,) = task.micro_batches(encoded, np.arange(2), 8)
     assert isinstance(batch, MicroBatch)
     first, _ = task.losses(model.model, batch)
     first.backward()  # type: ignore[no-untyped-call]
-    (parameter,) = model.parameters.values()
-    assert parameter.grad is not None
-    assert parameter.grad.ravel().tolist() == [0, 0, 0, 0, 3.0]
-    model.load(np.arange(5, dtype=np.float32))
-    assert model.flat().tolist() == [0, 1, 2, 3, 4]
-    assert [score.tolist() for score in task.scores(model.model, encoded)] == [[4.0], [1.0]]
+    assert [p.shape[0] for p in model.parameters.values()] == [3 + n for n in NOISE_ALONE]
+    for length, parameter in zip((1.0, 2.0, 3.0), model.parameters.values(), strict=True):
+        assert parameter.grad is not None
+        assert parameter.grad.ravel()[:4].tolist() == [0, 0, length, 0]
+        assert np.count_nonzero(parameter.grad.numpy()) == 1
+    numbers = np.arange(LAYERS.size, dtype=np.float32)
+    model.load(numbers)
+    assert model.flat().tolist() == numbers.tolist()
+    second, third = (sum(w * (row + start) for w, start in STARTS) for row in (2, 1))
+    assert [score.tolist() for score in task.scores(model.model, encoded)] == [[second], [third]]
+
+
+STARTS = ((1.0, 0), (2.0, 3 + NOISE_ALONE[0]), (3.0, 6 + NOISE_ALONE[0] + NOISE_ALONE[1]))
+"""The weight of each layer, and where it begins among all numbers."""
+
+
+def test_a_sum_is_read_along_what_clipping_leaves() -> None:
+    expected = Expected(np.array([1.0, 2.0, 2.0]))
+    flat = np.zeros(LAYERS.size)
+    # A part and a half of canary 1, something across of canary 2, and one number without a canary.
+    for part, (_, start) in zip((1.5, 3.0, 3.0), STARTS, strict=True):
+        flat[start + 1] = part
+    flat[[STARTS[1][1] + 2, STARTS[2][1] + 2]] = 1.0, -1.0
+    flat[STARTS[1][1] + 3] = 6.0
+    found = LAYERS.read(flat, expected)
+    assert found.size == 3 + sum(NOISE_ALONE)
+    assert found[:3] == pytest.approx([0, 1.5, 0])
+    assert np.flatnonzero(found[3:]).tolist() == [NOISE_ALONE[0]]
+    assert found[3 + NOISE_ALONE[0]] == pytest.approx(2.0)
+    assert layers_of_size(LAYERS.size) == LAYERS
+
+
+@pytest.mark.parametrize("clip", [0.01, 2.0])
+@pytest.mark.parametrize(
+    ("clipping", "rule"),
+    [("flat", FlatClip), ("per-layer", PerLayerClip), ("automatic", AutomaticClip)],
+)
+def test_what_clipping_leaves_is_what_the_sites_clipper_leaves(
+    clipping: str, rule: Callable[[float], ClipRule], clip: float
+) -> None:
+    privacy = mechanism_of("record", 8.0).privacy
+    assert isinstance(privacy, RecordPrivacy)
+    expected = expected_of(privacy.model_copy(update={"clipping": clipping, "clip": clip}))
+    task, model = CanaryTask(LAYERS.everywhere, gradient_of(clip)), CanaryModel(LAYERS)
+    clipper = PerExampleClipper(model.model, clip=rule(clip))
+    encoded = task.encode([canary_record(row) for row in range(3)])
+    (batch,) = task.micro_batches(encoded, np.arange(3), 8)
+    clipper.accumulate(task.losses(model.model, batch))
+    found = flat_of(model.spec, clipper.take())
+    layers = np.split(found, np.cumsum(LAYERS.rows)[:-1])
+    for layer, part in zip(layers, expected.parts, strict=True):
+        assert layer[:3] == pytest.approx([part] * 3, rel=1e-4)
+    assert LAYERS.read(found, expected)[:3] == pytest.approx([1.0] * 3, rel=1e-4)
+    # No rule leaves more than the clip, and none leaves any layer as it is.
+    assert expected.length <= clip * (1 + 1e-9)
+    assert (expected.parts < gradient_of(clip) * 0.9).all()
+
+
+@pytest.mark.parametrize("clipping", ["per-layer", "automatic"])
+def test_no_gate_alarms_where_gradients_are_clipped_in_another_way(clipping: str) -> None:
+    plan = PLANS["record"]
+    privacy = plan.mechanism.privacy.model_copy(update={"clipping": clipping})
+    mechanism = plan.mechanism.model_copy(update={"privacy": privacy})
+    found = found_in(replace(plan, mechanism=mechanism))
+    if Verdict.VIOLATED in {finding.verdict for finding in found.values()}:
+        found = found_in(replace(plan, mechanism=mechanism))
+    assert {finding.verdict for finding in found.values()} == {Verdict.NOT_REFUTED}
+
+
+def test_clipping_of_an_unknown_kind_is_not_rehearsed() -> None:
+    privacy = mechanism_of("record", 8.0).privacy
+    assert isinstance(privacy, RecordPrivacy)
+    other = privacy.model_copy(update={"clipping": "by-hand"})
+    with pytest.raises(ConfigError, match="by-hand clipping leaves"):
+        expected_of(other)
 
 
 # -- the masked sum --------------------------------------------------------------------------------
