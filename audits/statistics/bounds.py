@@ -2,8 +2,8 @@
 
 A bound holds for guesses whose number was fixed before the scores were seen. Who tries thresholds
 and keeps the best has seen them. Three choices are honest: `Beforehand` fixes the number, `Split`
-chooses on one half of the canaries and tests on the other, `OfSeveral` pays for every number that
-is tried (Bonferroni). `OfHull` is what jax_privacy does: it pays for the vertices of the ROC
+chooses it on one half of the canaries and tests on the other, `OfSeveral` pays for every number
+that is tried (Bonferroni). `OfHull` is what jax_privacy does: it pays for the vertices of the ROC
 hull alone, whose number the scores decide; it is here to compare with published values, and is no
 bound.
 """
@@ -37,7 +37,7 @@ class Beforehand:
     """So many canaries are called members, and it was said before.
 
     Attributes:
-        guesses: at most, ties together.
+        guesses: exactly; a tie that is cut is broken as badly as can be.
     """
 
     guesses: int
@@ -52,7 +52,11 @@ class OfSeveral:
 
 @dataclass(frozen=True, eq=False)
 class Split:
-    """The threshold that is best on a random half, tested on the other half."""
+    """The share of guesses that is best on a random half, tested on the other half.
+
+    It is the share that is carried over, and not the threshold: a bound holds for a number of
+    guesses that the tested scores do not decide.
+    """
 
     rng: np.random.Generator
 
@@ -201,7 +205,8 @@ def lower_bound(
             chosen_on, tested_on = scores.split(rng)
             vertices = hull(chosen_on)
             best = _best(chosen_on, vertices, bound, delta, significance)
-            at = tested_on.at(best.counts.threshold)
+            share = best.counts.guesses / chosen_on.total
+            at = tested_on.with_guesses(round(share * tested_on.total))
             return _best(tested_on, [at], bound, delta, significance)
         case OfHull():
             vertices = hull(scores)

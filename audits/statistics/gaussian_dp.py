@@ -40,13 +40,20 @@ def mu_of_epsilon(epsilon: float, delta: float) -> float:
     """Return the largest mu that is (epsilon, delta)-DP.
 
     Raises:
-        ConfigError: `delta` is not in (0, 1).
+        ConfigError: `delta` is not in (0, 1), or mu lies outside of what is computed here, as that
+            of an epsilon well above 1000 does.
     """
     _check(delta)
 
     def excess(mu: float) -> float:
         return _excess(epsilon, mu, delta)
 
+    if not excess(_SMALLEST_MU) <= 0 <= excess(_LARGEST_MU):
+        raise ConfigError(
+            f"The mu of epsilon {epsilon:.4g} at delta {delta:.1g} does not lie between "
+            f"{_SMALLEST_MU:g} and {_LARGEST_MU:g}, and nothing was compared with it: such a claim "
+            "hides everything or nothing."
+        )
     return float(optimize.brentq(excess, _SMALLEST_MU, _LARGEST_MU, xtol=1e-12))
 
 

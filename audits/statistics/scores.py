@@ -20,9 +20,9 @@ class Counts:
     """What guessing "member" from a threshold on comes to.
 
     Attributes:
-        threshold: the least score that is called a member's; ties are called so too.
-        true_positives: members that score as high.
-        false_positives: controls that do.
+        threshold: the least score that is called a member's.
+        true_positives: members that are called so.
+        false_positives: controls that are.
     """
 
     threshold: float
@@ -85,25 +85,34 @@ class CanaryScores:
             int(self.controls.size - np.searchsorted(self.controls, threshold, side="left")),
         )
 
-    def with_guesses(self, most: int) -> Counts:
-        """Return the lowest threshold at which no more than `most` canaries are called members.
+    def with_guesses(self, guesses: int) -> Counts:
+        """Return what calling the highest `guesses` canaries members comes to.
 
-        Ties go together, so there may be fewer; none where a tie at the top is of more.
+        Where a tie is cut, its controls are called members first: the number of guesses is the one
+        that was asked for, whatever the scores are, and whoever broke the tie without knowing
+        membership was right at least as often.
 
         Raises:
-            ConfigError: `most` is negative, or more than there are canaries.
+            ConfigError: `guesses` is negative, or more than there are canaries.
         """
-        if not 0 <= most <= self.total:
+        if not 0 <= guesses <= self.total:
             raise ConfigError(
-                f"{most} guesses over {self.total} canaries cannot be made: nothing was computed. "
-                "Choose a number of guesses between none and all."
+                f"{guesses} guesses over {self.total} canaries cannot be made: nothing was "
+                "computed. Choose a number of guesses between none and all."
             )
+        if guesses == 0:
+            return Counts(float("inf"), 0, 0)
         both = np.sort(np.concatenate([self.members, self.controls]))
-        if most == both.size:
-            return self.at(float(both[0]))
-        left_out = both[both.size - most - 1]
-        above = both[both > left_out]
-        return self.at(float(above[0]) if above.size else float("inf"))
+        threshold = float(both[-guesses])
+        all_of_it = self.at(threshold)
+        too_many = all_of_it.guesses - guesses
+        tied_members = int(np.count_nonzero(self.members == threshold))
+        wrongly_left = min(too_many, tied_members)
+        return Counts(
+            threshold,
+            all_of_it.true_positives - wrongly_left,
+            all_of_it.false_positives - (too_many - wrongly_left),
+        )
 
     def thresholds(self) -> NDArray[np.float64]:
         """Return every threshold that makes a difference, upwards, and one above all scores."""
