@@ -3,7 +3,8 @@
 Members and controls of one number of repetitions were parted by a fair coin that was committed to
 before the first round, and score by the attack that was named in the configuration. A figure counts
 only beside two others: a blind baseline, which reads the texts alone, must tell nothing; a positive
-control, a model trained on the members alone until it knows them, must light up.
+control, a model trained on the members alone until it knows them, must light up, and so much that
+its own scores would refute the claim: a run is cleared only where one without privacy is not.
 
 Formal guarantee: where the run is (epsilon, delta)-DP and its mechanism's trade-off curve is above
 that of a Gaussian of that epsilon, a gate says `violated` with probability at most its significance
@@ -15,13 +16,13 @@ could not refute it, and is inconclusive.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from audits.findings import GATE_SIGNIFICANCE, Basis, Finding, Measure, Verdict, Window
+from audits.findings import Basis, Finding, Measure, Verdict, Window
 from audits.release.blind import blind_test
+from audits.release.canary_bounds import OneRunTest
 from audits.server.distinguish import roc_of
-from audits.statistics import bounds, power
 from audits.statistics.rates import area_under_curve, rate_at
 from audits.statistics.scores import CanaryScores
 from crypto.errors import ConfigError
@@ -127,10 +128,10 @@ class CanaryEvidence:
         mine = self.members & (self.repetitions == repetitions)
         return CanaryScores.of(scores[mine], scores[~self.members])
 
-    def coined(self, repetitions: int) -> CanaryScores:
+    def coined(self, scores: NDArray[np.float64], repetitions: int) -> CanaryScores:
         """Return members against controls of the same coin: what a one-run bound speaks of."""
         mine = self.repetitions == repetitions
-        return CanaryScores.of(self.scores[mine & self.members], self.scores[mine & ~self.members])
+        return CanaryScores.of(scores[mine & self.members], scores[mine & ~self.members])
 
 
 @dataclass(frozen=True)
@@ -213,7 +214,7 @@ def _finding(  # noqa: PLR0913, PLR0917 - what a finding is made of
         f"of {rate.members} canaries of {counted(repetitions)}, {rate.true_positive_rate:.3g} "
         f"were found at a false-positive rate of {rate.false_positive_rate:.3g}"
     )
-    verdict, reason, bound, ceiling = _judged(evidence, repetitions, claimed, checks, found)
+    judged = _judged(evidence, repetitions, claimed, checks, found)
     low, high = rate.true_positive_interval
     details = [
         Measure(name="false-positive rate that was realised", value=rate.false_positive_rate,
@@ -222,12 +223,8 @@ def _finding(  # noqa: PLR0913, PLR0917 - what a finding is made of
         Measure(name="area of the blind baseline", value=checks.blind_area, limit=0.5),
         Measure(name="area of the positive control", value=checks.control.area,
                 interval=checks.control.interval, limit=_LIT),
+        *judged.bounds,
     ]  # fmt: skip
-    if bound is not None:
-        details.append(
-            Measure(name="epsilon at least, one run under f-DP (Mahloujifar et al. 2024)",
-                    value=bound, limit=None if claimed is None else repetitions * claimed.epsilon)
-        )  # fmt: skip
     for other in evidence.exploratory:
         details += other.measures(evidence, repetitions)
     return Finding(
@@ -236,8 +233,8 @@ def _finding(  # noqa: PLR0913, PLR0917 - what a finding is made of
         basis=Basis.RUN,
         threat=_THREAT,
         claim=claim,
-        verdict=verdict,
-        reason=reason,
+        verdict=judged.verdict,
+        reason=judged.reason,
         samples=scores.total,
         statistic=Measure(
             name=f"true-positive rate at 1 % false positives by {evidence.attack}",
@@ -245,9 +242,17 @@ def _finding(  # noqa: PLR0913, PLR0917 - what a finding is made of
             interval=(low, high),
         ),
         details=tuple(details),
-        ceiling=ceiling,
+        ceiling=judged.ceiling,
         series=(roc_of(scores, f"canaries of {counted(repetitions)}"),),
     )
+
+
+@dataclass(frozen=True)
+class _Judgement:
+    verdict: Verdict
+    reason: str
+    bounds: tuple[Measure, ...] = ()
+    ceiling: float | None = None
 
 
 def _judged(
@@ -256,11 +261,10 @@ def _judged(
     claimed: Claimed | None,
     checks: _Checks,
     found: str,
-) -> tuple[Verdict, str, float | None, float | None]:
-    """Return verdict, reason, bound on epsilon and its ceiling."""
+) -> _Judgement:
     if claimed is None:
         reason = f"The run claims nothing that could be refuted; {found}."
-        return Verdict.INCONCLUSIVE, checks.broken or reason, None, None
+        return _Judgement(Verdict.INCONCLUSIVE, checks.broken or reason)
     epsilon = repetitions * claimed.epsilon
     exponent = math.log(repetitions) + (repetitions - 1) * claimed.epsilon
     log_delta = exponent + math.log(claimed.delta)
@@ -269,43 +273,27 @@ def _judged(
             f"At {counted(repetitions)} epsilon {claimed.epsilon:.3g} claims nothing any more; "
             f"{found}."
         )
-        return Verdict.INCONCLUSIVE, checks.broken or reason, None, None
-    bound, ceiling = _bound(evidence.coined(repetitions), math.exp(log_delta))
+        return _Judgement(Verdict.INCONCLUSIVE, checks.broken or reason)
+    test = OneRunTest(evidence.coined(evidence.scores, repetitions), epsilon, math.exp(log_delta))
+    bound, ceiling = test.bound, test.ceiling
+    seen = replace(test, scores=evidence.coined(evidence.control, repetitions)).bound
+    bounds = test.measures(bound, seen, ceiling)
+    claim = f"and {epsilon:.3g} is claimed; {found}."
+    verdict, reason = Verdict.INCONCLUSIVE, f"Epsilon is at least {bound:.3g}, {claim}"
     if bound > epsilon and checks.unfair is None:
-        reason = f"Epsilon is at least {bound:.3g}, and {epsilon:.3g} is claimed; {found}."
-        return Verdict.VIOLATED, reason, bound, ceiling
-    if checks.broken is not None:
-        return Verdict.INCONCLUSIVE, checks.broken, bound, ceiling
-    if ceiling < epsilon:
+        verdict = Verdict.VIOLATED
+    elif checks.broken is not None:
+        reason = checks.broken
+    elif ceiling < epsilon:
+        reason = f"So few canaries cannot refute an epsilon above {ceiling:.3g}, {claim}"
+    elif seen <= epsilon:
         reason = (
-            f"So few canaries cannot refute an epsilon above {ceiling:.3g}, and {epsilon:.3g} is "
-            f"claimed; {found}."
+            f"Of a model that knows the members this attack refutes no epsilon above {seen:.3g}, "
+            f"{claim}"
         )
-        return Verdict.INCONCLUSIVE, reason, bound, ceiling
-    reason = f"Epsilon is at least {bound:.3g}, and {epsilon:.3g} is claimed; {found}."
-    return Verdict.NOT_REFUTED, reason, bound, ceiling
-
-
-def _bound(scores: CanaryScores, delta: float) -> tuple[float, float]:
-    """Return the lower bound on epsilon at the gate's significance, and its ceiling."""
-    members, controls = int(scores.members.size), int(scores.controls.size)
-    guesses = max(1, min(members, scores.total // 4))
-    found = bounds.lower_bound(
-        scores,
-        bounds.f_dp_bound,
-        bounds.Beforehand(guesses),
-        delta=delta,
-        significance=GATE_SIGNIFICANCE,
-    )
-    ceiling = power.ceiling(
-        bounds.f_dp_bound,
-        members=members,
-        controls=controls,
-        guesses=guesses,
-        significance=GATE_SIGNIFICANCE,
-        delta=delta,
-    )
-    return found.epsilon, ceiling
+    else:
+        verdict = Verdict.NOT_REFUTED
+    return _Judgement(verdict, reason, bounds, ceiling)
 
 
 def _none(gate: str, claim: str, reason: str) -> Finding:

@@ -4,7 +4,8 @@ Each canary's answer was a secret, drawn uniformly before the run; beside it sta
 same form that were drawn afterwards, apart from it. An attacker who has the adapter takes the one
 that training made likelier by the most. A figure counts only beside two others: secrets of
 controls, which nobody trained on, must be found no better than by chance; a positive control, a
-model trained on the members alone until it knows them, must give theirs away.
+model trained on the members alone until it knows them, must give theirs away, and so many that they
+would refute the claim: a run is cleared only where one without privacy is not.
 
 Formal guarantee: where the run is (epsilon, delta)-DP for a record that is there or not, a gate
 says `violated` with probability at most its significance (`audits.statistics.guesses`,
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from audits.findings import GATE_SIGNIFICANCE, Basis, Finding, Measure, Verdict, Window
+from audits.release.canary_bounds import control_bound
 from audits.release.exposure import Exposure, exposure_tests
 from audits.release.secret_figures import beside, exposure_measures, exposure_series
 from audits.statistics import binomial, guesses
@@ -143,6 +145,12 @@ class _Share:
     def interval(self) -> tuple[float, float]:
         return binomial.interval(self.right, self.of, 0.95)
 
+    def refuted(self, candidates: int, delta: float) -> float:
+        """Return the largest epsilon that so many refute."""
+        return guesses.largest_refuted(
+            self.right, self.of, candidates, delta=delta, significance=GATE_SIGNIFICANCE
+        )
+
     def measure(self, name: str, limit: float | None = None) -> Measure:
         return Measure(name=name, value=self.right / self.of, interval=self.interval, limit=limit)
 
@@ -220,7 +228,8 @@ def _finding(  # noqa: PLR0913, PLR0917 - what a finding is made of
     repetitions = counts[-1]
     chosen = evidence.of(repetitions)
     mine = _Share.first(evidence.ranks[chosen])
-    judged = _judged(evidence.candidates, repetitions, mine, claimed, checks)
+    known = _Share.first(evidence.known[chosen[evidence.members]])
+    judged = _judged(evidence.candidates, repetitions, (mine, known), claimed, checks)
     return Finding(
         gate=gate,
         window=Window.RELEASE,
@@ -248,8 +257,14 @@ def _finding(  # noqa: PLR0913, PLR0917 - what a finding is made of
 
 
 def _judged(
-    candidates: int, repetitions: int, mine: _Share, claimed: Claimed | None, checks: _Checks
+    candidates: int,
+    repetitions: int,
+    named: tuple[_Share, _Share],
+    claimed: Claimed | None,
+    checks: _Checks,
 ) -> _Judgement:
+    """Return what secrets `named` first under the release, and under the positive control, say."""
+    mine, known = named
     times = "once" if repetitions == 1 else f"{repetitions} times"
     found = (
         f"{mine.right} of {mine.of} secrets that were trained on {times} were named first among "
@@ -269,24 +284,33 @@ def _judged(
     delta = claimed.delta * math.exp(exponent)
     counted = (mine.right, mine.of, candidates)
     p_value = guesses.p_value_of_records(*counted, epsilon, delta)
-    bound = guesses.largest_refuted(*counted, delta=delta, significance=GATE_SIGNIFICANCE)
+    bound, seen = (share.refuted(candidates, delta) for share in named)
     ceiling = guesses.ceiling(*counted[1:], delta=delta, significance=GATE_SIGNIFICANCE)
+    fewest = guesses.fewest_right(*counted[1:], epsilon, delta, GATE_SIGNIFICANCE)
     details = (
         Measure(name="p-value at what is claimed", value=p_value, limit=GATE_SIGNIFICANCE),
-        Measure(name="epsilon at least, by guesses", value=bound, limit=epsilon),
+        Measure(name="epsilon at least, by guesses", value=bound, limit=epsilon, ceiling=ceiling),
+        control_bound(seen, epsilon),
+        Measure(name="fewest secrets named first that would refute the claim", value=fewest),
     )
-    reason = f"Epsilon is at least {bound:.3g}, and {epsilon:.3g} is claimed; {found}."
-    verdict = Verdict.NOT_REFUTED
+    claim = f"and {epsilon:.3g} is claimed; {found}."
+    verdict, reason = Verdict.INCONCLUSIVE, f"Epsilon is at least {bound:.3g}, {claim}"
     if p_value <= GATE_SIGNIFICANCE and checks.unfair is None:
         verdict = Verdict.VIOLATED
     elif checks.broken is not None:
-        verdict, reason = Verdict.INCONCLUSIVE, checks.broken
-    elif ceiling < epsilon:
-        verdict = Verdict.INCONCLUSIVE
+        reason = checks.broken
+    elif fewest is None:
         reason = (
             f"{mine.of} secrets among {candidates} cannot refute an epsilon above {ceiling:.3g} at "
-            f"a delta of {delta:.3g}, and {epsilon:.3g} is claimed; {found}."
+            f"a delta of {delta:.3g}, {claim}"
         )
+    elif known.right < fewest:
+        reason = (
+            f"Of a model that was taught the secrets this attack refutes no epsilon above "
+            f"{seen:.3g}, {claim}"
+        )
+    else:
+        verdict = Verdict.NOT_REFUTED
     return _Judgement(verdict, reason, details, ceiling)
 
 

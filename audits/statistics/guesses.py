@@ -20,6 +20,7 @@ probability. Edge case: none right bounds nothing.
 
 from __future__ import annotations
 
+import bisect
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -34,6 +35,8 @@ if TYPE_CHECKING:
     """One of this module's p-values: of right, guesses, choices, epsilon and delta."""
 
 _TOLERANCE: Final = 1e-7
+_NO_CHANCE: Final = 600.0
+"""The logarithm of what is far too large for a chance, and not for a float."""
 
 
 def p_value(right: int, guesses: int, choices: int, epsilon: float, delta: float) -> float:
@@ -83,15 +86,26 @@ def p_value_of_records(
     """Return the largest chance that so many are right where a record and its absence are.
 
     It is the less of two bounds. The first is `p_value` at (2 eps, (1 + e^eps) delta): a secret is
-    replaced by taking its record away and adding another. The second, with q = e^eps / R,
+    replaced by taking its record away and adding another. The second, with q = e^eps / R and
+    r_t = C(m, t) / C(v, t), is
 
-        min over j <= v of C(m, j) / C(v, j) (q^j + delta (1 - q^j) / (1 - q)),  q < 1.
+        min over 1 <= j <= v of q^j r_j + delta sum over t <= j of q^(t-1) r_t,  q < 1.
 
-    Proof. Let a_j be the largest chance that j given guesses are all right. Take the record of one
-    of them away: the chance is at most e^eps times that without it, plus delta. Without it nothing
-    depends on that secret, which is the one guessed with chance 1 / R, so that
-    a_j <= q a_(j-1) + delta, a_0 = 1. Where v are right, at least C(v, j) of the C(m, j) sets of j
-    are all right (Markov).
+    Proof. Let W be how many guesses are right, h(w) = 1 / C(w, j) from v on and 0 below, and X_J
+    say whether all guesses of a set J are right. W holds C(W, j) right sets of j, so that
+    P(W >= v) is the sum of E[X_J h(W)] over all J. Take J's records away one after the other, in
+    each order with weight 1 / j!, and call the guesses at what is away right. When record i goes
+    as the t-th, f = X_K h(W), K what is left of J, does not depend on secret i. The output's
+    measure where the secret is a is at most e^eps times that without the record, plus an excess
+    of mass delta or less. Averaged over a, since what is not there is guessed with chance 1 / R,
+    E[X_i f] <= q E'[f] + D[f], E' without the record and D the excess where guess i is right, of
+    mass delta or less. In the end q^j h(W) is left of each J, which is at most q^j / C(v, j).
+    The excesses: let a sequence of t records be away. What is left of J is any of C(W - t, j - t)
+    sets of right guesses, in (j - t)! orders, and (j - t)! / j! C(w - t, j - t) h(w) is
+    (w - t)! / w!, or 0 below v. There are m! / (m - t)! sequences: q^(t-1) delta r_t together.
+
+    It cannot be much less: who tells v secrets of all, drawn anew, in m delta / v of all runs keeps
+    (0, delta). So m delta / v has to be well below the significance if anything is to be refuted.
 
     Args:
         right: v, how many guesses are right.
@@ -110,11 +124,13 @@ def p_value_of_records(
     share = float(np.exp(epsilon)) / choices
     if share >= 1:
         return replaced
-    sets = np.arange(right + 1)
-    power = share**sets
-    together = power + delta * (1 - power) / (1 - share)
-    log_count = _log_binomials(guesses, sets) - _log_binomials(right, sets)
-    return min(replaced, float(np.min(np.exp(log_count) * together)))
+    if right == 0:
+        return replaced
+    sets = np.arange(1, right + 1)
+    log_ratios = _log_binomials(guesses, sets) - _log_binomials(right, sets)
+    log_chosen = np.minimum(log_ratios + (sets - 1) * np.log(share), _NO_CHANCE)
+    chosen = np.exp(log_chosen)
+    return min(replaced, float(np.min(share * chosen + delta * np.cumsum(chosen))))
 
 
 def largest_refuted(  # noqa: PLR0913 - what was counted, and at what it is tested
@@ -167,6 +183,27 @@ def ceiling(
     return largest_refuted(
         guesses, guesses, choices, delta=delta, significance=significance, chance=chance
     )
+
+
+def fewest_right(  # noqa: PLR0913, PLR0917 - as above
+    guesses: int,
+    choices: int,
+    epsilon: float,
+    delta: float,
+    significance: float,
+    chance: Chance = p_value_of_records,
+) -> int | None:
+    """Return how many right guesses it takes to refute the claim; None if all do not.
+
+    Raises:
+        ConfigError: the counts are no counts, or the claim is none.
+    """
+    found = bisect.bisect_left(
+        range(guesses + 1),
+        True,  # noqa: FBT003 - what is looked for
+        key=lambda right: chance(right, guesses, choices, epsilon, delta) <= significance,
+    )
+    return found if found <= guesses else None
 
 
 def _chances(choices: int, epsilon: float) -> tuple[float, float]:

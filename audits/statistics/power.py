@@ -2,7 +2,7 @@
 
 A test that passes says nothing if it could not have failed. `ceiling` is the bound of a perfect
 attack: a claim above it cannot be refuted by so many canaries. `detectable` is the least epsilon of
-a Gaussian mechanism whose leakage the best attack would show.
+a Gaussian mechanism whose leakage the best attack would show, or show to be above a claim.
 """
 
 from __future__ import annotations
@@ -81,8 +81,9 @@ def detectable(  # noqa: PLR0913 - what a test is made of, each by its name
     significance: float,
     delta: float,
     power: float = 0.8,
+    above: float = 0.0,
 ) -> float:
-    """Return the least epsilon that the best attack would show to be above 0; inf if none is.
+    """Return the least epsilon that the best attack would show to be `above`; inf if none is.
 
     Scores are N(0, 1) of controls and N(mu, 1) of members, the threshold is where `guesses` are
     expected, and "would show" means with probability `power`, the guesses' precision being what it
@@ -96,6 +97,7 @@ def detectable(  # noqa: PLR0913 - what a test is made of, each by its name
         significance: of the test.
         delta: of the claim.
         power: with which it has to be seen.
+        above: what has to be refuted.
 
     Raises:
         ConfigError: `guesses` is not between one and all.
@@ -109,7 +111,8 @@ def detectable(  # noqa: PLR0913 - what a test is made of, each by its name
 
     def shown(mu: float) -> bool:
         right = _right(mu, members, controls, guesses, 1 - power)
-        return bound(scores, Counts(1.0, right, guesses - right), significance, delta, 0.0) > 0
+        counts = Counts(1.0, right, guesses - right)
+        return bound(scores, counts, significance, delta, above) > above
 
     if not shown(_LARGEST_MU):
         return float("inf")

@@ -7,6 +7,7 @@ a model that knows them by heart.
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
@@ -39,11 +40,28 @@ if TYPE_CHECKING:
     from secure_fl.config import Mechanism
     from secure_fl.sites.adapted_model import AdaptedModel
 
-_PASSES: Final = 30
-"""Over the members, until the positive control knows them."""
-_MOST_STEPS: Final = 240
 _BATCH: Final = 16
-_RATE, _HEAD_RATE = 2e-3, 1e-2
+
+
+@dataclass(frozen=True)
+class Lesson:
+    """How a positive control is taught its members, until it knows them.
+
+    Attributes:
+        passes: over the members.
+        most_steps: if these are more than so many steps of 16 records, it is so many.
+        rate: with which Adam begins; it falls to zero over the lesson.
+        head_rate: likewise of a classifier's head.
+    """
+
+    passes: int
+    most_steps: int
+    rate: float
+    head_rate: float
+
+
+LESSON: Final = Lesson(passes=30, most_steps=240, rate=2e-3, head_rate=1e-2)
+"""Of canaries with labels."""
 
 
 def opened(subject: Subject) -> list[Canary]:
@@ -106,6 +124,7 @@ def learn(  # noqa: PLR0913 - what a training needs, each by its name
     adapted: AdaptedModel,
     members: list[Record],
     *,
+    lesson: Lesson | None = None,
     name: str = "positive-control",
     cache_layers: bool = False,
 ) -> None:
@@ -116,17 +135,19 @@ def learn(  # noqa: PLR0913 - what a training needs, each by its name
         task: of the run.
         adapted: what is trained, from the parameters that it has.
         members: on which.
+        lesson: how long, and at which rates; `LESSON` where it is left out.
         name: by which the order of the records is drawn.
         cache_layers: whether frozen layers are computed once; as the run's own `cache_layers`.
     """
-    steps = min(_MOST_STEPS, _PASSES * -(-len(members) // _BATCH))
+    taught = LESSON if lesson is None else lesson
+    steps = min(taught.most_steps, taught.passes * -(-len(members) // _BATCH))
     training = mechanism.training.model_copy(
         update={
             "rounds": 1,
             "local_steps": steps,
             "optimizer": "adam",
-            "learning_rate": _RATE,
-            "head_learning_rate": None if mechanism.prompt is not None else _HEAD_RATE,
+            "learning_rate": taught.rate,
+            "head_learning_rate": None if mechanism.prompt is not None else taught.head_rate,
             "schedule": "linear",
             "momentum": 0.0,
             "head_rounds": 0,

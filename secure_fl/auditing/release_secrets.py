@@ -21,7 +21,7 @@ from audits.release.token_evidence import text_evidence
 from crypto.errors import ConfigError
 from domains.causal import CausalAnswers
 from domains.prompts import TaskPrompt
-from secure_fl.auditing.canary_parts import claimed, learn, opened
+from secure_fl.auditing.canary_parts import Lesson, claimed, learn, opened
 from secure_fl.canaries import record_of
 from secure_fl.evaluation import load_adapter
 from secure_fl.sites.workbench import build_task, resolve_model
@@ -46,6 +46,8 @@ _MOST_READ: Final = 1 << 16
 _SHARE: Final = 0.2
 """Of a secret's tokens, those that Min-K%++ averages."""
 _STEPS: Final = 4
+_BY_HEART: Final = Lesson(passes=120, most_steps=480, rate=5e-3, head_rate=1e-2)
+"""Eight digits take longer to learn than one label of a few."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,7 +122,8 @@ def run(subject: Subject, note: Callable[[int, int], None]) -> tuple[Finding, ..
     after, tuned = asked.scores(adapted), asked.read(adapted)
     note(2, _STEPS)
     adapted.load(start)
-    learn(mechanism, task, adapted, [r for r, m in zip(asked.records, members, strict=True) if m])
+    inside = [record for record, own in zip(asked.records, members, strict=True) if own]
+    learn(mechanism, task, adapted, inside, lesson=_BY_HEART)
     known = asked.scores(adapted)
     note(3, _STEPS)
     by_loss = section.headline == "loss"

@@ -86,7 +86,10 @@ def test_no_mechanism_at_all_beats_the_p_value_and_one_comes_near(
         assert said <= worst + 2 * delta, "a bound that far off would refute nothing"
 
 
-@pytest.mark.parametrize(("secrets", "choices", "delta"), [(2, 2, 0.01), (2, 3, 0.0), (1, 6, 0.05)])
+@pytest.mark.parametrize(
+    ("secrets", "choices", "delta"),
+    [(2, 2, 0.01), (2, 3, 0.0), (2, 3, 0.05), (3, 2, 0.02), (1, 6, 0.05)],
+)
 def test_no_mechanism_at_all_beats_the_p_value_of_records(
     secrets: int, choices: int, delta: float
 ) -> None:
@@ -96,6 +99,56 @@ def test_no_mechanism_at_all_beats_the_p_value_of_records(
         assert worst <= said + 1e-9
         if right == secrets:
             assert said <= worst + 3 * delta + 1e-9, "all right is bounded as well as can be"
+
+
+def naive_records(right: int, of: int, choices: int, epsilon: float, delta: float) -> float:
+    """Return the second bound of `p_value_of_records`, term by term."""
+    share = math.exp(epsilon) / choices
+    found = []
+    for chosen in range(1, right + 1):
+        ratios = [math.comb(of, t) / math.comb(right, t) for t in range(chosen + 1)]
+        spent = sum(share ** (t - 1) * ratios[t] for t in range(1, chosen + 1))
+        found.append(share**chosen * ratios[chosen] + delta * spent)
+    return min(found)
+
+
+@given(counts=COUNTS, epsilon=st.floats(0, 6), delta=DELTAS)
+def test_the_p_value_of_records_is_the_less_of_two_bounds(
+    counts: tuple[int, int, int], epsilon: float, delta: float
+) -> None:
+    of, right, choices = counts
+    two_steps = (2 * epsilon, delta * (1 + math.exp(epsilon)))
+    expected = guesses.p_value(right, of, choices, *two_steps)
+    if right and math.exp(epsilon) < choices:
+        expected = min(expected, naive_records(right, of, choices, epsilon, delta))
+    said = guesses.p_value_of_records(right, of, choices, epsilon, delta)
+    assert said == pytest.approx(expected, rel=1e-8, abs=1e-15)
+
+
+def test_who_tells_all_secrets_of_a_few_runs_comes_near_the_p_value_and_never_above() -> None:
+    """Such a run names v secrets, drawn anew, with chance m delta / v: it keeps (0, delta)."""
+    secrets, choices, delta = 100, 64, 1e-5
+    for right in range(1, secrets + 1):
+        told = secrets * delta / right
+        said = guesses.p_value_of_records(right, secrets, choices, 0.0, delta)
+        assert said >= told
+        if right >= 20:
+            assert said <= 1.1 * told
+    assert guesses.fewest_right(secrets, choices, 0.0, delta, ALPHA) == 12
+    # So that where m delta is that far up, nothing is refuted.
+    assert guesses.fewest_right(secrets, choices, 0.0, 1.1 * ALPHA, ALPHA) is None
+
+
+@given(counts=COUNTS, epsilon=st.floats(0, 3), delta=DELTAS)
+def test_the_fewest_that_refute_do_and_one_less_does_not(
+    counts: tuple[int, int, int], epsilon: float, delta: float
+) -> None:
+    of, _, choices = counts
+    fewest = guesses.fewest_right(of, choices, epsilon, delta, ALPHA)
+    chances = [guesses.p_value_of_records(v, of, choices, epsilon, delta) for v in range(of + 1)]
+    assert [chance <= ALPHA for chance in chances] == [
+        fewest is not None and v >= fewest for v in range(of + 1)
+    ]
 
 
 def test_a_record_replaced_is_two_steps_away() -> None:

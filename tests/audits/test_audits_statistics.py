@@ -284,7 +284,8 @@ def test_more_canaries_notice_less_leakage() -> None:
     assert nothing == math.inf
 
 
-def test_what_is_detectable_is_detected_as_often_as_said() -> None:
+@pytest.mark.parametrize("above", [0.0, 1.0])
+def test_what_is_detectable_is_detected_as_often_as_said(above: float) -> None:
     half, guesses = 200, 100
     least = power.detectable(
         bounds.one_run_bound,
@@ -293,6 +294,7 @@ def test_what_is_detectable_is_detected_as_often_as_said() -> None:
         guesses=guesses,
         significance=0.05,
         delta=1e-5,
+        above=above,
     )
     mu = next(m for m in np.arange(0.01, 5, 0.01) if gaussian_dp.epsilon_of_mu(m, 1e-5) >= least)
     rng = np.random.default_rng(3)
@@ -303,7 +305,7 @@ def test_what_is_detectable_is_detected_as_often_as_said() -> None:
             Beforehand(guesses),
             delta=1e-5,
         ).epsilon
-        > 0
+        > above
         for _ in range(200)
     )
     assert 140 <= shown <= 190

@@ -20,8 +20,8 @@ from audits.findings import Verdict, Window
 from audits.release import secret_gates
 from crypto.errors import ConfigError
 from crypto.secrets import SecretBytes
-from secure_fl.auditing import canary_parts, release_secrets
-from secure_fl.auditing.canary_parts import opened
+from secure_fl.auditing import release_secrets
+from secure_fl.auditing.canary_parts import Lesson, opened
 from secure_fl.auditing.release_secrets import choices_of, others
 from secure_fl.auditing.subject import open_subject
 from secure_fl.canaries import record_of
@@ -77,8 +77,7 @@ def attacked(tmp_path_factory: pytest.TempPathFactory) -> Attacked:
 
     with pytest.MonkeyPatch.context() as patch:
         # So small a model needs large steps before it knows anything by heart.
-        patch.setattr(canary_parts, "_PASSES", 60)
-        patch.setattr(canary_parts, "_RATE", 2e-2)
+        patch.setattr(release_secrets, "_BY_HEART", Lesson(60, 240, 2e-2, 1e-2))
         # Secrets are drawn anew, too, and one run in a thousand has lucky controls.
         patch.setattr(secret_gates, "_LUCKY", 1e-12)
         patch.setattr(release_secrets, "_FEWEST", CHOICES)

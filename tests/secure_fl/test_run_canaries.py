@@ -28,6 +28,7 @@ from domains.classification import SentenceClassification
 from domains.partition import equal
 from secure_fl import canaries
 from secure_fl.auditing import canary_parts, release_canaries, release_inference
+from secure_fl.auditing.canary_parts import Lesson
 from secure_fl.auditing.subject import open_subject
 from secure_fl.canaries import seed_of, with_fresh_number, with_members
 from secure_fl.config import Mechanism, parse_mechanism
@@ -422,9 +423,7 @@ def few_dealings(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def quick_learner(monkeypatch: pytest.MonkeyPatch) -> None:
     """So small a model needs large steps before it knows anything by heart."""
-    monkeypatch.setattr(canary_parts, "_PASSES", 80)
-    monkeypatch.setattr(canary_parts, "_RATE", 1e-2)
-    monkeypatch.setattr(canary_parts, "_HEAD_RATE", 5e-2)
+    monkeypatch.setattr(canary_parts, "LESSON", Lesson(80, 240, 1e-2, 5e-2))
 
 
 @pytest.mark.usefixtures("few_dealings", "quick_learner")
@@ -475,7 +474,7 @@ def test_labels_and_words_are_guessed_of_one_positive_control(finished: Finished
 def test_the_attack_on_a_private_run_is_held_against_its_claim(
     tiny: TinyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, headline: str
 ) -> None:
-    monkeypatch.setattr(canary_parts, "_PASSES", 3)
+    monkeypatch.setattr(canary_parts, "LESSON", Lesson(3, 240, 2e-3, 1e-2))
     noted: list[tuple[int, int]] = []
     run = run_in(tmp_path, tiny, RECORD, {"each": 24, "headline": headline})
     verify_run(run.folder.path, run.setting.root)

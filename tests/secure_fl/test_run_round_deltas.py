@@ -91,7 +91,7 @@ def kept(tiny: TinyModel, tmp_path_factory: pytest.TempPathFactory) -> Kept:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(RunFolder, "write_progress", spy)
         patch.setattr(canary_gates, "_DEALINGS", 19)
-        patch.setattr(canary_parts, "_MOST_STEPS", 6)
+        patch.setattr(canary_parts, "LESSON", replace(canary_parts.LESSON, most_steps=6))
         with pytest.raises(KeyboardInterrupt):
             start_run(
                 asking(tiny),

@@ -12,6 +12,7 @@ from scipy import stats
 
 from audits.canaries import CanaryPlan, canaries_of
 from audits.findings import Basis, Finding, Point, Series, SeriesKind, Verdict, Window
+from audits.release import canary_bounds
 from audits.release import canary_gates as gates
 from audits.release.blind import BlindTest, blind_test
 from audits.release.canary_gates import CanaryEvidence, canary_findings
@@ -90,7 +91,7 @@ def test_members_that_nobody_finds_do_not_refute_a_small_epsilon() -> None:
     assert once.ceiling > 1.0
     assert measured(once, "epsilon at least") < 1.0
     assert abs(measured(once, "area under the ROC curve") - 0.5) < 0.1
-    assert measured(once, "positive control") > 0.9
+    assert measured(once, "area of the positive control") > 0.9
     assert "1 is claimed; of " in once.reason
     assert "canaries of 1 repetition," in once.reason
     assert once.statistic is not None
@@ -218,6 +219,34 @@ def test_what_a_dark_control_does_not_see_may_be_there_all_the_same() -> None:
     assert once.verdict is Verdict.VIOLATED
 
 
+@pytest.mark.parametrize("number", range(4))
+def test_a_run_is_not_cleared_by_an_attack_that_would_clear_one_without_privacy(
+    number: int,
+) -> None:
+    """The release scores exactly as the model that was taught the members."""
+    drawn = Synthetic(each=200, mu=1.66, control=1.66, number=number).draw()
+    bare = replace(drawn, control=drawn.scores)
+    once, _ = found(bare, Claimed(2.0, DELTA))
+    assert once.ceiling is not None
+    assert once.ceiling > 2
+    assert measured(once, "area of the positive control") > 0.8
+    seen = measured(once, "the same bound of the positive control")
+    assert seen == measured(once, "epsilon at least")
+    assert once.verdict is Verdict.INCONCLUSIVE
+    assert f"this attack refutes no epsilon above {seen:.3g}, and 2 is claimed" in once.reason
+    # Beside a control that shows all, the same scores are what clears the run.
+    bright, _ = found(replace(bare, control=bare.scores + 9.0 * drawn.members), Claimed(2.0, DELTA))
+    assert bright.verdict is Verdict.NOT_REFUTED
+
+
+def test_what_would_have_been_noticed_stands_beside() -> None:
+    (once, _), (far, _) = (found(Synthetic().draw(), Claimed(e, DELTA)) for e in (1.0, 8.0))
+    named = "least leakage that the best attack would show"
+    assert measured(once, named) > 1
+    assert not [each for each in far.details if named in each.name], "nothing would have been"
+    assert {each.ceiling for each in once.details if "epsilon" in each.name} == {once.ceiling}
+
+
 def test_scores_that_are_all_alike_find_nobody() -> None:
     drawn = Synthetic().draw()
     once, _ = found(replace(drawn, scores=np.zeros_like(drawn.scores)))
@@ -239,7 +268,8 @@ def only_the_bound(monkeypatch: pytest.MonkeyPatch) -> None:
     series = Series(kind=SeriesKind.ROC, name="none", points=(Point(x=1.0, y=1.0),))
     fair = gates._checks(Synthetic(each=60).draw(), np.random.default_rng(0))
     assert fair.broken is None
-    monkeypatch.setattr(gates, "GATE_SIGNIFICANCE", 0.05)
+    monkeypatch.setattr(canary_bounds, "GATE_SIGNIFICANCE", 0.05)
+    monkeypatch.setattr(canary_bounds.power, "detectable", lambda *_, **__: math.inf)
     monkeypatch.setattr(gates, "_checks", lambda *_: fair)
     monkeypatch.setattr(gates, "roc_of", lambda *_: series)
 

@@ -200,7 +200,46 @@ def test_an_attack_that_does_not_see_what_is_there_clears_nobody() -> None:
     once, _ = secret_findings(Synthetic(known=0.0).draw(), SMALL)
     assert once.verdict is Verdict.INCONCLUSIVE
     assert "A model that was taught the secrets names" in once.reason
-    assert measured(once, "positive control") < 0.2
+    assert measured(once, "first by the positive control") < 0.2
+
+
+@pytest.mark.parametrize("epsilon", [0.0, 0.5, 1.0, 2.0, 3.0, 4.0])
+def test_a_run_is_not_cleared_by_an_attack_that_would_clear_one_without_privacy(
+    epsilon: float,
+) -> None:
+    """Half of the secrets are named first, by the release as by a model that was taught them."""
+    ranks = np.where(np.arange(200) % 4 == 0, 1, 9)
+    bare = replace(
+        Synthetic(each=200).draw(),
+        candidates=64,
+        ranks=np.where(np.arange(200) % 2 == 0, ranks, Synthetic(each=200).draw().ranks % 64 + 1),
+        known=ranks[::2],
+    )
+    once, _ = secret_findings(bare, Claimed(epsilon, DELTA))
+    fewest = guesses.fewest_right(100, 64, epsilon, DELTA, 1e-4)
+    assert measured(once, "fewest secrets named first") == fewest
+    assert fewest is not None
+    if fewest <= 50:
+        assert once.verdict is Verdict.VIOLATED
+        return
+    assert once.verdict is Verdict.INCONCLUSIVE
+    seen = measured(once, "the same bound of the positive control")
+    assert f"this attack refutes no epsilon above {seen:.3g}" in once.reason
+    # Beside a control that names all of them, the same ranks are what clears the run.
+    bright, _ = secret_findings(
+        replace(bare, known=np.ones(100, np.int64)), Claimed(epsilon, DELTA)
+    )
+    assert bright.verdict is Verdict.NOT_REFUTED
+
+
+def test_what_a_positive_control_is_asked_is_of_the_gates_own_secrets() -> None:
+    """Those of 2 repetitions are known, those of one are not: only the one gate is cleared."""
+    drawn = Synthetic(repetitions=(1, 2), found=(0.0, 0.0)).draw()
+    known = np.where(drawn.repetitions[drawn.members] == 1, 9, 1)
+    once, repeated = secret_findings(replace(drawn, known=known), Claimed(0.1, 1e-9))
+    assert once.verdict is Verdict.INCONCLUSIVE
+    assert "refutes no epsilon above 0" in once.reason
+    assert repeated.verdict is Verdict.NOT_REFUTED
 
 
 def test_what_a_dark_control_does_not_see_may_be_there_all_the_same() -> None:
@@ -264,6 +303,8 @@ def test_what_decides_nothing_says_so_and_is_what_it_is_called() -> None:
     decided = {
         "p-value at what is claimed",
         "epsilon at least, by guesses",
+        "the same bound of the positive control, a model without privacy",
+        "fewest secrets named first that would refute the claim",
         "share named first among secrets that nobody trained on",
         "share named first by the positive control",
     }
