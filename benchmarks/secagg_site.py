@@ -48,6 +48,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
+    from secure_fl.rounds.site_parts import Tap
     from secure_fl.rounds.steps import Step
 
 COORDINATOR: Final = "coordinator"
@@ -96,9 +97,20 @@ class _Workbench:
         del mechanism
         return self._spec
 
-    def train(self, mechanism: Mechanism, shared: NDArray[np.float32], round_: int) -> Update:
+    def units(self, mechanism: Mechanism) -> int:
+        """Return that there is one."""
+        del mechanism
+        return 1
+
+    def train(
+        self,
+        mechanism: Mechanism,
+        shared: NDArray[np.float32],
+        round_: int,
+        tap: Tap | None = None,
+    ) -> Update:
         """Return the parameters as they came."""
-        del mechanism, round_
+        del mechanism, round_, tap
         return Update.from_flat(self._spec, shared)
 
 
