@@ -235,13 +235,22 @@ def row_space_meters(evidence: MeterEvidence) -> Finding:
     often = f"{least:.3g}" if least < _LONG else numerals.thousands(round(least))
     over = f"a sum holds {often} times as many tokens as the rank"
     deficient = sum(each.is_deficient for each in meters)
+    short = [each for each in evidence.rounds if each.is_deficient]
+    first = min(short, key=lambda each: (each.round, each.rank_ratio), default=None)
+    if evidence.noised and first is not None:
+        return _metered(
+            Verdict.INCONCLUSIVE,
+            f"Noise is said to be added before a sum is opened, and {len(short)} of the "
+            f"{len(evidence.rounds)} sums that the run opened do not fill the rank, first that of "
+            f"{first.layer} in round {first.round} ({first.numerical_rank} of {first.rank}): a "
+            "layer that holds noise fills it. Find out whether that layer was trained then.",
+            evidence,
+        )
     if evidence.noised:
         return _metered(
             Verdict.NOT_REFUTED, f"Noise is added before a sum is opened; {over}.", evidence
         )
-    short = [each for each in evidence.rounds if each.is_deficient]
-    if short:
-        first = min(short, key=lambda each: (each.round, each.rank_ratio))
+    if first is not None:
         return _metered(
             Verdict.INCONCLUSIVE,
             f"There is no noise, and {len(short)} of the {len(evidence.rounds)} sums that the run "

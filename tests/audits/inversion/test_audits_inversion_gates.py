@@ -238,4 +238,7 @@ def test_what_the_run_read_of_its_own_sums_stands_beside_and_a_short_one_is_no_p
     assert [(point.x, point.y) for point in series.points] == [(1, 1.0), (2, 3 / 8)]
     assert row_space_meters(replace(quiet, rounds=(full,))).verdict is Verdict.NOT_REFUTED
     noised = replace(metered(80, noised=True), rounds=(full, short))
-    assert row_space_meters(noised).verdict is Verdict.NOT_REFUTED
+    found = row_space_meters(noised)
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "a layer that holds noise fills it" in found.reason
+    assert row_space_meters(replace(noised, rounds=(full,))).verdict is Verdict.NOT_REFUTED
