@@ -9,19 +9,23 @@ from __future__ import annotations
 import math
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
+from itertools import count, repeat
 from typing import TYPE_CHECKING, Final
 from unittest.mock import patch
+from weakref import WeakKeyDictionary
 
 import numpy as np
 import torch
 
-from audits.server import clip_probe, noise_reuse, noise_scale
+from audits.server import clip_probe, noise_reuse, noise_scale, sampling
 from audits.site import collusion
 from privacy.clipping_rules import AutomaticClip, ClipGroup, FlatClip, PerLayerClip
 from privacy.discrete_gaussian import SystemDiscreteNoise
 from privacy.noise import SystemNoise
 from privacy.noise_shares import NoiseShares
+from privacy.sampling import poisson_sample, shuffled_batches
 from privacy.scrubbing import Scrubbed, Scrubber
+from privacy.streams import fresh_stream
 from privacy.update import Update
 from secure_fl.auditing import scrubbing_probe
 from secure_fl.config import RecordPrivacy, SampledPrivacy, SitePrivacy
@@ -202,6 +206,43 @@ def _clip_after_averaging(plan: Plan) -> Iterator[None]:
         yield
 
 
+def _batches_of(
+    batches: Callable[[int, float], Iterator[Integers]],
+) -> Callable[[Plan], AbstractContextManager[None]]:
+    """Return the fault that each site takes its batches in turn, of so many units at a rate."""
+    original = LocalTrainer._sampled_sum  # noqa: SLF001 - the fault is put in there
+
+    @contextmanager
+    def seeded(plan: Plan) -> Iterator[None]:
+        del plan
+        held: WeakKeyDictionary[LocalTrainer, Iterator[Integers]] = WeakKeyDictionary()
+
+        def sampled(
+            self: LocalTrainer, clipper: PerExampleClipper, rate: float
+        ) -> dict[str, Tensor]:
+            if self not in held:
+                held[self] = batches(len(self._parts.units), rate)
+            with patch.object(trainer, "poisson_sample", lambda *_: next(held[self])):
+                return original(self, clipper, rate)
+
+        with patch.object(LocalTrainer, "_sampled_sum", sampled):
+            yield
+
+    return seeded
+
+
+def _shuffled_epochs(units: int, rate: float) -> Iterator[Integers]:
+    for epoch in count():
+        for batch in shuffled_batches(
+            units, max(1, round(rate * units)), seed=epoch, path=(units,)
+        ):
+            yield batch.indices
+
+
+def _same_sample(units: int, rate: float) -> Iterator[Integers]:
+    return repeat(poisson_sample(units, rate, fresh_stream()))
+
+
 @contextmanager
 def _scalar_mean_loss(plan: Plan) -> Iterator[None]:
     """Divide every record's loss by how many are in its batch, as a mean loss does."""
@@ -270,6 +311,10 @@ BUGS: Final = (
     ),
     SeededBug("the same noise twice", noise_reuse.GATE, _same_noise_twice),
     SeededBug("a scalar-mean loss", clip_probe.GATE, _scalar_mean_loss, of_sites=False),
+    SeededBug("shuffled epochs", sampling.GATE, _batches_of(_shuffled_epochs), of_sites=False),
+    SeededBug(
+        "the same sample at every step", sampling.GATE, _batches_of(_same_sample), of_sites=False
+    ),
 )
 """Faults of the mechanism, which a rehearsal of it has to show."""
 COLLUDERS_UNPAID: Final = SeededBug(

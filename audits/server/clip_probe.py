@@ -48,7 +48,7 @@ def clip_probe(sums: NoisedSums, window: Window = Window.SERVER) -> Finding:
     most = 1 + scale * float(stats.norm.isf(_TAIL / (2 * inside.size)))
     half = float(stats.norm.isf(0.025)) * error / rate
     statistic = Measure(
-        name="a sampled member's mean part in a sum, over the clip",
+        name="a member's mean part in a sum, over that of its clipped gradient at the stated rate",
         value=mean / rate,
         interval=(mean / rate - half, mean / rate + half),
         limit=1.0,
@@ -60,8 +60,10 @@ def clip_probe(sums: NoisedSums, window: Window = Window.SERVER) -> Finding:
     verdict, reason = (
         Verdict.NOT_REFUTED,
         (
-            f"A sampled member's part is {mean / rate:.3g} of the clip on average, and no single "
-            f"one is above {largest:.3g}, where noise alone explains {most:.3g}."
+            f"A member's part is {mean / rate:.3g} times its clipped gradient on average, if its "
+            "rate is the stated one, which is for `sampling` to say; a part that is wrong by "
+            f"{z * error / rate:.2g} times itself would have been noticed. No single one is above "
+            f"{largest:.3g} times the clip, where noise alone explains {most:.3g}."
         ),
     )
     if largest > most:
@@ -76,8 +78,9 @@ def clip_probe(sums: NoisedSums, window: Window = Window.SERVER) -> Finding:
         verdict, reason = (
             Verdict.VIOLATED,
             (
-                f"A sampled member's part is {mean / rate:.3g} times its clipped gradient: records "
-                "are not sampled at the stated rate, not clipped one by one, or mixed."
+                f"A member's part is {mean / rate:.3g} times its clipped gradient on average: "
+                "records are not clipped one by one, are mixed, or are sampled at another rate, "
+                "which is for `sampling` to say."
             ),
         )
     elif abs(control) > z * control_error:

@@ -8,5 +8,6 @@ of what was chosen before they were seen.
 - `rates`: true positives at a false-positive rate, area under the curve, each with its interval.
 - `bounds`: lower bounds on epsilon (Clopper-Pearson, one run, one run under f-DP) and the
   Gaussian-DP estimate, which is none.
+- `spread`: whether counts spread as those of independent trials.
 - `power`: what a bound can show at best with so many canaries.
 """

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 from audits.findings import Basis, Finding, Verdict, Window
 from audits.inversion import gates as inversion_gates
 from audits.release import canary_gates, inference_gates, secret_gates
-from audits.server import clip_probe, distinguish, noise_reuse, noise_scale
+from audits.server import clip_probe, distinguish, noise_reuse, noise_scale, sampling
 from audits.site import collusion, round_delta_gates
 from secure_fl.auditing import (
     colluding_sites,
@@ -102,6 +102,7 @@ ATTACKS: Final = (
             _rehearsed(noise_scale.GATE, noise_scale.CLAIM),
             _rehearsed(noise_reuse.GATE, noise_reuse.CLAIM),
             _rehearsed(clip_probe.GATE, clip_probe.CLAIM),
+            _rehearsed(sampling.GATE, sampling.CLAIM),
         ),
         rehearsing.run,
     ),

@@ -10,6 +10,7 @@ from audits.server.clip_probe import clip_probe
 from audits.server.distinguish import Claimed, distinguish
 from audits.server.noise_reuse import noise_reuse
 from audits.server.noise_scale import noise_scale
+from audits.server.sampling import sampling
 from secure_fl.config import RecordPrivacy
 from secure_fl.rehearsal.noised_sums import probe_of, rehearse
 
@@ -58,4 +59,5 @@ def judge(plan: Plan, rehearsed: Rehearsed) -> tuple[Finding, ...]:
         noise_scale(rehearsed.sums, window),
         noise_reuse(rehearsed.sums, window),
         clip_probe(rehearsed.probe, window),
+        sampling(rehearsed.probe, window),
     )

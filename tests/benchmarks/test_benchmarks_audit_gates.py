@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from secure_fl.rehearsal import Plan
 
-GATES = ("gradient-canaries", "noise-scale", "noise-reuse", "clip-probe")
+GATES = ("gradient-canaries", "noise-scale", "noise-reuse", "clip-probe", "sampling")
 COLLUDING = ("colluding-noise", "colluding-sites")
 SHARES = "correct shares, two of eight collude"
 SMALL = ("--modes", "record-distributed", "--epsilons", "8", "--json")

@@ -47,7 +47,7 @@ if TYPE_CHECKING:
     from secure_fl.config import Mechanism
 
 MODES = ("record", "record-distributed", "site")
-GATES = {"gradient-canaries", "noise-scale", "noise-reuse", "clip-probe"}
+GATES = {"gradient-canaries", "noise-scale", "noise-reuse", "clip-probe", "sampling"}
 FEW = {"record": 10, "record-distributed": 10, "site": 1}
 
 
@@ -87,6 +87,9 @@ def test_no_gate_alarms_on_correct_code(mode: str) -> None:
     # A site is one canary in one round: so few do not refute the claim of a round.
     weak = Verdict.INCONCLUSIVE if mode == "site" else Verdict.NOT_REFUTED
     assert verdicts.pop(HEADLINE) is weak
+    # Nor is a site sampled.
+    sampled = Verdict.NOT_RUN if mode == "site" else Verdict.NOT_REFUTED
+    assert verdicts.pop("sampling") is sampled
     assert set(verdicts.values()) == {Verdict.NOT_REFUTED}
     window = Window.SITE if mode == "record" else Window.SERVER
     assert {finding.window for finding in found.values()} == {window}
