@@ -33,6 +33,20 @@ _WANTED: Final = 0.5
 _TAIL: Final = GATE_SIGNIFICANCE / 5
 
 
+def parts_for(rate: float, scale: float) -> int:
+    """Return how many members' parts notice one that is wrong by half of itself.
+
+    The mean of n parts has the standard error sqrt((s^2 + q (1 - q)) / n), and the gate needs its
+    quantile of that below q / 2: for a small q, n grows as 1 / q where noise is small beside it.
+
+    Args:
+        rate: q, of sampling.
+        scale: s, the deviation of one part's noise over the clip.
+    """
+    margin = _WANTED * rate / float(stats.norm.isf(_TAIL))
+    return math.ceil((scale**2 + rate * (1 - rate)) / margin**2)
+
+
 def clip_probe(sums: NoisedSums, window: Window = Window.SERVER) -> Finding:
     """Return whether the canaries' parts in `sums` are what sampling and clip make of them."""
     inside, outside = sums.parts_of(members=True), sums.parts_of(members=False)
@@ -95,8 +109,9 @@ def clip_probe(sums: NoisedSums, window: Window = Window.SERVER) -> Finding:
         verdict, reason = (
             Verdict.INCONCLUSIVE,
             (
-                f"A part that is wrong by {z * error / rate:.2g} times itself would have passed: "
-                "take more canaries or more rounds."
+                f"At a sampling rate of {rate:.3g} so few parts hold a record that a part which is "
+                f"wrong by {z * error / rate:.2g} times itself would have passed: take more "
+                "canaries or more rounds."
             ),
         )
     return _finding(window, verdict, reason, int(inside.size), statistic, details)

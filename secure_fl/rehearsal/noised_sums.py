@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from audits.server.clip_probe import parts_for
 from audits.server.distinguish import canaries_for
 from audits.server.evidence import NoisedSums
 from crypto.errors import ConfigError
@@ -22,7 +23,13 @@ from privacy.events import Unit
 from privacy.noise import SystemNoise
 from privacy.streams import fresh_stream
 from privacy.update import Update
-from secure_fl.config import DistributedPrivacy, Guaranteed, RecordPrivacy, SitePrivacy
+from secure_fl.config import (
+    DistributedPrivacy,
+    Guaranteed,
+    RecordPrivacy,
+    SampledPrivacy,
+    SitePrivacy,
+)
 from secure_fl.guarantee import claimed_epsilon, sampling_rate_of, steps_of
 from secure_fl.rehearsal.canary_layers import CanaryLayers, expected_of, gradient_of
 from secure_fl.rehearsal.canary_model import (
@@ -53,8 +60,15 @@ MOST_CANARIES: Final = 8000
 MOST_SUMS: Final = 1600
 _MICRO_BATCH: Final = 64
 _PROBE_SIGMA: Final = 0.1
-_PROBE_ROUNDS: Final = 30
+_PROBE_ROUNDS: Final = 20
+_PROBE_ROUNDS_SHARED: Final = 30
 _PROBE_CANARIES: Final = 400
+_MOST_PROBED: Final = 1000
+"""Canaries of a probe in which few are sampled at a time."""
+_MOST_SITE_SUMS: Final = 4000
+"""Of single sites in a probe, which are some seconds; beyond that it is inconclusive."""
+_SPARE: Final = 1.2
+"""A coin that falls unevenly leaves fewer members."""
 
 
 @dataclass(frozen=True)
@@ -125,15 +139,27 @@ def probe_of(plan: Plan) -> Plan:
     """Return the plan of a few sums with little noise, in which single contributions stand out.
 
     The clip, and what comes before it, do not know how much noise follows: with a tenth of the clip
-    a contribution is measured that the run's own noise would hide from any number of canaries.
+    a contribution is measured that the run's own noise would hide from any number of canaries. Of
+    the few that a low rate samples it takes more sums, as long as they are quickly made.
     """
     privacy = plan.mechanism.privacy
-    rounds = plan.rounds if isinstance(privacy, SitePrivacy) else _PROBE_ROUNDS
-    quiet = plan.mechanism.model_copy(
-        update={"privacy": privacy.model_copy(update={"sigma": _PROBE_SIGMA, "epsilon": None})}
-    )
-    canaries = plan.canaries if isinstance(privacy, SitePrivacy) else _PROBE_CANARIES
+    update = {"sigma": _PROBE_SIGMA, "epsilon": None}
+    quiet = plan.mechanism.model_copy(update={"privacy": privacy.model_copy(update=update)})
+    rounds, canaries = plan.rounds, plan.canaries
+    if isinstance(privacy, SampledPrivacy):
+        rounds, canaries = _probed(replace(plan, mechanism=quiet), privacy)
     return replace(plan, mechanism=_rehearsed(quiet, rounds), rounds=rounds, canaries=canaries)
+
+
+def _probed(quiet: Plan, privacy: SampledPrivacy) -> tuple[int, int]:
+    """Return how many rounds, and canaries, a probe with the noise of `quiet` has."""
+    # How many members a sum has is counted sum by sum, and sites that share one make fewer sums.
+    least = _PROBE_ROUNDS if isinstance(privacy, RecordPrivacy) else _PROBE_ROUNDS_SHARED
+    parts = parts_for(sampling_rate_of(privacy), _deviation(quiet))
+    wanted = math.ceil(_SPARE * 2 * parts)
+    canaries = min(max(_PROBE_CANARIES, -(-wanted // least)), _MOST_PROBED)
+    most = max(least, _MOST_SITE_SUMS // quiet.cohort)
+    return min(max(least, -(-wanted // canaries)), most), canaries
 
 
 def _rehearsed(mechanism: Mechanism, rounds: int) -> Mechanism:
@@ -218,8 +244,7 @@ def _steps_of_sites(
     members: NDArray[np.bool_],
     note: Callable[[int, int], None],
 ) -> NoisedSums:
-    if privacy.sigma is None:
-        raise ConfigError("The mechanism has no sigma yet: nothing was rehearsed.")
+    deviation = _deviation(plan)
     rows: list[NDArray[np.float64]] = []
     observed: list[NDArray[np.bool_]] = []
     total = plan.cohort * plan.rounds
@@ -243,7 +268,7 @@ def _steps_of_sites(
         members=members,
         coordinates=canaries,
         rate=privacy.sampling_rate,
-        deviation=privacy.sigma * privacy.clip / expected.length,
+        deviation=deviation,
     )
 
 
@@ -259,9 +284,15 @@ def _opened(plan: Plan, round_: int, updates: Sequence[Update]) -> NDArray[np.fl
 
 
 def _deviation(plan: Plan) -> float:
-    """Return the deviation of an opened sum's noise, in the unit of the gradient."""
-    grid = noised_grid_of(plan.mechanism, plan.cohort, layers_of(plan).size)
-    return grid.sum_deviation * grid.step
+    """Return the deviation of a sum's noise over the length of what clipping leaves of a canary."""
+    privacy = plan.mechanism.privacy
+    if not isinstance(privacy, Guaranteed) or privacy.sigma is None:
+        raise ConfigError("The mechanism has no sigma yet: nothing was rehearsed.")
+    noise = privacy.sigma * privacy.clip
+    if not isinstance(privacy, RecordPrivacy):
+        grid = noised_grid_of(plan.mechanism, plan.cohort, layers_of(plan).size)
+        noise = grid.sum_deviation * grid.step
+    return noise / expected_of(privacy).length
 
 
 def _opened_sums(
@@ -286,7 +317,7 @@ def _opened_sums(
         members=members,
         coordinates=np.arange(plan.canaries),
         rate=sampling_rate_of(privacy),
-        deviation=_deviation(plan) / expected.length,
+        deviation=_deviation(plan),
     )
 
 
@@ -320,5 +351,5 @@ def _sums_of_whole_sites(
         members=members,
         coordinates=np.arange(plan.canaries),
         rate=1.0,
-        deviation=_deviation(plan) / expected.length,
+        deviation=_deviation(plan),
     )

@@ -14,6 +14,7 @@ import pytest
 import torch
 
 from audits.findings import Verdict, Window
+from audits.server.clip_probe import clip_probe
 from audits.server.distinguish import GATE as HEADLINE
 from benchmarks.audit_bugs import BUGS, SCRUBBING_OFF, bugs_of
 from benchmarks.audit_gates import mechanism_of
@@ -36,7 +37,7 @@ from secure_fl.rehearsal.canary_layers import (
 )
 from secure_fl.rehearsal.canary_model import CanaryModel, CanaryTask, canary_record, flat_of
 from secure_fl.rehearsal.masked_round import masked_sum
-from secure_fl.rehearsal.noised_sums import CANARIES, probe_of
+from secure_fl.rehearsal.noised_sums import CANARIES, probe_of, rehearse
 from secure_fl.rounds.encoding import Encoded, encoded_update
 
 if TYPE_CHECKING:
@@ -178,6 +179,38 @@ def test_the_claim_is_that_of_what_is_rehearsed(mode: str) -> None:
     assert mechanism.privacy.sigma is not None
     assert quiet.sigma < mechanism.privacy.sigma
     assert quiet.clip == mechanism.privacy.clip
+
+
+def at_rate(mode: str, rate: float, sites: int = 4) -> Plan:
+    """Return a plan at a sampling rate that nobody has accounted for."""
+    plan = PLANS[mode]
+    privacy = plan.mechanism.privacy.model_copy(update={"sampling_rate": rate})
+    update = {"privacy": privacy, "sites": sites}
+    return replace(plan, mechanism=plan.mechanism.model_copy(update=update), cohort=sites)
+
+
+@pytest.mark.parametrize("mode", ["record", "record-distributed"])
+def test_a_probe_has_more_sums_where_fewer_members_are_sampled(mode: str) -> None:
+    probes = [probe_of(at_rate(mode, rate)) for rate in (0.1, 0.02, 0.01, 0.005, 0.001)]
+    rounds = [probe.rounds for probe in probes]
+    assert rounds == sorted(rounds)
+    assert rounds[0] == rounds[1] == (20 if mode == "record" else 30)
+    assert rounds[3] > 2 * rounds[2]
+    # Up to so many of all sites, which is too few for the lowest rate.
+    assert rounds[-1] == 1000
+    assert probe_of(at_rate(mode, 0.001, sites=100)).rounds == 40
+    canaries = [probe.canaries for probe in probes]
+    assert (canaries[0], canaries[-1]) == (400, 1000)
+    assert canaries == sorted(canaries)
+
+
+def test_at_a_low_rate_a_clip_that_is_off_is_noticed_and_one_that_is_not_is_cleared() -> None:
+    probe = probe_of(at_rate("record", 0.01))
+    found = clip_probe(rehearse(probe, lambda *_: None))
+    assert found.verdict is Verdict.NOT_REFUTED
+    (off,) = (each for each in BUGS if each.name == "clipping off")
+    with off.seeded(probe):
+        assert clip_probe(rehearse(probe, lambda *_: None)).verdict is Verdict.VIOLATED
 
 
 def test_canaries_are_as_many_as_the_headline_needs_up_to_a_limit() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -76,6 +77,31 @@ def test_little_evidence_is_inconclusive() -> None:
         assert one_sided.samples == 0
     unseen = clip_probe(replace(sums, observed=np.zeros_like(sums.observed)))
     assert unseen.verdict is Verdict.INCONCLUSIVE
+
+
+@pytest.mark.parametrize("rate", [0.5, 0.1, 0.02])
+def test_so_many_parts_as_are_asked_for_are_enough_and_fewer_are_not(rate: float) -> None:
+    parts = probe.parts_for(rate, 0.2)
+    enough = Mechanism(sums=1, canaries=2 * parts, alone=2, rate=rate)
+    found = clip_probe(enough.draw())
+    assert (found.verdict, found.samples) == (Verdict.NOT_REFUTED, parts)
+    assert "would have been noticed" in found.reason
+    fewer = clip_probe(replace(enough, canaries=2 * parts - 2).draw())
+    assert fewer.verdict is Verdict.INCONCLUSIVE
+    assert f"At a sampling rate of {rate:.3g} " in fewer.reason
+
+
+def test_a_lower_rate_asks_for_more_parts_about_as_its_inverse() -> None:
+    parts = [probe.parts_for(rate, 0.01) for rate in (0.04, 0.02, 0.01)]
+    assert [more / few for few, more in pairwise(parts)] == pytest.approx([2, 2], rel=0.05)
+
+
+@pytest.mark.parametrize("fault", [Mechanism(part=0.5), Mechanism(part=2.0)])
+def test_what_decided_does_not_speak_of_sampling_as_tested(fault: Mechanism) -> None:
+    """The mean alone cannot tell a shorter part from a lower rate."""
+    assert "`sampling`" in clip_probe(Mechanism().draw()).reason
+    reason = clip_probe(fault.draw()).reason
+    assert "rate" not in reason or "is for `sampling` to say" in reason
 
 
 @given(
