@@ -2,19 +2,21 @@
 
 With counts N_i ~ Binomial(t_i, p), mean m_i and variance v_i, what is looked at is the sum of
 (N_i - m_i)^2 / v_i: the index of dispersion around a known mean. Counts are small, so that its
-distribution is not near a chi-square's. Each term is rounded to eighths and cut off at 64, and the
-distribution of the sum of what that gives is computed: by the discrete Fourier transform, whose
-rounding errors are far below any significance in use.
+distribution is not near a chi-square's. Each term is rounded to eighths and cut off at 4096, and
+the distribution of the sum of what that gives is computed: by a discrete Fourier transform that is
+so long that sums beyond it have a probability below 1e-10 (Chernoff's bound). That, and rounding
+errors, are far below any significance in use.
 """
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from scipy import fft, stats
+from scipy import fft, special, stats
 
 from crypto.errors import ConfigError
 
@@ -23,8 +25,11 @@ if TYPE_CHECKING:
 
 _STEPS: Final = 8
 """Of a term's rounding, in one."""
-_MOST: Final = 64
+_MOST: Final = 4096
 """Above which a term counts as this."""
+_BEYOND: Final = 1e-10
+_TILTS: Final = np.geomspace(1e-6, 1.0, 60)
+"""At which Chernoff's bound is tried."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -66,11 +71,11 @@ class Spread:
 
     def below(self) -> float:
         """Return the probability that independent trials spread as little as these, or less."""
-        return min(1.0, float(self._chances[: self._total + 1].sum()))
+        return min(1.0, float(self._chances[: self._total + 1].sum()) + _BEYOND)
 
     def above(self) -> float:
         """Return the probability that independent trials spread as much as these, or more."""
-        return min(1.0, float(self._chances[self._total :].sum()))
+        return min(1.0, float(self._chances[self._total :].sum()) + _BEYOND)
 
     def noticed(self, tail: float) -> tuple[float, float]:
         """Return below and above which ratio each tail is less than `tail`; 0 where none is."""
@@ -98,16 +103,35 @@ class Spread:
 
     @cached_property
     def _chances(self) -> NDArray[np.float64]:
-        """The probability of each sum of rounded terms under independent trials."""
+        """The probability of each sum of rounded terms, of none beyond the last that matters."""
         groups = []
         for trials, times in zip(*np.unique(self.trials, return_counts=True), strict=True):
             terms = self._terms(int(trials))
             chance = stats.binom.pmf(np.arange(trials + 1), trials, self.probability)
-            groups.append((np.bincount(terms, weights=chance), int(times)))
-        size = 1 + sum((chance.size - 1) * times for chance, times in groups)
-        length = fft.next_fast_len(size, real=True)
+            groups.append((np.bincount(terms, weights=chance).astype(np.float64), int(times)))
+        length = fft.next_fast_len(_length(groups), real=True)
         transform = np.ones(length // 2 + 1, np.complex128)
         for chance, times in groups:
             transform *= fft.rfft(chance, length) ** times
-        chances: NDArray[np.float64] = np.maximum(0.0, fft.irfft(transform, length)[:size])
+        chances: NDArray[np.float64] = np.maximum(0.0, fft.irfft(transform, length))
         return chances
+
+
+def _length(groups: list[tuple[NDArray[np.float64], int]]) -> int:
+    """Return from where on sums of terms are too unlikely to matter.
+
+    Args:
+        groups: the probability of each rounded term, and how many such terms are added.
+    """
+    whole = 1 + sum((chance.size - 1) * times for chance, times in groups)
+    grown = sum(times * _log_moments(chance) for chance, times in groups)
+    # P(S >= n) <= E[exp(t S)] exp(-t n) for every t > 0.
+    enough = ((grown - math.log(_BEYOND)) / _TILTS).min()
+    return whole if enough > whole else math.ceil(enough)
+
+
+def _log_moments(chance: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return log E[exp(t X)] at each of the tilts t, where X = n has the n-th `chance`."""
+    terms = np.flatnonzero(chance)
+    found: NDArray[np.float64] = special.logsumexp(np.outer(_TILTS, terms), b=chance[terms], axis=1)
+    return found

@@ -21,7 +21,7 @@ def term(count: int, trials: int, probability: float) -> int:
     """Return the rounded term of one count, by the words of its definition."""
     mean = trials * probability
     exact = (count - mean) ** 2 / (mean * (1 - probability))
-    return round(8 * min(64.0, exact))
+    return round(8 * min(4096.0, exact))
 
 
 def chances_by_all_outcomes(trials: list[int], probability: float) -> dict[int, float]:
@@ -46,8 +46,31 @@ def test_tails_are_those_of_all_outcomes(
     chances = chances_by_all_outcomes(trials, probability)
     below = sum(chance for each, chance in chances.items() if each <= total)
     above = sum(chance for each, chance in chances.items() if each >= total)
-    assert found.below() == pytest.approx(below, abs=1e-12)
-    assert found.above() == pytest.approx(above, abs=1e-12)
+    assert found.below() == pytest.approx(below, abs=3e-10)
+    assert found.above() == pytest.approx(above, abs=3e-10)
+
+
+def test_few_counts_that_are_very_large_are_not_lost_among_many() -> None:
+    """As of one sample that comes back: the total, and all but these counts, are as they should."""
+    counts = np.where(np.arange(500) < 5, 33, 0)
+    spread = Spread(counts, np.full(500, 33), 0.01)
+    assert spread.above() < 1e-9
+    assert spread.below() == pytest.approx(1)
+
+
+def test_sums_beyond_what_is_computed_are_as_unlikely_as_said() -> None:
+    """Of counts that are seldom above zero, where squares have the longest tails."""
+    rng = np.random.default_rng(0)
+    trials, probability = np.full(40, 20), 0.005
+    spread = Spread(np.zeros(40, np.int64), trials, probability)
+    squares = (rng.binomial(20, probability, (4000, 40)) - 0.1) ** 2 / 0.0995
+    sums = np.rint(8 * squares).sum(axis=1)
+    length = spread._chances.size
+    assert sums.max() < length < 8 * 40 * 50
+    assert spread._chances.sum() == pytest.approx(1, abs=1e-9)
+    found = [float(spread._chances[:n].sum()) for n in (200, 400, 800)]
+    drawn = [float((sums < n).mean()) for n in (200, 400, 800)]
+    assert found == pytest.approx(drawn, abs=0.04)
 
 
 @given(trials=TRIALS, data=st.data())
