@@ -29,7 +29,7 @@ from audits.findings import (
 from audits.server.distinguish import distinguish
 
 if TYPE_CHECKING:
-    from audits.server.distinguish import Claimed
+    from audits.server.distinguish import Accounted
     from audits.server.evidence import NoisedSums
 
 NOISE: Final = "colluding-noise"
@@ -38,7 +38,8 @@ NOISE_CLAIM: Final = (
 )
 SITES: Final = "colluding-sites"
 SITES_CLAIM: Final = (
-    "Colluding sites tell members of other sites from controls no better than epsilon allows."
+    "In what colluding sites are left with, members' mean score lies no further from controls' "
+    "than the mechanism shifts it from which epsilon was computed."
 )
 _THREAT: Final = (
     "Sites that talk to each other, and to the coordinator, subtract from the opened sum what they "
@@ -138,18 +139,18 @@ def colluding_noise(left: NoisedSums, collusion: Collusion) -> Finding:
     )
 
 
-def colluding_sites(left: NoisedSums, claimed: Claimed, collusion: Collusion) -> Finding:
-    """Return whether the honest sites' canaries in what is `left` refute `claimed`.
+def colluding_sites(left: NoisedSums, accounted: Accounted, collusion: Collusion) -> Finding:
+    """Return whether the honest sites' canaries refute that `left` is of the mechanism `accounted`.
 
     Args:
         left: what is left; it observes canaries of honest sites alone.
-        claimed: of one of their canaries over these sums.
+        accounted: what was claimed of one of their canaries over these sums.
         collusion: whose sums they are.
 
     Raises:
         ConfigError: there are too few canaries.
     """
-    found = distinguish(left, claimed, Window.SITE)
+    found = distinguish(left, accounted, Window.SITE)
     # A second curve of the headline's power would say the same again.
     series = tuple(
         each.model_copy(update={"name": "canaries of honest sites"})

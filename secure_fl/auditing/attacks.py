@@ -95,10 +95,7 @@ ATTACKS: Final = (
         "rehearsal",
         "rehearsing clip, noise and masks with gradient canaries",
         (
-            _rehearsed(
-                distinguish.GATE,
-                "Members cannot be told from controls better than the claimed epsilon allows.",
-            ),
+            _rehearsed(distinguish.GATE, distinguish.CLAIM),
             _rehearsed(noise_scale.GATE, noise_scale.CLAIM),
             _rehearsed(noise_reuse.GATE, noise_reuse.CLAIM),
             _rehearsed(clip_probe.GATE, clip_probe.CLAIM),

@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from audits.server.distinguish import Claimed
 from audits.server.evidence import NoisedSums
 from audits.site.collusion import Collusion, colluding_noise, colluding_sites
 from crypto.errors import ConfigError
@@ -23,6 +22,7 @@ from crypto.secrets import system_entropy
 from privacy.update import Update
 from secure_fl.config import RecordPrivacy, SharedNoisePrivacy, SitePrivacy
 from secure_fl.guarantee import sampling_rate_of
+from secure_fl.rehearsal.accounted import accounted_of
 from secure_fl.rehearsal.canary_layers import expected_of
 from secure_fl.rehearsal.canary_model import spec_of
 from secure_fl.rehearsal.masked_round import masked_sum
@@ -162,7 +162,7 @@ def judge_colluding(plan: Plan, collusion: Collusion, left: NoisedSums) -> tuple
     """
     return (
         colluding_noise(left, collusion),
-        colluding_sites(left, Claimed(plan.epsilon, plan.delta), collusion),
+        colluding_sites(left, accounted_of(plan), collusion),
     )
 
 

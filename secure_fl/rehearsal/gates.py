@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING
 
 from audits.findings import Window
 from audits.server.clip_probe import clip_probe
-from audits.server.distinguish import Claimed, distinguish
+from audits.server.distinguish import distinguish
 from audits.server.noise_reuse import noise_reuse
 from audits.server.noise_scale import noise_scale
 from audits.server.sampling import sampling
 from secure_fl.config import RecordPrivacy
+from secure_fl.rehearsal.accounted import accounted_of
 from secure_fl.rehearsal.noised_sums import probe_of, rehearse
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def judge(plan: Plan, rehearsed: Rehearsed) -> tuple[Finding, ...]:
     tapped = isinstance(plan.mechanism.privacy, RecordPrivacy)
     window = Window.SITE if tapped else Window.SERVER
     return (
-        distinguish(rehearsed.sums, Claimed(plan.epsilon, plan.delta), window, plan.until),
+        distinguish(rehearsed.sums, accounted_of(plan), window, plan.until),
         noise_scale(rehearsed.sums, window),
         noise_reuse(rehearsed.sums, window),
         clip_probe(rehearsed.probe, window),

@@ -111,6 +111,8 @@ def plan_of(mechanism: Mechanism, canaries: int | None = None) -> Plan:
         raise ConfigError(
             "The run has no privacy guarantee: there is no claim that a rehearsal could refute."
         )
+    if privacy.sigma is None:
+        raise ConfigError("The mechanism has no sigma yet: nothing was rehearsed.")
     cohort = min(mechanism.sites, LARGEST_COMPLETE)
     wanted = steps_of(mechanism, mechanism.training.rounds)
     most = MOST_SUMS // (cohort if isinstance(privacy, RecordPrivacy) else 1)
@@ -122,7 +124,9 @@ def plan_of(mechanism: Mechanism, canaries: int | None = None) -> Plan:
     rehearsed = _rehearsed(mechanism, rounds)
     claimed_rounds = 1 if isinstance(privacy, RecordPrivacy | SitePrivacy) else rounds
     epsilon = claimed_epsilon(rehearsed, claimed_rounds)
-    wanted_canaries = canaries_for(epsilon, privacy.delta)
+    wanted_canaries = canaries_for(
+        sampling_rate_of(privacy), steps_of(rehearsed, claimed_rounds), privacy.sigma
+    )
     return Plan(
         mechanism=rehearsed,
         cohort=cohort,

@@ -25,7 +25,7 @@ from privacy.clipping import PerExampleClipper
 from privacy.clipping_rules import AutomaticClip, FlatClip, PerLayerClip
 from secure_fl.auditing.scrubbing_probe import probe_scrubbing
 from secure_fl.config import NoPrivacy, RecordPrivacy
-from secure_fl.guarantee import claimed_epsilon
+from secure_fl.guarantee import claimed_epsilon, resolve_sigma
 from secure_fl.rehearsal import Plan, judge, plan_of, rehearse_all
 from secure_fl.rehearsal.canary_layers import (
     NOISE_ALONE,
@@ -53,14 +53,19 @@ FEW = {"record": 10, "record-distributed": 10, "site": 1}
 
 
 def few_rounds(mode: str) -> Mechanism:
+    """Return an example of few rounds, which cost the epsilon of all where sums sample records."""
     mechanism = mechanism_of(mode, 8.0)
     shorter = {"rounds": FEW[mode], "local_steps": 1}
     training = mechanism.training.model_copy(update=shorter)
-    return mechanism.model_copy(update={"training": training})
+    short = mechanism.model_copy(update={"training": training})
+    if mode == "site":
+        return short
+    again = short.privacy.model_copy(update={"sigma": None})
+    return resolve_sigma(short.model_copy(update={"privacy": again}))
 
 
 def small_plan(mode: str) -> Plan:
-    return plan_of(few_rounds(mode), canaries=80 if mode == "site" else CANARIES)
+    return plan_of(few_rounds(mode), canaries=80 if mode == "site" else None)
 
 
 PLANS = {mode: small_plan(mode) for mode in MODES}

@@ -228,7 +228,7 @@ def test_one_silent_sum_does_not_hide_in_the_others() -> None:
 @pytest.mark.parametrize("count", [2, 12])
 def test_fresh_noise_alarms_as_often_as_each_limit_says(count: int) -> None:
     """A naive twin: every pair of freshly drawn noises, one after the other."""
-    rng, runs, size = np.random.default_rng(count), 1000, 60
+    rng, runs, size = np.random.default_rng(count), 600, 60
     above = np.zeros(3, int)
     for _ in range(runs):
         noise = rng.normal(size=(count, size))

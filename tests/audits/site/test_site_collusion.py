@@ -9,7 +9,7 @@ import pytest
 from scipy import stats
 
 from audits.findings import Basis, SeriesKind, Verdict, Window
-from audits.server.distinguish import Claimed
+from audits.server.distinguish import Accounted, Claimed
 from audits.server.evidence import NoisedSums
 from audits.site import collusion as gates
 from audits.site.collusion import Collusion, colluding_noise, colluding_sites
@@ -120,6 +120,15 @@ def test_the_promised_noise_alarms_as_often_as_the_gate_says(
     assert low <= alarms() <= high
 
 
+def accounted(multiplier: float) -> Accounted:
+    """Return the Gaussian mechanism of noise `multiplier`."""
+
+    def epsilon_at(other: float) -> float:
+        return epsilon_of_mu(1 / other, DELTA)
+
+    return Accounted(Claimed(epsilon_at(multiplier), DELTA), multiplier, epsilon_at)
+
+
 @pytest.mark.parametrize(
     ("true_mu", "verdict"), [(1.0, Verdict.NOT_REFUTED), (3.0, Verdict.VIOLATED)]
 )
@@ -127,15 +136,15 @@ def test_honest_sites_canaries_refute_a_claim_below_what_leaks(
     true_mu: float, verdict: Verdict
 ) -> None:
     left = Left(sums=1, canaries=1000, alone=2, deviation=1 / true_mu)
-    found = colluding_sites(left.draw(), Claimed(epsilon_of_mu(1.3, DELTA), DELTA), EIGHT)
+    found = colluding_sites(left.draw(), accounted(1 / 1.3), EIGHT)
     assert (found.gate, found.window, found.verdict) == (gates.SITES, Window.SITE, verdict)
-    assert found.reason.startswith("With 2 colluding and 1 missing of 8 sites: Members are")
+    assert found.reason.startswith("With 2 colluding and 1 missing of 8 sites: Members' mean")
     assert found.samples == 1000
     assert [each.kind for each in found.series] == [SeriesKind.ROC]
 
 
 def test_too_few_canaries_tell_nothing() -> None:
     with pytest.raises(ConfigError, match="tell nothing apart"):
-        colluding_sites(Left(canaries=2).draw(), Claimed(8.0, DELTA), FOUR)
-    few = colluding_sites(Left(canaries=20, deviation=5.0).draw(), Claimed(0.5, DELTA), FOUR)
+        colluding_sites(Left(canaries=2).draw(), accounted(1.0), FOUR)
+    few = colluding_sites(Left(canaries=20, deviation=5.0).draw(), accounted(5.0), FOUR)
     assert few.verdict is Verdict.INCONCLUSIVE
