@@ -2,6 +2,7 @@
 
     python -m benchmarks.audit_gates                    correct code and every fault, every mode
     python -m benchmarks.audit_gates --runs 30          as many rehearsals of each
+    python -m benchmarks.audit_gates --processes 2      as many of them side by side
     python -m benchmarks.audit_gates --only correct
 
 On correct code no gate may say `violated`; with a fault the gate that is named for it has to. Each
@@ -12,9 +13,10 @@ which one did.
 from __future__ import annotations
 
 import argparse
+import multiprocessing
 import sys
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -45,6 +47,7 @@ _BASES: Final = {
 _CORRECT: Final = "correct code"
 _CORRECT_SHARES: Final = "correct shares, two of eight collude"
 _CORRECT_SCRUBBING: Final = "correct scrubbing"
+_FAULTS: Final = {bug.name: bug for bug in (*BUGS, COLLUDERS_UNPAID, SCRUBBING_OFF)}
 _OF_SITES: Final = "site"
 _SHARED: Final = ("record-distributed", _OF_SITES)
 _COLLUDING: Final = {"sites": 8, "colluders": 2, "drop_outs": 1}
@@ -72,6 +75,36 @@ class GateCell(Cell):
     named: int | None
     any: int
     inconclusive: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of the table, before anything was rehearsed; it can be sent to another process.
+
+    Attributes:
+        correct: its name where the code is.
+        mode: of privacy.
+        epsilon: the run's.
+        fault: the seeded one's name; None on correct code.
+    """
+
+    correct: str
+    mode: str
+    epsilon: float
+    fault: str | None
+
+    @property
+    def name(self) -> str:
+        """What stands in the table."""
+        return self.fault or self.correct
+
+    def counted(self, runs: int) -> GateCell:
+        """Rehearse `runs` times and count verdicts."""
+        bug = None if self.fault is None else _FAULTS[self.fault]
+        if self.correct == _CORRECT_SCRUBBING:
+            return measured_scrubbing(self.mode, self.epsilon, bug)
+        of = measured_colluding if self.correct == _CORRECT_SHARES else measured
+        return of(self.mode, self.epsilon, bug, runs)
 
 
 def mechanism_of(mode: str, epsilon: float) -> Mechanism:
@@ -172,41 +205,72 @@ def _tell(mode: str, epsilon: float, bug: SeededBug | None, found: Sequence[Find
     print(f"{mode}, epsilon {epsilon:g}, {name}: {said}", file=sys.stderr, flush=True)
 
 
+def rows_of(modes: Sequence[str], epsilons: Sequence[float], only: str) -> list[Row]:
+    """Return the rows whose name has `only` in it.
+
+    A fault is looked for at the largest epsilon, where it is hardest to see.
+    """
+
+    def each(correct: str, mode: str, faults: Sequence[SeededBug]) -> list[Row]:
+        right = [Row(correct, mode, epsilon, None) for epsilon in epsilons]
+        return right + [Row(correct, mode, epsilons[-1], fault.name) for fault in faults]
+
+    rows: list[Row] = []
+    for mode in modes:
+        rows += each(_CORRECT, mode, [bug for bug in BUGS if bug.of_sites or mode != _OF_SITES])
+    for mode in modes:
+        rows += each(_CORRECT_SHARES, mode, [COLLUDERS_UNPAID]) if mode in _SHARED else []
+    # Records are scrubbed before they are trained on, in every mode alike.
+    rows += each(_CORRECT_SCRUBBING, modes[0], [SCRUBBING_OFF])[len(epsilons) - 1 :]
+    return [row for row in rows if only in row.name]
+
+
+def counted(rows: Sequence[Row], runs: int, processes: int) -> list[GateCell]:
+    """Return what became of `runs` rehearsals of each of `rows`, so many side by side."""
+    if processes == 1:
+        _one_thread()
+        return [row.counted(runs) for row in rows]
+    # The invented notes are the same in every rehearsal of scrubbing.
+    often = [1 if row.correct == _CORRECT_SCRUBBING else runs for row in rows]
+    tasks = [row for row, times in zip(rows, often, strict=True) for _ in range(times)]
+    with multiprocessing.get_context("spawn").Pool(processes, _one_thread) as pool:
+        single = iter(pool.map(_once, tasks, chunksize=1))
+    return [_together([next(single) for _ in range(times)]) for times in often]
+
+
+def _one_thread() -> None:
+    torch.set_num_threads(1)  # as a run's audit by default: arrays this small gain nothing by more
+
+
+def _once(row: Row) -> GateCell:
+    return row.counted(1)
+
+
+def _together(cells: Sequence[GateCell]) -> GateCell:
+    """Return the sum of what was counted in rehearsals of one row."""
+    return replace(
+        cells[0],
+        runs=sum(cell.runs for cell in cells),
+        named=None if cells[0].named is None else sum(cell.named or 0 for cell in cells),
+        any=sum(cell.any for cell in cells),
+        inconclusive=sum(cell.inconclusive for cell in cells),
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the table; return 1 if a gate alarmed on correct code, or missed its fault."""
     parser = argparse.ArgumentParser(
         prog="python -m benchmarks.audit_gates", description="Audits of seeded faults."
     )
     parser.add_argument("--runs", type=int, default=1)
+    parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--modes", nargs="*", default=list(_BASES))
     parser.add_argument("--epsilons", nargs="*", type=float, default=[1.0, 4.0, 8.0])
     parser.add_argument("--only", default="", help="a word in the row's name")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     options = parser.parse_args(arguments)
-    torch.set_num_threads(1)  # as a run's audit by default: arrays this small gain nothing by more
-    cells = [
-        measured(mode, epsilon, bug, options.runs)
-        for mode in options.modes
-        for bug in (None, *BUGS)
-        # A fault is looked for at the largest epsilon, where it is hardest to see.
-        for epsilon in (options.epsilons if bug is None else options.epsilons[-1:])
-        if options.only in (_CORRECT if bug is None else bug.name)
-        and (bug is None or bug.of_sites or mode != _OF_SITES)
-    ]
-    cells += [
-        measured_colluding(mode, epsilon, bug, options.runs)
-        for mode in options.modes
-        if mode in _SHARED
-        for bug in (None, COLLUDERS_UNPAID)
-        for epsilon in (options.epsilons if bug is None else options.epsilons[-1:])
-        if options.only in (_CORRECT_SHARES if bug is None else bug.name)
-    ]
-    # Records are scrubbed before they are trained on, in every mode alike.
-    cells += [
-        measured_scrubbing(options.modes[0], options.epsilons[-1], bug)
-        for bug in (None, SCRUBBING_OFF)
-        if options.only in (_CORRECT_SCRUBBING if bug is None else bug.name)
-    ]
+    rows = rows_of(options.modes, options.epsilons, options.only)
+    cells = counted(rows, options.runs, options.processes)
     write_cells("Gates on correct and on faulty code", cells, as_json=options.json)
     good = all(cell.any == 0 if cell.named is None else cell.named == cell.runs for cell in cells)
     return 0 if good else 1

@@ -60,8 +60,9 @@ def namespace_works() -> bool:
 
 def run_pytest(arguments: list[str]) -> None:
     """Replace this process by pytest."""
-    workers = os.environ.get("PYTEST_WORKERS", "2")
-    # One thread per worker: two workers with two threads each are slower than one on two cores.
+    workers = os.environ.get("PYTEST_WORKERS", "3")
+    # One thread per worker: more threads than cores are slower. A third worker runs while others
+    # wait for processes that their tests start.
     os.environ.update(OMP_NUM_THREADS="1", TOKENIZERS_PARALLELISM="false")
     command = [sys.executable, "-m", "pytest", "-n", workers, "--dist", "worksteal", *arguments]
     sys.stdout.flush()

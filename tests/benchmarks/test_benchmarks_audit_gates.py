@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import pickle
+from multiprocessing.pool import ThreadPool
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
@@ -105,3 +109,20 @@ def test_every_fault_has_a_row_and_whole_sites_have_those_that_they_can_have(
         shares = [SHARES, COLLUDERS_UNPAID.name]
         assert names == ["correct code", *faults, *shares, *scrubbing]
     assert len(faults) < len(BUGS)
+
+
+def test_rehearsals_side_by_side_are_added_up_and_scrubbing_is_looked_at_once(
+    saying: Callable[..., None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    saying("noise-scale", "scrubbing")
+    # Threads see what was replaced for this test, and a pool of them has the same face.
+    threads = SimpleNamespace(Pool=ThreadPool)
+    monkeypatch.setattr(multiprocessing, "get_context", lambda _: threads)
+    rows = audit_gates.rows_of(["record-distributed"], [4.0, 8.0], "")
+    assert [pickle.loads(pickle.dumps(row)) for row in rows] == rows  # noqa: S301 # our own
+    chosen = [rows[0], next(row for row in rows if row.name == "noise off"), rows[-1]]
+    correct, fault, scrubbing = audit_gates.counted(chosen, 3, 2)
+    assert (correct.runs, correct.named, correct.any, correct.epsilon) == (3, None, 3, 4.0)
+    assert (fault.runs, fault.named, fault.any, fault.gate) == (3, 3, 3, "noise-scale")
+    assert (scrubbing.runs, scrubbing.named) == (1, 1)
+    assert audit_gates.counted(chosen, 3, 1) == [correct, fault, scrubbing]
