@@ -246,9 +246,19 @@ def row_space_meters(evidence: MeterEvidence) -> Finding:
             "layer that holds noise fills it. Find out whether that layer was trained then.",
             evidence,
         )
+    if evidence.noised and not evidence.rounds:
+        return _metered(
+            Verdict.INCONCLUSIVE,
+            f"Noise is said to be added before a sum is opened, and {over}; but the run read no "
+            "rank of the sums that it opened, so that nothing here could have shown the contrary.",
+            evidence,
+        )
     if evidence.noised:
         return _metered(
-            Verdict.NOT_REFUTED, f"Noise is added before a sum is opened; {over}.", evidence
+            Verdict.NOT_REFUTED,
+            f"Noise is added before a sum is opened, and each of the {len(evidence.rounds)} sums "
+            f"that the run opened fills its rank, as one that holds noise does; {over}.",
+            evidence,
         )
     if first is not None:
         return _metered(

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 from scipy import stats
 
+from audits import numerals
 from audits.findings import (
     GATE_SIGNIFICANCE,
     Basis,
@@ -206,7 +207,7 @@ def distinguish(
         window=window,
         basis=Basis.REHEARSAL,
         threat=_THREAT,
-        claim=f"{CLAIM[:-1]}: {claimed.epsilon:.3g} at delta {claimed.delta:.1g}.",
+        claim=f"{CLAIM[:-1]}: {claimed.epsilon:.3g} at delta {numerals.plain(claimed.delta)}.",
         verdict=verdict,
         reason=reason,
         samples=scores.total,

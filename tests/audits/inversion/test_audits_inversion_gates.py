@@ -215,10 +215,18 @@ def test_ten_times_the_rank_is_far_above_it(tokens: int, verdict: Verdict) -> No
     assert (found.verdict, found.samples) == (verdict, 2)
 
 
-def test_noise_is_enough_whatever_is_summed() -> None:
-    found = row_space_meters(metered(6, noised=True))
+def test_noise_that_fills_every_opened_sum_is_enough_whatever_is_summed() -> None:
+    few = metered(6, noised=True)
+    full = replace(few.meters[0], numerical_rank=few.meters[0].rank)
+    found = row_space_meters(replace(few, rounds=(full,)))
     assert found.verdict is Verdict.NOT_REFUTED
     assert found.reason.startswith("Noise is added")
+
+
+def test_noise_that_nobody_saw_in_a_sum_is_no_pass() -> None:
+    found = row_space_meters(metered(80, noised=True))
+    assert found.verdict is Verdict.INCONCLUSIVE
+    assert "read no rank" in found.reason
 
 
 def test_no_sum_is_no_pass() -> None:
