@@ -228,58 +228,70 @@ class MeterEvidence:
 
 def row_space_meters(evidence: MeterEvidence) -> Finding:
     """Return how near the sums of `evidence` come to being readable; never `violated`."""
-    meters = evidence.meters
-    if not meters:
+    if not evidence.meters:
         return _metered(Verdict.INCONCLUSIVE, "No sum was metered: nothing is known.", evidence)
-    least = min(each.tokens_over_rank for each in meters)
-    often = f"{least:.3g}" if least < _LONG else numerals.thousands(round(least))
-    over = f"a sum holds {often} times as many tokens as the rank"
-    deficient = sum(each.is_deficient for each in meters)
-    short = [each for each in evidence.rounds if each.is_deficient]
-    first = min(short, key=lambda each: (each.round, each.rank_ratio), default=None)
-    if evidence.noised and first is not None:
-        return _metered(
-            Verdict.INCONCLUSIVE,
-            f"Noise is said to be added before a sum is opened, and {len(short)} of the "
-            f"{len(evidence.rounds)} sums that the run opened do not fill the rank, first that of "
-            f"{first.layer} in round {first.round} ({first.numerical_rank} of {first.rank}): a "
-            "layer that holds noise fills it. Find out whether that layer was trained then.",
-            evidence,
-        )
-    if evidence.noised and not evidence.rounds:
-        return _metered(
-            Verdict.INCONCLUSIVE,
+    verdict, reason = (_with_noise if evidence.noised else _without_noise)(evidence)
+    return _metered(verdict, reason, evidence)
+
+
+def _with_noise(evidence: MeterEvidence) -> tuple[Verdict, str]:
+    """Judge sums that noise is said to be added to, which fills the rank of every layer's."""
+    over = _over_rank(evidence)
+    if not evidence.rounds:
+        return Verdict.INCONCLUSIVE, (
             f"Noise is said to be added before a sum is opened, and {over}; but the run read no "
-            "rank of the sums that it opened, so that nothing here could have shown the contrary.",
-            evidence,
+            "rank of the sums that it opened, so that nothing here could have shown the contrary."
         )
-    if evidence.noised:
-        return _metered(
-            Verdict.NOT_REFUTED,
-            f"Noise is added before a sum is opened, and each of the {len(evidence.rounds)} sums "
-            f"that the run opened fills its rank, as one that holds noise does; {over}.",
-            evidence,
+    if short := _short(evidence):
+        return Verdict.INCONCLUSIVE, (
+            f"Noise is said to be added before a sum is opened, and {short}: a layer that holds "
+            "noise fills it. Find out whether that layer was trained then."
         )
-    if first is not None:
-        return _metered(
-            Verdict.INCONCLUSIVE,
-            f"There is no noise, and {len(short)} of the {len(evidence.rounds)} sums that the run "
-            f"opened do not fill the rank, first that of {first.layer} in round {first.round} "
-            f"({first.numerical_rank} of {first.rank}): it shows as few independent inputs.",
-            evidence,
+    return Verdict.NOT_REFUTED, (
+        f"Noise is added before a sum is opened, and each of the {len(evidence.rounds)} sums that "
+        f"the run opened fills its rank, as one that holds noise does; {over}."
+    )
+
+
+def _without_noise(evidence: MeterEvidence) -> tuple[Verdict, str]:
+    """Judge sums that tokens alone fill."""
+    over = _over_rank(evidence)
+    if short := _short(evidence):
+        return Verdict.INCONCLUSIVE, (
+            f"There is no noise, and {short}: it shows as few independent inputs."
         )
-    if least >= _FAR:
-        return _metered(
-            Verdict.NOT_REFUTED,
+    if _least(evidence) >= _FAR:
+        return Verdict.NOT_REFUTED, (
             f"There is no noise, but {over}, which is far above it. What exact tests do not show, "
-            "others may.",
-            evidence,
+            "others may."
         )
-    return _metered(
-        Verdict.INCONCLUSIVE,
+    deficient = sum(each.is_deficient for each in evidence.meters)
+    return Verdict.INCONCLUSIVE, (
         f"There is no noise, and {over}, of {_FAR:.3g} that would be far above it; {deficient} of "
-        f"{len(meters)} layers' sums do not fill the rank.",
-        evidence,
+        f"{len(evidence.meters)} layers' sums do not fill the rank."
+    )
+
+
+def _least(evidence: MeterEvidence) -> float:
+    return min(each.tokens_over_rank for each in evidence.meters)
+
+
+def _over_rank(evidence: MeterEvidence) -> str:
+    least = _least(evidence)
+    often = f"{least:.3g}" if least < _LONG else numerals.thousands(round(least))
+    return f"a sum holds {often} times as many tokens as the rank"
+
+
+def _short(evidence: MeterEvidence) -> str:
+    """Return which of the run's own sums do not fill their rank; nothing where all do."""
+    short = [each for each in evidence.rounds if each.is_deficient]
+    if not short:
+        return ""
+    first = min(short, key=lambda each: (each.round, each.rank_ratio))
+    return (
+        f"{len(short)} of the {len(evidence.rounds)} sums that the run opened do not fill the "
+        f"rank, first that of {first.layer} in round {first.round} ({first.numerical_rank} of "
+        f"{first.rank})"
     )
 
 
