@@ -92,7 +92,7 @@ class SeriesKind(StrEnum):
     EPSILON = "epsilon"
     """x round, y claimed epsilon."""
     EPSILON_MEASURED = "epsilon-measured"
-    """x round, y measured lower bound."""
+    """x round, y measured lower bound, or an estimate with its interval."""
     RANK_RATIO = "rank-ratio"
     """x round, y rank of the opened sum over the adapter's rank; one series per layer."""
     POWER = "power"

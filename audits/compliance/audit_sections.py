@@ -193,12 +193,14 @@ def epsilon_section(document: ComplianceDocument) -> Section:
             Column("Interval", 0.16, number=True),
             Column("Reach of the gate", 0.17),
         )
-        blocks.append(Table("What the audit measured, as lower bounds", columns, rows))
+        blocks.append(Table("What the audit measured", columns, rows))
         blocks.append(
             Paragraph(
-                "The claim is an upper bound, what is measured a lower one. A measured epsilon "
-                "above the claim refutes it; one below does not prove it. A gate whose ceiling "
-                "lies below the claim could not have refuted it, whatever it measured.",
+                "The claim is an upper bound. An estimate, with its 95 % interval, lies above a "
+                "tight claim as often as below it; its gate's verdict says whether chance "
+                "explains that. A lower bound (epsilon at least) above the claim refutes it. "
+                "Neither proves the claim by lying below it. A gate whose ceiling lies below the "
+                "claim could not have refuted it, whatever it measured.",
                 note=True,
             )
         )

@@ -262,8 +262,11 @@ def _epsilon(
         marks += [mark for point in series.points for mark in _measured(point, x, y, style)]
         last = series.points[-1]
         ends.append(End(x.at(last.x), y.at(last.y), name, style))
-        legend.append(f"{name}: measured lower bound, {_points_words(style)}.")
-        words.append(f"{name}: at least {numerals.significant(last.y, digits=3)} was measured")
+        estimate = last.low is not None
+        kind = "estimate and its 95 % interval" if estimate else "measured lower bound"
+        legend.append(f"{name}: {kind}, {_points_words(style)}.")
+        least = "about" if estimate else "at least"
+        words.append(f"{name}: {least} {numerals.significant(last.y, digits=3)} was measured")
     if not measured:
         legend.append("No gate measured an epsilon.")
         words.append("No gate measured an epsilon")
@@ -272,9 +275,10 @@ def _epsilon(
         slug=f"epsilon-{number}",
         title="Claimed epsilon over the rounds, and what was measured of it",
         description=". ".join(words) + ".",
-        caption="The claim is an upper bound, what is measured a lower one: a point above the line "
-        "contradicts the claim, a point far below it does not prove it. Points are joined by no "
-        "line; a bar is the interval.",
+        caption="The claim is an upper bound. An estimate, drawn with its interval, lies above a "
+        "tight claim as often as below it, and its gate's verdict says whether chance explains "
+        "that; a measured lower bound above the line contradicts the claim. A point far below "
+        "the line does not prove it. Points are joined by no line.",
         legend=tuple(legend),
         height=_HEIGHT,
         marks=tuple(marks),

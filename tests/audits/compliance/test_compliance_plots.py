@@ -84,7 +84,20 @@ def test_what_is_measured_of_epsilon_stands_beside_what_was_claimed() -> None:
     picture = next(p for p in plots.plots_of(samples.document()) if p.slug == "epsilon-0")
     assert "gradient-canaries: Gaussian DP" in " ".join(picture.legend)
     assert "The claimed epsilon rises to 8.00" in picture.description
+    assert "about 6.2 was measured" in picture.description
+    assert any("estimate and its 95 % interval" in each for each in picture.legend)
+
+
+def test_a_measured_epsilon_without_an_interval_is_a_lower_bound() -> None:
+    series = samples.measured(6.2)
+    [point] = series.points
+    bare = point.model_copy(update={"low": None, "high": None})
+    bound = series.model_copy(update={"points": (bare,)})
+    found = samples.distinguish().model_copy(update={"series": (bound,)})
+    pictures = plots.plots_of(samples.document(found))
+    picture = next(each for each in pictures if each.slug == "epsilon-0")
     assert "at least 6.2 was measured" in picture.description
+    assert any("measured lower bound" in each for each in picture.legend)
 
 
 def test_without_a_measured_epsilon_the_plot_says_so() -> None:
