@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -137,7 +138,11 @@ def test_a_later_first_layer_is_not_read_but_metered(tiny: TinyModel) -> None:
         invert(*parts, told)
     evidence = meter(*parts, told)
     assert evidence.noised
-    assert row_space_meters(evidence).samples == len(evidence.meters) > 0
+    found = row_space_meters(evidence)
+    assert found.samples == len(evidence.meters) > 0
+    assert found.verdict is Verdict.INCONCLUSIVE
+    full = tuple(replace(each, numerical_rank=each.rank) for each in evidence.meters)
+    assert row_space_meters(replace(evidence, rounds=full)).verdict is Verdict.NOT_REFUTED
 
 
 def test_a_layer_behind_the_attention_is_refused(tiny: TinyModel) -> None:
