@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from audits.server.distinguish import Accounted, Claimed
 from crypto.errors import ConfigError
-from secure_fl.config import Guaranteed, RecordPrivacy, SitePrivacy
+from secure_fl.config import Guaranteed
 from secure_fl.guarantee import claimed_epsilon
+from secure_fl.rehearsal.noised_sums import rounds_of_a_canary
 
 if TYPE_CHECKING:
     from secure_fl.rehearsal.noised_sums import Plan
@@ -25,7 +26,7 @@ def accounted_of(plan: Plan) -> Accounted:
     privacy = plan.mechanism.privacy
     if not isinstance(privacy, Guaranteed) or privacy.sigma is None:
         raise ConfigError("Nothing is claimed of the plan yet: there is no noise to compare with.")
-    rounds = 1 if isinstance(privacy, RecordPrivacy | SitePrivacy) else plan.rounds
+    rounds = rounds_of_a_canary(privacy, plan.rounds)
 
     def epsilon_at(multiplier: float) -> float:
         other = privacy.model_copy(update={"sigma": multiplier, "epsilon": None})

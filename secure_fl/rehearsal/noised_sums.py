@@ -122,7 +122,7 @@ def plan_of(mechanism: Mechanism, canaries: int | None = None) -> Plan:
         rounds = math.ceil((canaries or CANARIES) / cohort)
         canaries = rounds * cohort
     rehearsed = _rehearsed(mechanism, rounds)
-    claimed_rounds = 1 if isinstance(privacy, RecordPrivacy | SitePrivacy) else rounds
+    claimed_rounds = rounds_of_a_canary(privacy, rounds)
     epsilon = claimed_epsilon(rehearsed, claimed_rounds)
     wanted_canaries = canaries_for(
         sampling_rate_of(privacy), steps_of(rehearsed, claimed_rounds), privacy.sigma
@@ -137,6 +137,15 @@ def plan_of(mechanism: Mechanism, canaries: int | None = None) -> Plan:
         whole=not isinstance(privacy, SitePrivacy) and rounds == wanted,
         until=1.0 if isinstance(privacy, SitePrivacy) else rounds / steps_of(mechanism, 1),
     )
+
+
+def rounds_of_a_canary(privacy: Guaranteed, rounds: int) -> int:
+    """Return over how many of the rehearsed `rounds` one canary's epsilon is claimed.
+
+    One in mode `site`, where a canary is in one round alone, and in mode `record`, whose sums are
+    the steps of a single round.
+    """
+    return 1 if isinstance(privacy, RecordPrivacy | SitePrivacy) else rounds
 
 
 def probe_of(plan: Plan) -> Plan:
