@@ -31,6 +31,23 @@ def test_the_grid_is_the_one_that_is_promised() -> None:
     assert len(studies.jobs()) == 24
 
 
+@pytest.mark.parametrize("mode", ["record", "record-distributed"])
+def test_a_shorter_schedule_is_norm_tunings_alone_and_keeps_the_divisor_per_record(
+    mode: str,
+) -> None:
+    games, sentences = "recommendation.amazon-games", "finance.phrasebank"
+    norms = studies.Job(games, mode, "norms", 8.0).config().mechanism
+    example = studies.Job(sentences, mode, "norms", 8.0).config().mechanism
+    assert norms.training.rounds < example.training.rounds
+    assert norms.privacy.sampling_rate == 0.1  # type: ignore[union-attr] # no job is without
+    assert norms.privacy.divisor / (5000 * 0.1) == pytest.approx(  # type: ignore[union-attr]
+        example.privacy.divisor / (3634 * example.privacy.sampling_rate),  # type: ignore[union-attr]
+        rel=1e-3,
+    )
+    head = studies.Job(games, mode, "head", 8.0).config().mechanism
+    assert head.training == studies.Job(sentences, mode, "head", 8.0).config().mechanism.training
+
+
 def test_without_data_nothing_is_run_and_what_is_kept_is_printed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
