@@ -13,6 +13,7 @@ import typer
 from typer.core import TyperCommand
 
 from secure_fl.baselines.names import Row
+from secure_fl.shown_warnings import shown_warnings
 
 if TYPE_CHECKING:
     import click
@@ -118,12 +119,13 @@ def baselines(  # noqa: PLR0913 - one parameter per option
     from secure_fl.baselines.study import Study, measure  # noqa: PLC0415 - as said
 
     kind = "validation" if validation else "baselines"
-    outcome = measure(
-        Study(run, config, rules, data, validation, _note),
-        rows or rows_of(run),
-        (0, 1, 2) if seeds is None else seeds,
-        out or Path("runs") / f"{run.name}-{kind}.json",
-    )
+    with shown_warnings(_note):
+        outcome = measure(
+            Study(run, config, rules, data, validation, _note),
+            rows or rows_of(run),
+            (0, 1, 2) if seeds is None else seeds,
+            out or Path("runs") / f"{run.name}-{kind}.json",
+        )
     form = kind_of(run.mechanism.data.dataset)
     write_table(outcome.kept, outcome.lines, form, sys.stdout, as_json=as_json)
     raise typer.Exit(outcome.code)

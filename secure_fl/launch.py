@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
 import shlex
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
@@ -17,11 +15,10 @@ from secure_fl.config import RunConfig, explain, load_config
 from secure_fl.consortium import site_names
 from secure_fl.policy import load_policy
 from secure_fl.runfolder import RunFolder
+from secure_fl.shown_warnings import shown_warnings
 from secure_fl.site_home import now
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from secure_fl.attempt import Attempt
     from secure_fl.embedded import EmbeddedPlaces
     from secure_fl.plain_display import Display
@@ -113,7 +110,7 @@ def start(options: StartOptions, attempt: Attempt, display: Display) -> None:
     attempt.folder = out
     state = _state_for(options, out, attempt)
     attempt.resume_command = _resume_command(out, options.state, options.data)
-    with display, _notes(display):
+    with display, shown_warnings(display.note):
         _say_which_policy(state, config.mechanism.sites, policy, options, display)
         # Imports torch and transformers: seconds, and what can be refused is refused by now.
         display.preparing("loading the libraries")
@@ -146,36 +143,11 @@ def resume(options: ResumeOptions, attempt: Attempt, display: Display) -> None:
             "with them: give the --state folder that it was begun with."
         )
     places = _places(state, options.data, carried=progress.budget_carried)
-    with display, _notes(display):
+    with display, shown_warnings(display.note):
         display.preparing("loading the libraries")
         from secure_fl.embedded import resume_run  # noqa: PLC0415 - torch takes seconds
 
         resume_run(options.run, places, display, options.readmit)
-
-
-class _NoteHandler(logging.Handler):
-    """Shows what this program logs, such as a site that gave no reply."""
-
-    def __init__(self, display: Display) -> None:
-        super().__init__(logging.WARNING)
-        self._display = display
-
-    def emit(self, record: logging.LogRecord) -> None:
-        """Show one line."""
-        self._display.note(record.getMessage())
-
-
-@contextmanager
-def _notes(display: Display) -> Iterator[None]:
-    """Within the block, show this program's warnings and no library's."""
-    log, handler = logging.getLogger("secure_fl"), _NoteHandler(display)
-    log.addHandler(handler)
-    propagated, log.propagate = log.propagate, False
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        log.propagate = propagated
 
 
 def _places(state: Path, data: Path | None, *, carried: bool) -> EmbeddedPlaces:

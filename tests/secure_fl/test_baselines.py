@@ -395,6 +395,15 @@ def test_every_row_is_measured_on_own_files(
     assert {result["dataset"] for result in saved(site_files)["results"]} == {run.version.hex()}
 
 
+def test_what_was_dropped_of_own_files_is_said_in_the_commands_own_lines(
+    site_files: Workplace, caplog: pytest.LogCaptureFixture
+) -> None:
+    outcome = measured(site_files, "--seeds", "0", "--rows", "majority")
+    said = [line for line in outcome.err.splitlines() if "stand on both sides" in line]
+    assert [line.partition(" texts")[0] for line in said] == ["0"]
+    assert caplog.records == []  # a root logger, which libraries set up, would print it again
+
+
 def test_each_site_alone_trains_on_its_own_file(site_files: Workplace) -> None:
     config = load_config(site_files.config)
     held = study_of(site_files).held(0)
@@ -450,8 +459,9 @@ def test_own_records_that_changed_do_not_join_an_old_table(site_files: Workplace
     assert measured(site_files, "--seeds", "0", "1", "--rows", "majority").code == 0
     assert [result["seed"] for result in saved(site_files)["results"]] == [0, 1]
     write_rows(site_files.root / "held" / "site-2.csv", 41)
-    said = measured(site_files, "--seeds", "0", "--rows", "majority").refused(ExitCode.CONFIG)
-    assert "other records" in said
+    outcome = measured(site_files, "--seeds", "0", "--rows", "majority")
+    assert outcome.code == ExitCode.CONFIG
+    assert "other records" in outcome.err.splitlines()[-1]
 
 
 def study_of(work: Workplace, *, validation: bool = False) -> Study:
