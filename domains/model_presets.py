@@ -9,7 +9,7 @@ Imports nothing heavy.
 from __future__ import annotations
 
 import enum
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
@@ -53,6 +53,8 @@ class ModelPreset:
         max_length: tokens of a record that it reads well and a site can afford.
         weights: how they are published.
         form: the form in which it was taught to be asked; None for an encoder.
+        tuned_on: data sets of the catalogue whose labelled records its publishers tuned it on, as
+            far as they say; others may have been among its training texts.
     """
 
     name: str
@@ -63,11 +65,14 @@ class ModelPreset:
     max_length: int
     weights: WeightsForm = WeightsForm.ONE_FILE
     form: ModelPrompt | None = None
+    tuned_on: tuple[str, ...] = ()
 
     def tables(self) -> str:
         """Return the TOML tables of a run with this model; the digest is left to fill in."""
         named = ", ".join(f'"{module}"' for module in self.target_modules)
+        seen = ", ".join(self.tuned_on)
         lines = [
+            *([f"# tuned on {seen} when published: a score there does not count"] if seen else []),
             "[mechanism.model]",
             f'name = "{self.repository}"',
             'weights_sha256 = ""  # secure-fl domains digest FOLDER, as all members agreed',
@@ -144,11 +149,14 @@ MODEL_PRESETS: Final[Mapping[str, ModelPreset]] = MappingProxyType(
                 "FacebookAI/roberta-base",
                 "e2da8e2f811d1448a5b465c236feacd80ffbac7b",
             ),
-            _encoder(
-                "finbert",
-                "ProsusAI/finbert",
-                "4556d13015211d73dccd3fdd39d39232506f3e43",
-                weights=WeightsForm.PICKLE,
+            replace(
+                _encoder(
+                    "finbert",
+                    "ProsusAI/finbert",
+                    "4556d13015211d73dccd3fdd39d39232506f3e43",
+                    weights=WeightsForm.PICKLE,
+                ),
+                tuned_on=("finance.phrasebank",),
             ),
             _encoder(
                 "biobert",
@@ -210,6 +218,23 @@ MODEL_PRESETS: Final[Mapping[str, ModelPreset]] = MappingProxyType(
         )
     }
 )
+
+
+def seen_before(model: str, dataset: str) -> str | None:
+    """Return why a score on `dataset` says little of `model`, or None where nothing is known.
+
+    Args:
+        model: its repository on the hub, which is the name that a run gives it.
+        dataset: as the catalogue lists it.
+    """
+    for preset in MODEL_PRESETS.values():
+        if preset.repository == model and dataset in preset.tuned_on:
+            return (
+                f"{model} was tuned on labelled records of {dataset} when it was published: it may "
+                "have seen those it is scored on, and a score is no measure of unseen ones. Start "
+                "from another model, or score on another data set."
+            )
+    return None
 
 
 def model_preset(name: str) -> ModelPreset:

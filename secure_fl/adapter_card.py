@@ -6,6 +6,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from domains.catalogue import ENTRIES, kind_of
+from domains.model_presets import seen_before
 from domains.next_item import DECAY, WIDTH
 from domains.task_kinds import TaskKind
 from secure_fl.config import Guaranteed
@@ -113,7 +114,7 @@ def model_card(
         licence=dataset.licence,
         classes=", ".join(dataset.labels) or "every record brings its own options",
         privacy=_privacy(config, metrics),
-        evaluation=_evaluation(dataset, result, metrics),
+        evaluation=_evaluation(mechanism.model.name, dataset, result, metrics),
         use=_use(config, dataset),
     )
 
@@ -128,7 +129,9 @@ def _privacy(config: RunConfig, metrics: Sequence[RoundMetrics]) -> str:
     return f"mode {privacy.mode}, epsilon {claimed} at delta {privacy.delta:g} for each {unit}"
 
 
-def _evaluation(dataset: Dataset, result: RunResult, metrics: Sequence[RoundMetrics]) -> str:
+def _evaluation(
+    model: str, dataset: Dataset, result: RunResult, metrics: Sequence[RoundMetrics]
+) -> str:
     last = metrics[-1] if metrics else None
     if last is None or last.accuracy is None:
         return "The run's last round was not scored."
@@ -140,7 +143,9 @@ def _evaluation(dataset: Dataset, result: RunResult, metrics: Sequence[RoundMetr
         *_ranking(last),
     )
     table = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
-    return "\n".join([*table, "", *(f"- {note}" for note in dataset.notes)])
+    seen = seen_before(model, dataset.name)
+    notes = dataset.notes if seen is None else (seen, *dataset.notes)
+    return "\n".join([*table, "", *(f"- {note}" for note in notes)])
 
 
 def _f1(last: RoundMetrics) -> tuple[tuple[str, str], ...]:

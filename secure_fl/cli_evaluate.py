@@ -61,7 +61,12 @@ def _as_json(scored: Sequence[Scored]) -> str:
         "schema": "secure-fl.evaluation.v1",
         "note": _NOTE,
         "table": [
-            {"dataset": each.dataset, "kind": each.kind.value, **asdict(each.scores)}
+            {
+                "dataset": each.dataset,
+                "kind": each.kind.value,
+                **asdict(each.scores),
+                "seen_before": each.seen,
+            }
             for each in scored
         ],
     }
@@ -77,7 +82,8 @@ def _as_table(scored: Sequence[Scored]) -> str:
     for each, cells in zip(scored, rows, strict=True):
         numbers = "".join(f"{value:>{_wide(name)}.4f}" for name, value in cells.items())
         lines.append(f"{each.dataset:<{width}}{numbers}{each.scores.n:>8}")
-    return "\n".join((*lines, _NOTE, ""))
+    seen = [each.seen for each in scored if each.seen is not None]
+    return "\n".join((*lines, *seen, _NOTE, ""))
 
 
 def _cells(scored: Scored) -> dict[str, float]:

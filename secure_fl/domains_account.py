@@ -13,7 +13,7 @@ from rich.text import Text
 from audits.numerals import GAP, percent, thousands
 from domains.catalogue import DOMAINS, ENTRIES, chosen_options, load_dataset
 from domains.description import PERCENTS, Description, describe, label_counts
-from domains.model_presets import MODEL_PRESETS
+from domains.model_presets import MODEL_PRESETS, seen_before
 from domains.partition import share_out
 
 if TYPE_CHECKING:
@@ -164,7 +164,11 @@ def write_models(stream: TextIO, preset: ModelPreset | None, *, as_json: bool) -
             entry.weights.value,
             entry.repository,
         )
-    _console(stream).print(table)
+    console = _console(stream)
+    console.print(table)
+    for entry in chosen:
+        for seen in entry.tuned_on:
+            console.print(Text(f"\n{seen_before(entry.repository, seen)}"))
 
 
 def write_account(account: DatasetAccount, stream: TextIO) -> None:

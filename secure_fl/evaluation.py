@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 
 from crypto.errors import ConfigError, IntegrityError
 from domains.catalogue import DEFAULT_OPTIONS, ENTRIES, Generated, kind_of, load_dataset
+from domains.model_presets import seen_before
 from domains.task_kinds import TaskKind
 from secure_fl.runfolder import RunFolder
 from secure_fl.runner import Evaluator
@@ -44,11 +45,19 @@ class Asked:
 
 @dataclass(frozen=True)
 class Scored:
-    """What the adapter came to on one data set."""
+    """What the adapter came to on one data set.
+
+    Attributes:
+        dataset: its name.
+        kind: of its records.
+        scores: the adapter's.
+        seen: why they say little, where the base model is known to have been tuned on the set.
+    """
 
     dataset: str
     kind: TaskKind
     scores: ClassificationScores
+    seen: str | None
 
 
 @dataclass(frozen=True)
@@ -108,7 +117,10 @@ def evaluate(run: Path, asked: Sequence[Asked]) -> tuple[Scored, ...]:
     load_adapter(adapted, run)
     return tuple(
         Scored(
-            each.entry.name, each.entry.kind, _scores(task, adapted, each, order, config.mechanism)
+            each.entry.name,
+            each.entry.kind,
+            _scores(task, adapted, each, order, config.mechanism),
+            seen_before(config.mechanism.model.name, each.entry.name),
         )
         for each, order in zip(asked, orders, strict=True)
     )

@@ -11,6 +11,7 @@ import platformdirs
 from pydantic import ValidationError
 
 from crypto.errors import ConfigError
+from domains.model_presets import seen_before
 from secure_fl.config import RunConfig, explain, load_config
 from secure_fl.consortium import site_names
 from secure_fl.policy import load_policy
@@ -112,6 +113,9 @@ def start(options: StartOptions, attempt: Attempt, display: Display) -> None:
     attempt.resume_command = _resume_command(out, options.state, options.data)
     with display, shown_warnings(display.note):
         _say_which_policy(state, config.mechanism.sites, policy, options, display)
+        seen = seen_before(config.mechanism.model.name, config.mechanism.data.dataset)
+        if seen is not None:
+            display.note(seen)
         # Imports torch and transformers: seconds, and what can be refused is refused by now.
         display.preparing("loading the libraries")
         from secure_fl.embedded import EmbeddedPlaces, start_run  # noqa: PLC0415 - as said

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from crypto.errors import ConfigError
 from domains.catalogue import kind_of
+from domains.model_presets import seen_before
 from domains.task_kinds import TaskKind
 from secure_fl.baselines.names import OF_CLASSES, OF_RANKINGS, PRIVATE, Row
 from secure_fl.config import (
@@ -174,6 +175,9 @@ def notes_of(config: RunConfig, records: int) -> tuple[str, ...]:
         f"each site alone, {mechanism.sites} times as many at one place."
     )
     notes = [seen]
+    known = seen_before(mechanism.model.name, mechanism.data.dataset)
+    if known is not None:
+        notes.append(known)
     privacy = mechanism.privacy
     if isinstance(privacy, Guaranteed):
         batch = without_privacy(config, records).mechanism.training.batch_size

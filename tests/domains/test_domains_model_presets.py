@@ -21,7 +21,8 @@ from transformers import (
 
 from crypto.errors import ConfigError
 from domains.base_models import PRESETS
-from domains.model_presets import MODEL_PRESETS, ModelKind, model_preset
+from domains.catalogue import ENTRIES
+from domains.model_presets import MODEL_PRESETS, ModelKind, model_preset, seen_before
 from secure_fl.config import ModelSection
 from secure_fl.config_prompt import PromptSection
 from secure_fl.config_training import AdapterSection
@@ -81,6 +82,27 @@ def test_the_pinned_preset_is_the_suggested_one() -> None:
     pinned = {entry.ref.name: entry.ref.revision for entry in PRESETS.values()}
     suggested = {entry.repository: entry.revision for entry in MODEL_PRESETS.values()}
     assert pinned.items() <= suggested.items()
+
+
+def test_what_a_model_was_tuned_on_is_in_the_catalogue_and_said() -> None:
+    for preset in MODEL_PRESETS.values():
+        assert set(preset.tuned_on) <= set(ENTRIES)
+        assert preset.tables().startswith("# tuned on") == bool(preset.tuned_on)
+    said = seen_before("ProsusAI/finbert", "finance.phrasebank")
+    assert said is not None
+    assert "tuned on labelled records of finance.phrasebank" in said
+
+
+@pytest.mark.parametrize(
+    ("model", "dataset"),
+    [
+        ("ProsusAI/finbert", "finance.tfns"),
+        ("sentence-transformers/all-MiniLM-L6-v2", "finance.phrasebank"),
+        ("another/finbert", "finance.phrasebank"),
+    ],
+)
+def test_of_another_pair_nothing_is_known(model: str, dataset: str) -> None:
+    assert seen_before(model, dataset) is None
 
 
 def test_an_unknown_preset_is_refused_with_those_that_exist() -> None:
