@@ -66,6 +66,17 @@ def separate(
     return Separated(kept if drop_overlap else train, (overlap, repeats))
 
 
+def in_several(groups: Iterable[Iterable[str]]) -> int:
+    """Return how many texts stand in more than one of the groups; see `same_words`."""
+    seen: set[bytes] = set()
+    shared: set[bytes] = set()
+    for group in groups:
+        digests = {_digest(text, same_words) for text in group}
+        shared |= seen & digests
+        seen |= digests
+    return len(shared)
+
+
 def _digest(text: str, key: Callable[[str], str]) -> bytes:
     words = key(text) or text
     return blake2b(words.encode("utf-8", "surrogatepass"), digest_size=_KEY_BYTES).digest()

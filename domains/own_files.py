@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import enum
 import re
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 
 from crypto.errors import ConfigError
-from domains.overlap import separate
+from domains.overlap import in_several, separate
 from domains.own_rows import SUFFIXES, Fault, OwnRow, own_rows
+from domains.reading import is_text
 from domains.records import Dataset, Record, content_digest
 
 if TYPE_CHECKING:
@@ -57,7 +58,8 @@ class OwnFile:
     """Where a site's records are, and which columns say what.
 
     Attributes:
-        path: a file, or, in a simulation, a folder with `site-1.csv`, `site-2.csv` and so on.
+        path: a file, or, in a simulation, a folder with `site-1.csv`, `site-2.csv` and so on, or
+            with a folder for each site, `site-1`, `site-2` and so on, that holds one file.
         text: the column that the model reads.
         label: the column with one of the labels.
         unit: the column that says whose a record is; it becomes the record's column of that name.
@@ -65,6 +67,7 @@ class OwnFile:
         id: the column in which no value may stand twice within a file.
         delimiter: between the cells of a CSV file, one character.
         bad_rows: what becomes of a row that cannot be used.
+        called: how ids and notes name the file; by its own name where this is empty.
 
     Raises:
         ConfigError: a column is named for two purposes, or the delimiter is not one character.
@@ -78,6 +81,7 @@ class OwnFile:
     id: str | None = None
     delimiter: str = ","
     bad_rows: BadRows = BadRows.REFUSE
+    called: str = ""
 
     def __post_init__(self) -> None:
         """Refuse what would read one column as another."""
@@ -91,6 +95,11 @@ class OwnFile:
                 "`delimiter` in [data] is one character other than a quote or a line end, such as "
                 '";": nothing was loaded. Correct it.'
             )
+
+    @property
+    def name(self) -> str:
+        """How ids and notes name the file."""
+        return self.called or self.path.name
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -151,7 +160,7 @@ def load_site(file: OwnFile, labels: Sequence[str]) -> OwnRecords:
     found = read(file, labels)
     if not found.train:
         raise ConfigError(f"{file.path} holds no record to train on: this site cannot take part.")
-    unused = f"{len(found.evaluation)} rows of {file.path.name} are not for training: unused."
+    unused = f"{len(found.evaluation)} rows of {file.name} are not for training: unused."
     notes = (*found.notes, unused) if found.evaluation else found.notes
     return OwnRecords(found.train, (), notes)
 
@@ -184,15 +193,18 @@ def load_simulation(
     """Return the data set of a simulation, from one file or from one per site.
 
     Without a split a fifth of each file's units (of its records where no unit is named) is the
-    evaluation set: those with the lowest BLAKE2b digest under the seed, so that no unit stands on
-    both sides. Texts on both sides leave training.
+    evaluation set: those with the lowest BLAKE2b digest under the seed. A unit that is drawn in one
+    file is held out of all, so that none stands on both sides. Texts on both sides leave training.
+
+    A text or a unit that several sites hold stays with each, and the notes count them: each of
+    these sites spends for it.
 
     Raises:
         ConfigError: a site would hold nothing, there is nothing to evaluate on, the folder does
             not hold one file for each site; or see `read`.
     """
     files = _site_files(file, sites) if file.path.is_dir() else (file,)
-    parts = [_split(read(each, labels), each, seed) for each in files]
+    parts = _split([read(each, labels) for each in files], file, seed)
     evaluation = tuple(record for part in parts for record in part.evaluation)
     sides = separate(
         tuple(record for part in parts for record in part.train), evaluation, drop_overlap=True
@@ -203,15 +215,17 @@ def load_simulation(
         else f"a seeded fifth of the {'records' if file.unit is None else 'units'}"
     )
     dropped = tuple(note for part in parts for note in part.notes)
+    shares = _shares(files, sides.train) if file.path.is_dir() else None
+    among = () if shares is None else _at_several_sites(shares, file.unit)
     dataset = Dataset.of(
         name=NAME,
         labels=tuple(labels),
         train=sides.train,
         evaluation=evaluation,
         licence=LICENCE,
-        notes=(*dropped, *sides.notes, f"Evaluation set: {split}."),
+        notes=(*dropped, *sides.notes, *among, f"Evaluation set: {split}."),
     )
-    return OwnSimulation(dataset, _shares(files, sides.train) if file.path.is_dir() else None)
+    return OwnSimulation(dataset, shares)
 
 
 def check_labels(labels: Sequence[str]) -> None:
@@ -251,7 +265,7 @@ class _Reader:
         file, cells = self._file, row.cells
         unit = {} if file.unit is None else {file.unit: str(cells[file.unit])}
         record = Record(
-            f"{file.path.name}:{row.number}",
+            f"{file.name}:{row.number}",
             str(cells[file.text]),
             self._codes[_word(cells[file.label])],
             unit,
@@ -264,7 +278,7 @@ class _Reader:
         notes: tuple[str, ...] = ()
         if self._dropped:
             kinds = ", ".join(f"{count} with {fault}" for fault, count in self._dropped.items())
-            where = f"{self._rows} rows of {self._file.path.name}"
+            where = f"{self._rows} rows of {self._file.name}"
             notes = (f"{self._dropped.total()} of {where} were dropped: {kinds}.",)
         return OwnRecords(tuple(self._train), tuple(self._evaluation), notes)
 
@@ -274,6 +288,8 @@ class _Reader:
         text = cells[file.text]
         if not isinstance(text, str) or not text.strip():
             return Fault.TEXT
+        if not (is_text(text) and (file.unit is None or is_text(_word(cells[file.unit])))):
+            return Fault.ENCODING
         if _word(cells[file.label]) not in self._codes:
             return Fault.LABEL
         if file.unit is not None and not _word(cells[file.unit]):
@@ -309,52 +325,94 @@ def _word(value: object) -> str:
     return str(value) if isinstance(value, int) and not isinstance(value, bool) else ""
 
 
-def _split(found: OwnRecords, file: OwnFile, seed: int) -> OwnRecords:
-    """Take a seeded fifth of a file's units out of training, where no column says the split."""
+def _split(parts: Sequence[OwnRecords], file: OwnFile, seed: int) -> list[OwnRecords]:
+    """Take a seeded fifth of each file's units out of training, where no column says the split.
+
+    What one file's draw holds out is held out of every file.
+    """
     if file.split is not None:
-        return found
-    units: defaultdict[str, list[Record]] = defaultdict(list)
-    for record in found.train:
-        units[record.id if file.unit is None else record.columns[file.unit]].append(record)
-    drawn = sorted(units, key=lambda unit: _drawn(unit, file.path.name, seed))
-    held_out = set(drawn[: max(1, len(units) // FOLD)]) if len(units) > 1 else set()
-    evaluation = {record.id for unit in held_out for record in units[unit]}
-    return OwnRecords(
-        tuple(record for record in found.train if record.id not in evaluation),
-        tuple(record for record in found.train if record.id in evaluation),
-        found.notes,
-    )
+        return list(parts)
+
+    def unit_of(record: Record) -> str:
+        return record.id if file.unit is None else record.columns[file.unit]
+
+    held_out: set[str] = set()
+    for found in parts:
+        units = {unit_of(record) for record in found.train}
+        drawn = sorted(units, key=lambda unit: _drawn(unit, seed))
+        held_out.update(drawn[: max(1, len(units) // FOLD)] if len(units) > 1 else ())
+    return [
+        OwnRecords(
+            tuple(record for record in found.train if unit_of(record) not in held_out),
+            tuple(record for record in found.train if unit_of(record) in held_out),
+            found.notes,
+        )
+        for found in parts
+    ]
 
 
-def _drawn(unit: str, name: str, seed: int) -> bytes:
-    key = blake2b(f"{seed}/{name}".encode(), digest_size=32).digest()
-    return blake2b(unit.encode("utf-8", "surrogatepass"), key=key, digest_size=16).digest()
+def _drawn(unit: str, seed: int) -> bytes:
+    key = blake2b(f"{seed}".encode(), digest_size=32).digest()
+    return blake2b(unit.encode(), key=key, digest_size=16).digest()
 
 
 def _site_files(file: OwnFile, sites: int) -> tuple[OwnFile, ...]:
-    """Return one file per site, `site-1` to `site-N`, each of any known kind."""
-    present = sorted(
-        path for path in file.path.iterdir() if path.suffix.lower() in SUFFIXES and path.is_file()
-    )
-    by_name = {re.sub(r"^site-0*", "site-", path.stem): path for path in present}
+    """Return one file per site, `site-1` to `site-N`, each of any known kind, alone or in a folder.
+
+    Raises:
+        ConfigError: others are there, or a site has none or several.
+    """
+    found: dict[str, list[Path]] = {}
+    for path in sorted(file.path.iterdir()):
+        if path.is_dir():
+            found.setdefault(_site_name(path.name), []).extend(_record_files(path))
+        elif path.suffix.lower() in SUFFIXES:
+            found.setdefault(_site_name(path.stem), []).append(path)
     wanted = [f"site-{number}" for number in range(1, sites + 1)]
-    if len(present) != len(wanted) or set(by_name) != set(wanted):
+    if set(found) != set(wanted) or any(len(paths) != 1 for paths in found.values()):
+        held = sum(len(paths) for paths in found.values())
         raise ConfigError(
-            f"{file.path} holds {len(present)} files of records, and the run has {sites} sites: it "
-            f"would be unclear who holds what. It has to hold {wanted[0]} to {wanted[-1]}, each "
-            f"once, ending with {', '.join(SUFFIXES)}."
+            f"{file.path} holds {held} files of records, and the run has {sites} sites: it would "
+            f"be unclear who holds what. It has to hold {wanted[0]} to {wanted[-1]}, each once, as "
+            f"files that end with {', '.join(SUFFIXES)} or as folders with one such file in each."
         )
-    return tuple(replace(file, path=by_name[name]) for name in wanted)
+    return tuple(
+        replace(file, path=path, called=path.relative_to(file.path).as_posix())
+        for path in (found[name][0] for name in wanted)
+    )
+
+
+def _site_name(name: str) -> str:
+    return re.sub(r"^site-0*", "site-", name)
+
+
+def _record_files(folder: Path) -> list[Path]:
+    return sorted(
+        path for path in folder.iterdir() if path.is_file() and path.suffix.lower() in SUFFIXES
+    )
 
 
 def _shares(files: Sequence[OwnFile], train: Sequence[Record]) -> tuple[tuple[Record, ...], ...]:
-    held: dict[str, list[Record]] = {file.path.name: [] for file in files}
+    held: dict[str, list[Record]] = {file.name: [] for file in files}
     for record in train:
         held[record.id.rpartition(":")[0]].append(record)
     for file in files:
-        if not held[file.path.name]:
+        if not held[file.name]:
             raise ConfigError(
                 f"{file.path} leaves its site no record to train on: the site could not take "
                 "part. Give it more records, or leave the site out."
             )
     return tuple(tuple(share) for share in held.values())
+
+
+def _at_several_sites(shares: Sequence[Sequence[Record]], unit: str | None) -> tuple[str, ...]:
+    """Return how many texts, and how many units, more than one site trains on."""
+    texts = in_several([record.text for record in share] for share in shares)
+    notes = [f"{texts} texts stand at more than one site and were kept at each."]
+    if unit is not None:
+        units = in_several([record.columns[unit] for record in share] for share in shares)
+        notes.append(
+            f"{units} units stand at more than one site: each spends at every site that holds it, "
+            "and what bounds it is the composition of those sites' guarantees."
+        )
+    return tuple(notes)

@@ -37,7 +37,7 @@ class Fault(enum.StrEnum):
     """Why a row cannot be used; a message's words."""
 
     LENGTH = "another number of cells than the header"
-    ENCODING = "broken encoding (it is not UTF-8 text)"
+    ENCODING = "broken encoding (it is not UTF-8 text, or holds half a character)"
     FORM = "no JSON object, or a key twice"
     TEXT = "an empty text"
     LABEL = "an unknown label"
@@ -83,7 +83,7 @@ def own_rows(path: Path, columns: Sequence[str], delimiter: str) -> Iterator[Own
     if not path.is_file():
         raise ConfigError(
             f"There is no file {path}: nothing was loaded. Correct `path` in [data]; a relative "
-            "one is looked for from where the command was started."
+            "one begins at the folder of the file that names it."
         )
     with _naming(path):
         if suffix in JSON_SUFFIXES:
@@ -142,7 +142,7 @@ class _Lines:
                     raise ConfigError(
                         f"Line {number} of {self._path} has no end: the file was cut there, and "
                         "nobody knows what is missing, so nothing was loaded. Copy the file "
-                        "again, or end a whole one with an empty line."
+                        "again, or end the last line of a whole one."
                     )
                 yield self._decoded(line)
 

@@ -2,8 +2,6 @@
 
 Every refusal names the file and the row, never what stands in it. A published file ends with a
 line end or a closing brace, so that one that was cut in the middle is told from a whole one.
-
-Parquet is not read: no library that does is among this project's dependencies.
 """
 
 from __future__ import annotations
@@ -60,6 +58,8 @@ class Row:
             self.refuse(f"no text in {column!r}", "there is nothing to read")
         if not value.strip():
             self.refuse(f"an empty text in {column!r}", "there is nothing to read")
+        if not is_text(value):
+            self.refuse(f"half a character in {column!r}", "no encoding has it")
         return value
 
     def choice(self, column: str, choices: Mapping[str, int]) -> int:
@@ -82,6 +82,15 @@ class Row:
         raise ConfigError(
             f"{self.where} has {fault}: {consequence}, so nothing was loaded. {mend}."
         )
+
+
+def is_text(value: str) -> bool:
+    r"""Return whether every character is one, and none a half, as JSON's `\ud800` gives it."""
+    try:
+        value.encode()
+    except UnicodeEncodeError:  # holds the text
+        return False
+    return True
 
 
 def published_file(folder: Path, name: str, expected: Collection[str]) -> Path:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from crypto.digests import digest_json
+from crypto.digests import digest_json_streamed
 from crypto.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -92,14 +92,13 @@ class Dataset:
 def content_digest(
     labels: tuple[str, ...], train: tuple[Record, ...], evaluation: tuple[Record, ...]
 ) -> bytes:
-    """Return the SHA-256 (32 bytes) over the canonical JSON of all content, in order."""
-    return digest_json(
-        {
-            "schema": _SCHEMA,
-            "labels": list(labels),
-            "train": [_content(record) for record in train],
-            "evaluation": [_content(record) for record in evaluation],
-        }
+    """Return the SHA-256 (32 bytes) over the canonical JSON of all content, in order.
+
+    It is made one record at a time: no second copy of the texts is held.
+    """
+    return digest_json_streamed(
+        {"schema": _SCHEMA, "labels": list(labels)},
+        {"train": map(_content, train), "evaluation": map(_content, evaluation)},
     )
 
 

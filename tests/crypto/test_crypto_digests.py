@@ -10,7 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from crypto.digests import canonical_json, digest_array, digest_file, digest_json, sha256
+from crypto.digests import (
+    canonical_json,
+    digest_array,
+    digest_file,
+    digest_json,
+    digest_json_streamed,
+    sha256,
+)
 from crypto.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -79,6 +86,32 @@ def test_canonical_json_says_the_same_and_only_in_one_way(value: JsonValue) -> N
 @given(st.dictionaries(st.text(), st.integers(-LARGEST, LARGEST), min_size=2))
 def test_the_order_of_members_does_not_move_a_digest(value: dict[str, int]) -> None:
     assert digest_json(dict(reversed(value.items()))) == digest_json(value)
+
+
+NAMES = st.text(st.characters(exclude_categories=["Cs"]))
+
+
+@settings(deadline=None)
+@given(
+    st.dictionaries(NAMES, st.integers(-LARGEST, LARGEST) | NAMES),
+    st.dictionaries(NAMES, st.lists(NAMES | st.lists(st.booleans(), max_size=2))),
+)
+def test_a_streamed_object_has_the_digest_of_the_whole_one(
+    members: dict[str, Any], lists: dict[str, list[Any]]
+) -> None:
+    members = {name: value for name, value in members.items() if name not in lists}
+    streamed = digest_json_streamed(members, {name: iter(lists[name]) for name in lists})
+    assert streamed == digest_json({**lists, **members})
+
+
+def test_names_are_ordered_as_utf_16_in_a_streamed_object() -> None:
+    high, low = "\U0001f600", "\ufb33"  # the other way round as code points
+    assert digest_json_streamed({high: 1}, {low: [2]}) == digest_json({low: [2], high: 1})
+
+
+def test_a_member_that_is_named_twice_has_no_digest() -> None:
+    with pytest.raises(ConfigError, match="named twice"):
+        digest_json_streamed({"a": 1}, {"a": []})
 
 
 def _cycle() -> list[Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+import tracemalloc
 from pathlib import Path
 
 import pyarrow as pa
@@ -234,6 +235,48 @@ def test_a_seeded_fifth_of_the_units_is_held_out_and_no_unit_is_on_both_sides(
     assert "Evaluation set: a seeded fifth of the units." in one.dataset.notes
 
 
+def test_a_unit_in_several_files_is_on_one_side_of_them_all(tmp_path: Path) -> None:
+    for number in (1, 2, 3):
+        write(tmp_path / f"site-{number}.csv", some(60 + 10 * number))
+    found = load_simulation(OwnFile(tmp_path, unit="who"), LABELS, seed=0, sites=3)
+    assert found.shares is not None
+    held_out = {record.columns["who"] for record in found.dataset.evaluation}
+    assert 9 <= len(held_out) <= 15  # 9 of the largest file's 45, and what smaller ones draw
+    for share in found.shares:
+        assert not held_out & {record.columns["who"] for record in share}
+
+
+def test_what_stands_at_several_sites_is_counted(tmp_path: Path) -> None:
+    for number, rows in enumerate((some(20), some(20, 18), some(10, 100)), start=1):
+        for row in rows:
+            row["part"] = "train"
+        rows[-1]["part"] = "test"
+        write(tmp_path / f"site-{number}.csv", rows)
+    file = OwnFile(tmp_path, unit="who", split="part")
+    notes = load_simulation(file, LABELS, seed=0, sites=3).dataset.notes
+    assert "1 texts stand at more than one site and were kept at each." in notes
+    (units,) = [note for note in notes if "units stand at more than one site" in note]
+    assert units.startswith("1 units")
+    alone = load_simulation(OwnFile(tmp_path, split="part"), LABELS, seed=0, sites=3).dataset
+    assert not [note for note in alone.notes if "units" in note]
+
+
+@pytest.mark.parametrize("column", ["text", "who"])
+@pytest.mark.parametrize("bad_rows", BadRows)
+def test_half_a_character_is_broken_encoding(
+    tmp_path: Path, column: str, bad_rows: BadRows
+) -> None:
+    rows = some(20)
+    rows[3][column] = "\ud800"
+    file = OwnFile(write(tmp_path / "a.jsonl", rows), unit="who", bad_rows=bad_rows)
+    if bad_rows is BadRows.REFUSE:
+        with pytest.raises(ConfigError, match=r"Row 4 of .*a\.jsonl has broken encoding"):
+            load_site(file, LABELS)
+        return
+    assert len(load_site(file, LABELS).train) == 19
+    assert load_simulation(file, LABELS, seed=0, sites=2).dataset.notes[0].startswith("1 of 20 row")
+
+
 def test_texts_on_both_sides_leave_training(tmp_path: Path) -> None:
     rows = some(8)
     rows[1]["text"] = rows[0]["text"].upper()
@@ -259,6 +302,35 @@ def test_a_folder_gives_every_site_its_own_file(tmp_path: Path) -> None:
     assert sum(found.shares, ()) == found.dataset.train
     with pytest.raises(ConfigError, match=r"3 files of records, and the run has 4 sites"):
         load_simulation(OwnFile(tmp_path), LABELS, seed=0, sites=4)
+
+
+def test_a_folder_may_have_a_folder_for_every_site(tmp_path: Path) -> None:
+    for number in (1, 2):
+        (tmp_path / f"site-0{number}").mkdir()
+        write(tmp_path / f"site-0{number}" / "records.csv", some(10, 100 * number))
+    (tmp_path / "site-02" / "README.txt").write_text("as exported\n")
+    write(tmp_path / "site-3.jsonl", some(5, 300))
+    found = load_simulation(OwnFile(tmp_path), LABELS, seed=0, sites=3)
+    assert found.shares is not None
+    assert [share[0].id.split(":")[0] for share in found.shares] == [
+        "site-01/records.csv",
+        "site-02/records.csv",
+        "site-3.jsonl",
+    ]
+
+
+@pytest.mark.parametrize("more", ["site-1/b.csv", "site-1.csv", "bank/a.csv", "empty"])
+def test_a_site_with_none_or_several_files_is_refused(tmp_path: Path, more: str) -> None:
+    for name in ("site-1", "site-2", "bank"):
+        (tmp_path / name).mkdir()
+    write(tmp_path / "site-1" / "a.csv", some(10))
+    if more != "empty":
+        write(tmp_path / "site-2" / "a.csv", some(10, 20))
+        write(tmp_path / more, some(10, 40))
+    if more != "bank/a.csv":
+        (tmp_path / "bank").rmdir()
+    with pytest.raises(ConfigError, match="unclear who holds what"):
+        load_simulation(OwnFile(tmp_path), LABELS, seed=0, sites=2)
 
 
 def test_a_site_without_a_training_record_is_refused(tmp_path: Path) -> None:
@@ -302,3 +374,20 @@ def test_a_hundred_thousand_rows_in_seconds(tmp_path: Path, kind: str) -> None:
     found = load_simulation(OwnFile(path, unit="who", id="nr"), LABELS, seed=0, sites=3)
     assert len(found.dataset.train) + len(found.dataset.evaluation) == 100_000
     assert time.process_time() - began < 5
+
+
+def test_loading_holds_no_second_copy_of_the_texts(tmp_path: Path) -> None:
+    rows = some(20_000)
+    for row in rows:
+        row["text"] += " " + "of care " * 100
+    path = write(tmp_path / "a.jsonl", rows)
+    held = sum(len(row["text"]) for row in rows)
+    del rows
+    tracemalloc.start()
+    try:
+        found = load_simulation(OwnFile(path, unit="who", id="nr"), LABELS, seed=0, sites=3)
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found.dataset.train) + len(found.dataset.evaluation) == 20_000
+    assert held < peak < 1.8 * held

@@ -135,6 +135,15 @@ def test_a_byte_order_mark_and_windows_line_ends_change_nothing(tmp_path: Path) 
     assert [row.cells for row in csv_rows(path, COLUMNS)] == [{"text": "a first row", "label": "0"}]
 
 
+def test_half_a_character_is_named_by_row(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('{"a": "whole"}\n{"a": "half \\ud800"}\n{"a": "\\ud83d\\ude00"}\n')
+    whole, half, pair = json_lines(path, ["a"])
+    assert (whole.text("a"), pair.text("a")) == ("whole", "\U0001f600")
+    with pytest.raises(ConfigError, match=r"Row 2 of .* has half a character in 'a'"):
+        half.text("a")
+
+
 def test_a_row_does_not_show_its_cells(tmp_path: Path) -> None:
     path = tmp_path / "rows.csv"
     path.write_bytes(b"text,label\nSecret Person,0\n")
