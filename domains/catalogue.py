@@ -21,6 +21,7 @@ from domains.domain import (
     Published,
 )
 from domains.finance.pack import FINANCE
+from domains.hub_files import hub_folder
 from domains.recommendation.pack import RECOMMENDATION
 from domains.task_kinds import TaskKind
 
@@ -91,15 +92,22 @@ def _check_choice(name: str, choice: str) -> None:
 
 
 def load_dataset(
-    name: str, *, data: Path | None, seed: int, options: DatasetOptions = DEFAULT_OPTIONS
+    name: str,
+    *,
+    data: Path | None,
+    seed: int,
+    options: DatasetOptions = DEFAULT_OPTIONS,
+    allow_hub: bool = False,
 ) -> Dataset:
     """Return the data set called `name`, validated.
 
     Args:
         name: as in `ENTRIES`.
-        data: the folder with the published files; None for a data set that is generated.
+        data: the folder with the published files; None for a data set that is generated, or for
+            one that the Hugging Face cache has at the pinned commit.
         seed: of a generated data set; published files do not depend on it.
         options: sizes, file and split, where the usual ones are not wanted.
+        allow_hub: whether the network may be used where neither a folder nor the cache has it.
 
     Raises:
         ConfigError: the name is unknown (the message lists those that exist), a folder is given
@@ -120,12 +128,31 @@ def load_dataset(
                 f"folder out, or ask for {_with_files()}."
             )
         return source.load(seed, options)
-    if data is None:
+    return source.load(
+        _folder(entry, source, allow_hub=allow_hub) if data is None else data, options
+    )
+
+
+def _folder(entry: Entry, source: Published, *, allow_hub: bool) -> Path:
+    """Return where the Hugging Face cache, or the hub, has the files for which no folder is named.
+
+    Raises:
+        ConfigError: they have not, or are not asked.
+    """
+    mend = f"Pass --data FOLDER; it holds {', '.join(entry.files)}"
+    if source.hub is None:
         raise ConfigError(
-            f"{name} needs the folder with its published files, and none was named: nothing was "
-            f"loaded. Pass --data FOLDER; it holds {', '.join(entry.files)}."
+            f"{entry.name} needs the folder with its published files, and none was named: nothing "
+            f"was loaded. {mend}."
         )
-    return source.load(data, options)
+    try:
+        return hub_folder(source.hub, allow_hub=allow_hub)
+    except ConfigError as error:
+        allowing = "" if allow_hub else ", or allow the hub (`allow_hub = true` in [runtime])"
+        raise ConfigError(
+            f"{entry.name} needs its published files, and no folder was named. {error} "
+            f"{mend}{allowing}."
+        ) from error
 
 
 def _with_files() -> str:

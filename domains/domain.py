@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    from domains.hub_files import HubFiles
     from domains.prompts import TaskPrompt
     from domains.records import Dataset
     from domains.task_kinds import TaskKind
@@ -44,10 +45,18 @@ DEFAULT_OPTIONS: Final = DatasetOptions()
 
 @dataclass(frozen=True, slots=True)
 class Published:
-    """A data set of published files, and what reads them from a folder."""
+    """A data set of published files, and what reads them from a folder.
+
+    Attributes:
+        files: that the folder holds.
+        load: reads them, or those of `hub`.
+        hub: where the Hugging Face hub has them; None where it does not, or not in a form and with
+            a split that could be pinned.
+    """
 
     files: tuple[str, ...]
     load: Callable[[Path, DatasetOptions], Dataset]
+    hub: HubFiles | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +92,11 @@ class Entry:
     prompt: TaskPrompt = field(repr=False)
     source: Published | Generated = field(repr=False)
     choices: tuple[str, ...] = ()
+
+    @property
+    def hub(self) -> HubFiles | None:
+        """Where the Hugging Face hub has the published files, if it does."""
+        return self.source.hub if isinstance(self.source, Published) else None
 
     @property
     def files(self) -> tuple[str, ...]:

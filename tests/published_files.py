@@ -7,12 +7,16 @@ from __future__ import annotations
 
 import csv
 import json
+import zipfile
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
+import pyarrow as pa
+import pyarrow.parquet as pq
+
 from domains.biomedical import medmcqa, medqa, pubmedqa
 from domains.catalogue import ENTRIES
-from domains.finance import fiqa, nwgi, phrasebank, tfns
+from domains.finance import fiqa, fiqa_fingpt, nwgi, phrasebank, tfns
 from domains.recommendation import amazon, movielens, tallrec
 
 if TYPE_CHECKING:
@@ -61,6 +65,28 @@ def fiqa_files(folder: Path, *, first: tuple[object, ...] | None = None) -> None
         if first is not None and name == "train.csv":
             listed[0] = first
         write_csv(folder / name, [FIQA_HEADER, *listed])
+
+
+FIQA_FINGPT_HEADER = (
+    "sentence",
+    "snippets",
+    "target",
+    "sentiment_score",
+    "aspects",
+    "format",
+    "label",
+)
+
+
+def fiqa_fingpt_files(folder: Path, *, first: tuple[object, ...] | None = None) -> None:
+    for name, rows in zip(fiqa_fingpt.EXPECTED_FILES, (30, 6, 12), strict=True):
+        listed: list[tuple[object, ...]] = [
+            (f"{name} sentence {row}", "[]", "ACME", row % 3 / 4 - 0.25, "[]", "post", row % 3)
+            for row in range(rows)
+        ]
+        if first is not None and name == "train.csv":
+            listed[0] = first
+        write_csv(folder / name, [FIQA_FINGPT_HEADER, *listed])
 
 
 SEVEN = (
@@ -274,6 +300,7 @@ WRITERS: Final[Mapping[str, Callable[[Path], object]]] = MappingProxyType(
         phrasebank.NAME: phrasebank_files,
         tfns.NAME: lambda folder: tfns_files(folder, 30, 12),
         fiqa.NAME: fiqa_files,
+        fiqa_fingpt.NAME: fiqa_fingpt_files,
         nwgi.NAME: lambda folder: nwgi_files(folder, 12, 30),
         pubmedqa.NAME: pubmedqa_files,
         medqa.NAME: lambda folder: medqa_files(folder, medqa.NAME),
@@ -287,13 +314,79 @@ WRITERS: Final[Mapping[str, Callable[[Path], object]]] = MappingProxyType(
 """What writes the files of each data set into a folder that exists."""
 
 
+def _phrasebank_archive(folder: Path) -> None:
+    path = folder / phrasebank.ARCHIVE
+    path.parent.mkdir()
+    level = phrasebank.Agreement.HALF
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(
+            f"FinancialPhraseBank-v1.0/{level.file_name}", as_file(invented(level.rows))
+        )
+
+
+def _parquet(path: Path, rows: list[dict[str, object]]) -> None:
+    path.parent.mkdir(exist_ok=True)
+    pq.write_table(pa.Table.from_pylist(rows), path)
+
+
+def _lines_of(path: Path) -> list[dict[str, object]]:
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _nwgi_parquet(folder: Path) -> None:
+    nwgi_files(folder, 12, 30)
+    for name, parquet in zip(nwgi.EXPECTED_FILES, nwgi.PARQUET_FILES, strict=True):
+        _parquet(folder / parquet, _lines_of(folder / name))
+        (folder / name).unlink()
+
+
+def _medmcqa_parquet(folder: Path) -> None:
+    medmcqa_files(folder)
+    for name, parquet in zip(
+        (medmcqa.TRAIN_FILE, medmcqa.DEV_FILE), medmcqa.HUB.files, strict=True
+    ):
+        rows = _lines_of(folder / name)
+        for row in rows:
+            row["cop"] = int(str(row["cop"])) - 1
+        _parquet(folder / parquet, rows)
+        (folder / name).unlink()
+
+
+def _medqa_at_the_root(folder: Path) -> None:
+    medqa_files(folder, medqa.NAME)
+    for path in (folder / "4_options").iterdir():
+        path.rename(folder / path.name)
+
+
+HUB_WRITERS: Final[Mapping[str, Callable[[Path], object]]] = MappingProxyType(
+    {
+        phrasebank.NAME: _phrasebank_archive,
+        tfns.NAME: WRITERS[tfns.NAME],
+        fiqa_fingpt.NAME: fiqa_fingpt_files,
+        nwgi.NAME: _nwgi_parquet,
+        medqa.NAME: _medqa_at_the_root,
+        medmcqa.NAME: _medmcqa_parquet,
+    }
+)
+"""What writes the files of a data set as the Hugging Face hub has them."""
+
+
 def publish(name: str, folder: Path, patch: pytest.MonkeyPatch) -> Path:
     """Write the files of the data set called `name` into the new `folder`, and return it.
 
     Where many rows were published, `patch` says for as long as it holds that there are few.
     """
+    return _publish(WRITERS[name], folder, patch)
+
+
+def publish_as_on_the_hub(name: str, folder: Path, patch: pytest.MonkeyPatch) -> Path:
+    """Write the files as the Hugging Face hub has them; otherwise as `publish`."""
+    return _publish(HUB_WRITERS[name], folder, patch)
+
+
+def _publish(write: Callable[[Path], object], folder: Path, patch: pytest.MonkeyPatch) -> Path:
     for few in (few_medmcqa, few_games, few_films, few_medqa, few_sentences):
         few(patch)
-    folder.mkdir()
-    WRITERS[name](folder)
+    folder.mkdir(parents=True)
+    write(folder)
     return folder

@@ -3,8 +3,9 @@
 Pal, Umapathi and Sankarasubbu, "MedMCQA: A Large-scale Multi-Subject Multi-Choice Dataset for
 Medical domain Question Answering", CHIL 2022. `train.json` and `dev.json` hold one JSON object per
 line, whose `cop` is the right option, 1 to 4; the answers to `test.json` are not public, so that
-the literature reports the dev file. (The Hugging Face export counts `cop` from 0 and is refused
-at its first 0.)
+the literature reports the dev file. `openlifescienceai/medmcqa` on the Hugging Face hub holds the
+same rows as Parquet, where `cop` counts from 0 and the dev file is called validation. Its export
+as JSON lines looks like the published files and is refused at its first 0.
 
 The converted `validation.jsonl` holds the dev file's rows as `question`, four `choices` that begin
 with "A. " to "D. ", and `answer`, 0 to 3. Where it stands alone, a part of it trains.
@@ -16,7 +17,9 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from domains.hub_files import HubFiles
 from domains.overlap import separate
+from domains.published_parquet import parquet_records
 from domains.reading import Row, check_rows, json_lines, published_file
 from domains.records import Dataset, Record
 
@@ -31,6 +34,11 @@ DEV_FILE: Final = "dev.json"
 CONVERTED_FILE: Final = "validation.jsonl"
 EXPECTED_FILES: Final = (TRAIN_FILE, DEV_FILE, CONVERTED_FILE)
 """The first two, or the third alone."""
+HUB: Final = HubFiles(
+    "openlifescienceai/medmcqa",
+    "91c6572c454088bf71b679ad90aa8dffcd0d5868",
+    ("data/train-00000-of-00001.parquet", "data/validation-00000-of-00001.parquet"),
+)
 PUBLISHED_ROWS: Final = {TRAIN_FILE: 182_822, DEV_FILE: 4183, CONVERTED_FILE: 4183}
 
 _COLUMNS: Final = ("id", "question", "opa", "opb", "opc", "opd", "cop", "subject_name")
@@ -47,7 +55,7 @@ def load(folder: Path, *, drop_overlap: bool = True) -> Dataset:
     """Return the data set of the published files, or of the converted one where it stands alone.
 
     Args:
-        folder: where they lie.
+        folder: where they lie; the hub's copy of the published ones lies in `data`.
         drop_overlap: drop training rows whose question is also in the evaluation set.
 
     Raises:
@@ -56,12 +64,13 @@ def load(folder: Path, *, drop_overlap: bool = True) -> Dataset:
     converted = (folder / CONVERTED_FILE).is_file()
     if converted and not any((folder / name).is_file() for name in (TRAIN_FILE, DEV_FILE)):
         return _of_converted(folder, drop_overlap=drop_overlap)
-    train, dropped = read_rows(
-        published_file(folder, TRAIN_FILE, EXPECTED_FILES), drop_blank_options=True
-    )
-    check_rows(folder / TRAIN_FILE, len(train) + dropped, PUBLISHED_ROWS[TRAIN_FILE])
-    evaluation, _ = read_rows(published_file(folder, DEV_FILE, EXPECTED_FILES))
-    check_rows(folder / DEV_FILE, len(evaluation), PUBLISHED_ROWS[DEV_FILE])
+    hub = (folder / HUB.files[0]).is_file()
+    files = HUB.files if hub else EXPECTED_FILES
+    train_path, dev_path = (published_file(folder, name, files) for name in files[:2])
+    train, dropped = read_rows(train_path, drop_blank_options=True)
+    check_rows(train_path, len(train) + dropped, PUBLISHED_ROWS[TRAIN_FILE])
+    evaluation, _ = read_rows(dev_path)
+    check_rows(dev_path, len(evaluation), PUBLISHED_ROWS[DEV_FILE])
     return _dataset(
         train,
         evaluation,
@@ -84,10 +93,13 @@ def read_rows(path: Path, *, drop_blank_options: bool = False) -> tuple[tuple[Re
 
     Raises:
         ConfigError: naming file and row, never text: a text is absent or empty, `cop` is not 1
-            to 4; or see `reading.json_lines`.
+            to 4 (0 to 3 in Parquet); or see `reading.json_lines` and
+            `published_parquet.parquet_records`.
     """
+    parquet = path.suffix == ".parquet"
+    rows = parquet_records if parquet else json_lines
     records, dropped = [], 0
-    for row in json_lines(path, _COLUMNS):
+    for row in rows(path, _COLUMNS):
         if drop_blank_options and any(_blank(row, column) for column in _OPTIONS):
             dropped += 1
             continue
@@ -95,7 +107,7 @@ def read_rows(path: Path, *, drop_blank_options: bool = False) -> tuple[tuple[Re
             Record(
                 f"medmcqa-{row.text('id')}",
                 row.text("question"),
-                _index(row, "cop", first=1),
+                _index(row, "cop", first=0 if parquet else 1),
                 {"subject": row.text("subject_name")},
                 tuple(row.text(column) for column in _OPTIONS),
             )

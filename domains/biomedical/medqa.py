@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from domains.hub_files import HubFiles
 from domains.overlap import separate
 from domains.reading import Row, check_rows, json_lines, published_file
 from domains.records import Dataset, Record
@@ -28,6 +29,12 @@ EXPECTED_FILES: Final = (
     "4_options/phrases_no_exclude_train.jsonl",
     "4_options/phrases_no_exclude_test.jsonl",
 )
+HUB: Final = HubFiles(
+    "GBaker/MedQA-USMLE-4-options",
+    "0fb93dd23a7339b6dcd27e241cb9b5eca62d4d18",
+    ("phrases_no_exclude_train.jsonl", "phrases_no_exclude_test.jsonl"),
+)
+"""A copy of the two files, without their folder."""
 EXPECTED_FILES_FIVE: Final = ("train.jsonl", "test.jsonl")
 PUBLISHED_ROWS: Final = {"train": 10_178, "test": 1273}
 
@@ -38,13 +45,14 @@ def load(folder: Path, *, drop_overlap: bool = True) -> Dataset:
     """Return the data set with four options.
 
     Args:
-        folder: `questions/US` of the release.
+        folder: `questions/US` of the release, or its `4_options`.
         drop_overlap: drop training rows whose question is also in the test set.
 
     Raises:
         ConfigError: a file is absent, unreadable, malformed, or not of the published length.
     """
-    return _load(folder, NAME, LABELS, EXPECTED_FILES, drop_overlap=drop_overlap)
+    files = HUB.files if (folder / HUB.files[0]).is_file() else EXPECTED_FILES
+    return _load(folder, NAME, LABELS, files, drop_overlap=drop_overlap)
 
 
 def load_five(folder: Path, *, drop_overlap: bool = True) -> Dataset:
@@ -75,7 +83,7 @@ def _load(
     folder: Path,
     name: str,
     labels: tuple[str, ...],
-    files: tuple[str, str],
+    files: tuple[str, ...],
     *,
     drop_overlap: bool,
 ) -> Dataset:

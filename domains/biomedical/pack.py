@@ -18,7 +18,7 @@ _EXAM: Final = "Question: {text}\n{options}\nAnswer:"
 _ENTRIES: Final = (
     Entry(
         name=pubmedqa.NAME,
-        summary="PubMedQA (PQA-L): yes, no or maybe from an abstract, official test set.",
+        summary="PubMedQA (PQA-L): yes, no or maybe from an abstract, official test set. JSON.",
         licence=pubmedqa.LICENCE,
         labels=pubmedqa.LABELS,
         split="as published: the 500 of test_ground_truth.json",
@@ -28,17 +28,17 @@ _ENTRIES: Final = (
     ),
     Entry(
         name=medqa.NAME,
-        summary="MedQA-USMLE with four options, official test set.",
+        summary="MedQA-USMLE with four options, official test set. JSON lines.",
         licence=medqa.LICENCE,
         labels=medqa.LABELS,
         split="as published: the test file",
         kind=TaskKind.MULTIPLE_CHOICE,
         prompt=TaskPrompt(_EXAM, answers=medqa.LABELS),
-        source=Published(medqa.EXPECTED_FILES, lambda folder, _: medqa.load(folder)),
+        source=Published(medqa.EXPECTED_FILES, lambda folder, _: medqa.load(folder), medqa.HUB),
     ),
     Entry(
         name=medqa.NAME_FIVE,
-        summary="MedQA-USMLE with five options, official test set.",
+        summary="MedQA-USMLE with five options, official test set. JSON lines.",
         licence=medqa.LICENCE,
         labels=medqa.LABELS_FIVE,
         split="as published: the test file",
@@ -48,13 +48,18 @@ _ENTRIES: Final = (
     ),
     Entry(
         name=medmcqa.NAME,
-        summary="MedMCQA; where validation.jsonl stands alone, a quarter of it is scored.",
+        summary=(
+            "MedMCQA from train.json and dev.json, as published; or from validation.jsonl, the "
+            "dev file as it is often converted, where neither of them is there. JSON lines."
+        ),
         licence=medmcqa.LICENCE,
         labels=medmcqa.LABELS,
-        split="as published: the dev file; or a quarter of the converted one, seed 42",
+        split="as published: the dev file; of validation.jsonl alone a quarter, seed 42",
         kind=TaskKind.MULTIPLE_CHOICE,
         prompt=TaskPrompt("Question: {text}\nChoices:\n{options}\nAnswer:", answers=medmcqa.LABELS),
-        source=Published(medmcqa.EXPECTED_FILES, lambda folder, _: medmcqa.load(folder)),
+        source=Published(
+            medmcqa.EXPECTED_FILES, lambda folder, _: medmcqa.load(folder), medmcqa.HUB
+        ),
     ),
 )
 

@@ -10,7 +10,7 @@ them: `dataset["train"].to_csv("train.csv")`, and likewise `valid` and `test`.
 A row is a sentence and one of the targets it speaks of, so a sentence may have several rows with
 scores of their own. The score, in [-1, 1], becomes a label as in FinGPT's benchmark: negative
 below -0.1, positive from 0.1 on, neutral between. FinGPT itself scores on another split, of
-`pauri32/fiqa-2018`.
+another copy: see `domains.finance.fiqa_fingpt`.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def load(folder: Path, *, drop_overlap: bool = True) -> Dataset:
             *sides.notes,
             "Rows of one sentence, one for each target it speaks of, can have different labels.",
             "Evaluation set: the published test split; validation rows are in training.",
-            "FinGPT scores FiQA-SA on a split of another copy: not comparable.",
+            "FinGPT scores on another copy and split, finance.fiqa-fingpt: not comparable.",
         ),
     )
 
@@ -86,6 +86,21 @@ def label_of(score: float) -> int:
     return LABELS.index("neutral" if score < _POSITIVE_FROM else "positive")
 
 
+def score_of(row: Row, column: str) -> float:
+    """Return the score in `column`, in [-1, 1].
+
+    Raises:
+        ConfigError: naming file and row: there is no such number.
+    """
+    try:
+        score = float(row.text(column))
+    except ValueError:
+        score = float("nan")  # refused below; the error holds the cell, so it is not chained
+    if not -1 <= score <= 1:
+        row.refuse(f"no number from -1 to 1 in {column!r}", "its label is unknown")
+    return score
+
+
 def _record(row: Row, sentences: dict[tuple[str, str], str]) -> Record:
     sentence = row.text("sentence")
     # Headlines and posts were numbered apart.
@@ -95,19 +110,9 @@ def _record(row: Row, sentences: dict[tuple[str, str], str]) -> Record:
     return Record(
         f"fiqa-{row.path.stem}-{row.number:05d}",
         sentence,
-        label_of(_score(row)),
+        label_of(score_of(row, "score")),
         {"target": row.text("target"), "type": row.text("type")},
     )
-
-
-def _score(row: Row) -> float:
-    try:
-        score = float(row.text("score"))
-    except ValueError:
-        score = float("nan")  # refused below; the error holds the cell, so it is not chained
-    if not -1 <= score <= 1:
-        row.refuse("no number from -1 to 1 in 'score'", "its label is unknown")
-    return score
 
 
 def _published(folder: Path, name: str) -> tuple[Record, ...]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from domains.domain import Domain, Entry, Generated, Published
-from domains.finance import fiqa, generator, nwgi, phrasebank, tfns
+from domains.finance import fiqa, fiqa_fingpt, generator, nwgi, phrasebank, tfns
 from domains.prompts import TaskPrompt
 from domains.task_kinds import TaskKind
 
@@ -42,7 +42,11 @@ _ENTRIES: Final = (
     ),
     Entry(
         name=phrasebank.NAME,
-        summary="Financial PhraseBank v1.0, with the test split of FinGPT.",
+        summary=(
+            "Financial PhraseBank v1.0, scored on FinGPT's test split unless another is chosen. "
+            "Text, a line each: sentence@label, ISO-8859-1; of the four files the one of the "
+            "chosen agreement is read."
+        ),
         licence=phrasebank.LICENCE,
         labels=phrasebank.LABELS,
         split="FinGPT's quarter of the 50 % file (1212 of 4846), seed 42",
@@ -53,22 +57,23 @@ _ENTRIES: Final = (
             lambda folder, options: phrasebank.load(
                 folder, agreement=options.agreement, split=options.split
             ),
+            phrasebank.HUB,
         ),
         choices=("agreement", "split"),
     ),
     Entry(
         name=tfns.NAME,
-        summary="Twitter Financial News Sentiment, scored on its validation file.",
+        summary="Twitter Financial News Sentiment, scored on its validation file. CSV.",
         licence=tfns.LICENCE,
         labels=tfns.LABELS,
         split="as published: the validation file",
         kind=TaskKind.CLASSIFICATION,
         prompt=_TWEET,
-        source=Published(tfns.EXPECTED_FILES, lambda folder, _: tfns.load(folder)),
+        source=Published(tfns.EXPECTED_FILES, lambda folder, _: tfns.load(folder), tfns.HUB),
     ),
     Entry(
         name=fiqa.NAME,
-        summary="FiQA-SA headlines and posts, with the published test split.",
+        summary="FiQA-SA headlines and posts, with the published test split. CSV.",
         licence=fiqa.LICENCE,
         labels=fiqa.LABELS,
         split="as published: the test file",
@@ -77,14 +82,31 @@ _ENTRIES: Final = (
         source=Published(fiqa.EXPECTED_FILES, lambda folder, _: fiqa.load(folder)),
     ),
     Entry(
+        name=fiqa_fingpt.NAME,
+        summary="FiQA-SA as FinGPT and OpenFedLLM score it: another copy, another split. CSV.",
+        licence=fiqa_fingpt.LICENCE,
+        labels=fiqa_fingpt.LABELS,
+        split="FinGPT's 22.6 % of all rows, seed 42",
+        kind=TaskKind.CLASSIFICATION,
+        prompt=_NEWS,
+        source=Published(
+            fiqa_fingpt.EXPECTED_FILES,
+            lambda folder, _: fiqa_fingpt.load(folder),
+            fiqa_fingpt.HUB,
+        ),
+    ),
+    Entry(
         name=nwgi.NAME,
-        summary="News With GPT Instructions in the three classes of FinGPT.",
+        summary=(
+            "News With GPT Instructions in the three classes of FinGPT. JSON lines, which "
+            "`to_json` of the library datasets writes from the published Parquet."
+        ),
         licence=nwgi.LICENCE,
         labels=nwgi.LABELS,
         split="as published: the test file",
         kind=TaskKind.CLASSIFICATION,
         prompt=_NEWS,
-        source=Published(nwgi.EXPECTED_FILES, lambda folder, _: nwgi.load(folder)),
+        source=Published(nwgi.EXPECTED_FILES, lambda folder, _: nwgi.load(folder), nwgi.HUB),
     ),
 )
 

@@ -13,13 +13,14 @@ A message about a file names the file and the row, never the sentence.
 
 from __future__ import annotations
 
-import math
+import zipfile
+import zlib
 from collections import Counter
 from typing import TYPE_CHECKING, Final
 
-import numpy as np
-
 from crypto.errors import ConfigError
+from domains.finance.fingpt_split import fingpt_test_rows
+from domains.hub_files import HubFiles
 from domains.records import Dataset, Record
 from domains.sentence_choices import Agreement, Split
 
@@ -44,11 +45,17 @@ LABELS: Final = ("negative", "neutral", "positive")
 LICENCE: Final = "CC BY-NC-SA 3.0 (Malo et al. 2014): not for commercial use"
 ENCODING: Final = "iso-8859-1"
 
-_SPLIT_SEED: Final = 42
 _TEST_SHARE: Final = 0.25
 
 
 EXPECTED_FILES: Final = tuple(level.file_name for level in Agreement)
+ARCHIVE: Final = "data/FinancialPhraseBank-v1.0.zip"
+"""In which `takala/financial_phrasebank` on the Hugging Face hub holds the files as published."""
+HUB: Final = HubFiles(
+    "takala/financial_phrasebank", "1484d06fe7af23030c7c977b12556108d1f67039", (ARCHIVE,)
+)
+
+_IN_ARCHIVE: Final = "FinancialPhraseBank-v1.0/"
 
 
 def load(
@@ -61,7 +68,7 @@ def load(
     """Return the data set of one of the published files.
 
     Args:
-        folder: where the published files lie.
+        folder: where the published files lie, or their archive as the hub's copy has it.
         agreement: which file.
         split: which rows are the evaluation set.
         drop_overlap: drop training rows whose sentence is also in the evaluation set, so that
@@ -77,9 +84,7 @@ def load(
             f"{agreement.file_name} a score would look comparable with the literature and not "
             f"be. Choose agreement {Agreement.HALF.value}, or split {Split.QUARTER.value}."
         )
-    records = read_rows(
-        _file(folder, agreement), rows=agreement.rows, prefix=f"fpb-{agreement.value}"
-    )
+    records = _published(folder, agreement)
     rows = evaluation_rows(len(records))
     held_out = set(rows)
     evaluation = tuple(records[index] for index in rows)
@@ -99,21 +104,36 @@ def load(
 
 
 def evaluation_rows(rows: int) -> tuple[int, ...]:
-    """Return the 0-based rows of the evaluation set, in the order that the split draws them.
-
-    `train_test_split` of the Hugging Face library takes the first ceil(rows / 4) of a
-    permutation by numpy's default generator.
-    """
-    count = math.ceil(rows * _TEST_SHARE)
-    order = np.random.default_rng(_SPLIT_SEED).permutation(rows)
-    return tuple(int(index) for index in order[:count])
+    """Return the 0-based rows of the evaluation set, in the order that the split draws them."""
+    return fingpt_test_rows(rows, _TEST_SHARE)
 
 
-def read_rows(path: Path, *, rows: int | None, prefix: str) -> tuple[Record, ...]:
+def _published(folder: Path, agreement: Agreement) -> tuple[Record, ...]:
+    """Return the rows of one file, from the folder or from the archive in it."""
+    archive = folder / ARCHIVE
+    prefix = f"fpb-{agreement.value}"
+    if not archive.is_file():
+        return read_rows(_file(folder, agreement), rows=agreement.rows, prefix=prefix)
+    try:
+        with zipfile.ZipFile(archive) as files:
+            path = zipfile.Path(files, f"{_IN_ARCHIVE}{agreement.file_name}")
+            if not path.is_file():
+                raise ConfigError(
+                    f"{archive} has no {agreement.file_name}: nothing was loaded. Copy it again."
+                )
+            return read_rows(path, rows=agreement.rows, prefix=prefix)
+    except (zipfile.BadZipFile, zlib.error, EOFError) as error:
+        raise ConfigError(
+            f"{archive} is no whole archive of the published files ({type(error).__name__}): "
+            "nothing was loaded. Copy it again."
+        ) from error
+
+
+def read_rows(path: Path | zipfile.Path, *, rows: int | None, prefix: str) -> tuple[Record, ...]:
     """Return one record per line of a `sentence@label` file; ids are `prefix-ROW`, from 1.
 
     Args:
-        path: the file.
+        path: the file, alone or in an archive.
         rows: how many rows it must have, or None to accept any number.
         prefix: of the records' ids.
 
@@ -142,7 +162,7 @@ def read_rows(path: Path, *, rows: int | None, prefix: str) -> tuple[Record, ...
     return records
 
 
-def _record(path: Path, number: int, line: bytes, prefix: str) -> Record:
+def _record(path: Path | zipfile.Path, number: int, line: bytes, prefix: str) -> Record:
     where = f"Row {number} of {path}"
     if not line.endswith(b"\n"):
         raise ConfigError(

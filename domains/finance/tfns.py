@@ -14,6 +14,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Final
 
+from domains.hub_files import HubFiles
 from domains.overlap import same_words, separate
 from domains.reading import check_rows, csv_rows, published_file
 from domains.records import Dataset, Record
@@ -27,6 +28,11 @@ LICENCE: Final = "MIT (zeroshot/twitter-financial-news-sentiment); tweets, under
 TRAIN_FILE: Final = "sent_train.csv"
 EVALUATION_FILE: Final = "sent_valid.csv"
 EXPECTED_FILES: Final = (TRAIN_FILE, EVALUATION_FILE)
+HUB: Final = HubFiles(
+    "zeroshot/twitter-financial-news-sentiment",
+    "a0f926c8ec5aaeb87c6404651733b524b6099a42",
+    EXPECTED_FILES,
+)
 PUBLISHED_ROWS: Final = {TRAIN_FILE: 9543, EVALUATION_FILE: 2388}
 
 _COLUMNS: Final = ("text", "label")

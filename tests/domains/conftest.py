@@ -6,10 +6,13 @@ The tiny models have random weights: they show mechanics, never a score.
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
+from typing import NoReturn
 
 import pytest
 import torch
+from huggingface_hub import constants
 from tokenizers import Tokenizer
 from tokenizers.models import WordLevel
 from tokenizers.pre_tokenizers import Whitespace
@@ -50,6 +53,35 @@ def pubmedqa_folder() -> Path:
 @pytest.fixture(scope="session")
 def stories_folder() -> Path:
     return _beside_the_checkout(_SHARED / "models" / "stories260K")
+
+
+@pytest.fixture
+def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An empty Hugging Face cache of the test's own."""
+    folder = tmp_path / "hub-cache"
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
+    return folder
+
+
+@pytest.fixture
+def online(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Undo the suite's own offline switch, so that only the code's restraint is left."""
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+
+
+@pytest.fixture
+def no_sockets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Sockets and name look-ups raise, and are listed."""
+    tried: list[str] = []
+
+    def refuse(*_: object, **__: object) -> NoReturn:
+        tried.append("socket")
+        raise OSError("the network was touched")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    return tried
 
 
 def _save_tokenizer(folder: Path, *, pad: bool) -> None:

@@ -4,16 +4,12 @@ from __future__ import annotations
 
 import errno
 import hashlib
-import json
-import socket
 import sys
-import threading
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, NoReturn
 
 import pytest
-from huggingface_hub import constants
+from hub_simulator import Repository, served
 
 from crypto.errors import ConfigError
 from domains import weight_files
@@ -31,6 +27,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+pytestmark = pytest.mark.usefixtures("cache")
+
 WEIGHTS = b"these are the weights"
 FILES = (*NEEDED_FILES, "model.safetensors")
 REVISION = "0123456789abcdef0123456789abcdef01234567"
@@ -46,29 +44,6 @@ def model_in(folder: Path, weights: bytes = WEIGHTS) -> Path:
         (folder / name).write_text("{}")
     (folder / "model.safetensors").write_bytes(weights)
     return folder
-
-
-@pytest.fixture(autouse=True)
-def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """An empty Hugging Face cache of the test's own."""
-    folder = tmp_path / "hub-cache"
-    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(folder))
-    return folder
-
-
-@pytest.fixture
-def no_sockets(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """Sockets and name look-ups raise, and are listed."""
-    tried: list[str] = []
-
-    def refuse(*_: object, **__: object) -> NoReturn:
-        tried.append("socket")
-        raise OSError("the network was touched")
-
-    monkeypatch.setattr(socket, "socket", refuse)
-    monkeypatch.setattr(socket, "create_connection", refuse)
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    return tried
 
 
 def cached(cache: Path, weights: bytes = WEIGHTS) -> Path:
@@ -210,12 +185,6 @@ def test_a_download_that_was_cut_short_is_no_snapshot(cache: Path, no_sockets: l
     assert no_sockets == []
 
 
-@pytest.fixture
-def online(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Undo the suite's own offline switch, so that only the code's restraint is left."""
-    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
-
-
 @pytest.mark.usefixtures("online")
 def test_the_network_is_not_touched_unless_allowed(cache: Path, no_sockets: list[str]) -> None:
     with pytest.raises(ConfigError, match="is not on this machine"):
@@ -225,66 +194,14 @@ def test_the_network_is_not_touched_unless_allowed(cache: Path, no_sockets: list
     assert no_sockets == []
 
 
-class HubSimulator(BaseHTTPRequestHandler):
-    """The two answers of the hub that a snapshot needs, on loopback."""
-
-    weights = WEIGHTS
-
-    def do_HEAD(self) -> None:
-        self._answer(with_body=False)
-
-    def do_GET(self) -> None:
-        self._answer(with_body=True)
-
-    def _answer(self, *, with_body: bool) -> None:
-        path = self.path.partition("?")[0]
-        if path.startswith(f"/api/models/tests/tiny/revision/{REVISION}"):
-            files = [{"rfilename": name} for name in (*FILES, "pytorch_model.bin")]
-            body = json.dumps({"id": "tests/tiny", "sha": REVISION, "siblings": files}).encode()
-        elif path.startswith("/api/models/tests/tiny/tree/"):
-            body = json.dumps(
-                [
-                    {"type": "file", "path": name, "size": len(self._file(name)), "oid": "0" * 40}
-                    for name in (*FILES, "pytorch_model.bin")
-                ]
-            ).encode()
-        elif path.startswith(f"/tests/tiny/resolve/{REVISION}/"):
-            body = self._file(path.rpartition("/")[2])
-        else:
-            self.send_error(404)
-            return
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.send_header("Content-Type", "application/json")
-        self.send_header("ETag", f'"{hashlib.sha256(body).hexdigest()}"')
-        self.send_header("X-Repo-Commit", REVISION)
-        self.end_headers()
-        if with_body:
-            self.wfile.write(body)
-
-    def _file(self, name: str) -> bytes:
-        return self.weights if name == "model.safetensors" else b"{}"
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
-def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[type[HubSimulator]]:
-    server = ThreadingHTTPServer(("127.0.0.1", 0), HubSimulator)
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
-    thread.start()
-    address = f"http://127.0.0.1:{server.server_port}"
-    monkeypatch.setattr(constants, "ENDPOINT", address)
-    monkeypatch.setattr(
-        constants,
-        "HUGGINGFACE_CO_URL_TEMPLATE",
-        address + "/{repo_id}/resolve/{revision}/{filename}",
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[Repository]:
+    files = dict.fromkeys((*NEEDED_FILES, "pytorch_model.bin"), b"{}")
+    repository = Repository(
+        "models", "tests/tiny", REVISION, files | {"model.safetensors": WEIGHTS}
     )
-    yield HubSimulator
-    server.shutdown()
-    server.server_close()
-    thread.join()
+    with served(repository, monkeypatch):
+        yield repository
 
 
 @pytest.mark.usefixtures("online", "hub")
@@ -297,10 +214,8 @@ def test_an_allowed_hub_delivers_the_pinned_revision_and_no_pickles(cache: Path)
 
 
 @pytest.mark.usefixtures("online")
-def test_a_hub_that_delivers_other_weights_is_not_believed(
-    hub: type[HubSimulator], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(hub, "weights", b"something else")
+def test_a_hub_that_delivers_other_weights_is_not_believed(hub: Repository) -> None:
+    hub.files["model.safetensors"] = b"something else"
     with pytest.raises(ConfigError, match="is not the pinned tests/tiny"):
         resolve(REF, local=None, allow_hub=True)
 
