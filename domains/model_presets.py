@@ -71,7 +71,13 @@ class ModelPreset:
         """Return the TOML tables of a run with this model; the digest is left to fill in."""
         named = ", ".join(f'"{module}"' for module in self.target_modules)
         seen = ", ".join(self.tuned_on)
+        pickled = self.weights is WeightsForm.PICKLE
         lines = [
+            *(
+                ["# published as a pickle, which is never read here: docs/domains.md"]
+                if pickled
+                else []
+            ),
             *([f"# tuned on {seen} when published: a score there does not count"] if seen else []),
             "[mechanism.model]",
             f'name = "{self.repository}"',

@@ -22,7 +22,7 @@ from transformers import (
 from crypto.errors import ConfigError
 from domains.base_models import PRESETS
 from domains.catalogue import ENTRIES
-from domains.model_presets import MODEL_PRESETS, ModelKind, model_preset, seen_before
+from domains.model_presets import MODEL_PRESETS, ModelKind, WeightsForm, model_preset, seen_before
 from secure_fl.config import ModelSection
 from secure_fl.config_prompt import PromptSection
 from secure_fl.config_training import AdapterSection
@@ -87,10 +87,16 @@ def test_the_pinned_preset_is_the_suggested_one() -> None:
 def test_what_a_model_was_tuned_on_is_in_the_catalogue_and_said() -> None:
     for preset in MODEL_PRESETS.values():
         assert set(preset.tuned_on) <= set(ENTRIES)
-        assert preset.tables().startswith("# tuned on") == bool(preset.tuned_on)
+        assert ("# tuned on" in preset.tables()) == bool(preset.tuned_on)
     said = seen_before("ProsusAI/finbert", "finance.phrasebank")
     assert said is not None
     assert "tuned on labelled records of finance.phrasebank" in said
+
+
+def test_a_preset_that_has_to_be_converted_first_says_so() -> None:
+    for preset in MODEL_PRESETS.values():
+        pickled = preset.weights is WeightsForm.PICKLE
+        assert preset.tables().startswith("# published as a pickle") == pickled
 
 
 @pytest.mark.parametrize(
