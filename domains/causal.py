@@ -203,7 +203,7 @@ class CausalAnswers:
         return best_of(self.scores(model, encoded, micro_batch, within=within))
 
     def generate(
-        self, model: PreTrainedModel, records: Sequence[Record], most_tokens: int = 16
+        self, model: nn.Module, records: Sequence[Record], most_tokens: int = 16
     ) -> tuple[str, ...]:
         """Return what the model writes after each record's prompt, the likeliest token each time.
 
@@ -216,12 +216,13 @@ class CausalAnswers:
             most_tokens: where to stop at the latest, before the token that ends a text.
         """
         written = []
+        device = next(model.parameters()).device
         with evaluating(model), torch.inference_mode():
             for record in records:
                 prompt = torch.from_numpy(self._prompt_of(record, most_tokens)).unsqueeze(0)
                 output = model.generate(  # type: ignore[operator] # a mixin that mypy cannot see
-                    input_ids=prompt.to(model.device),
-                    attention_mask=torch.ones_like(prompt).to(model.device),
+                    input_ids=prompt.to(device),
+                    attention_mask=torch.ones_like(prompt).to(device),
                     max_new_tokens=most_tokens,
                     do_sample=False,
                     pad_token_id=self._pad_id,

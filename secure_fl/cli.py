@@ -25,6 +25,7 @@ from secure_fl import (
     cli_domains,
     cli_evaluate,
     cli_evaluation_task,
+    cli_generate,
     cli_ledger,
     cli_policy,
     cli_scrub,
@@ -280,6 +281,7 @@ cli_evaluation_task.add_to(cli_domains.app)
 cli_scrub.add_to(app)
 cli_baselines.add_to(app)
 cli_evaluate.add_to(app)
+cli_generate.add_to(app)
 cli_audit.add_to(app)
 
 
