@@ -20,6 +20,7 @@ from pydantic import (
     model_validator,
 )
 
+from audits.data_facts import DataFacts, Source
 from audits.fact_types import (
     Count,
     Epsilon,
@@ -112,14 +113,6 @@ class Adversary(StrEnum):
     MALICIOUS = "malicious"
 
 
-class Source(StrEnum):
-    """Where training records come from."""
-
-    SITES_OWN = "sites-own"
-    PUBLISHED = "published"
-    GENERATED = "generated"
-
-
 class SoftwareVersion(Facts):
     """One program or library of the run."""
 
@@ -169,26 +162,6 @@ class BaseModelFacts(Facts):
     name: Line
     weights_sha256: Hex256
     source: Line
-
-
-class DataFacts(Facts):
-    """The task's data, without any count of a site's records.
-
-    `evaluation_records` counts the evaluation set that the consortium holds in common. `labels` is
-    empty where every record brings its own options in any number.
-    """
-
-    name: Line
-    licence: Line
-    source: Source
-    labels: tuple[Line, ...]
-    evaluation_records: Annotated[int, Field(ge=1)]
-
-    @model_validator(mode="after")
-    def _is_a_choice(self) -> Self:
-        if len(self.labels) == 1:
-            raise ValueError("one label is no choice")
-        return self
 
 
 class PartyFacts(Facts):

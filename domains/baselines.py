@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _MOST_ITERATIONS: Final = 2000
 _FOLDS: Final = 5
+_TWO: Final = 2
+"""Classes: fewer are no choice, and of two the one is scored against the other."""
 _INVERSE_PENALTIES: Final = (0.3, 1.0, 3.0, 10.0, 30.0)
 
 
@@ -46,7 +48,9 @@ def majority(
         classes: number of classes.
     """
     commonest = int(np.bincount(train, minlength=classes).argmax())
-    return classification_scores(evaluation, np.full_like(evaluation, commonest), classes)
+    # Always the same answer orders nothing: every pair is a tie.
+    margins = np.zeros(evaluation.shape) if classes == _TWO else None
+    return classification_scores(evaluation, np.full_like(evaluation, commonest), classes, margins)
 
 
 def frozen_features(
@@ -97,7 +101,7 @@ def linear_head(
     Raises:
         ConfigError: the training records hold fewer than two classes.
     """
-    if np.unique(train.labels).size < 2:  # noqa: PLR2004 - one class is no choice
+    if np.unique(train.labels).size < _TWO:
         raise ConfigError(
             "All training records have one label: a linear head has nothing to tell apart. "
             "Use training records of two or more classes."
@@ -107,7 +111,10 @@ def linear_head(
     head = _regression(penalty).fit(features, train.labels)
     unseen = _unit_length(frozen_features(task, evaluation, micro_batch=micro_batch))
     predictions = head.predict(unseen).astype(np.int64)
-    scores = classification_scores(evaluation.labels, predictions, len(task.labels))
+    classes = len(task.labels)
+    # Of more than two classes there is one such number for each.
+    margins = head.decision_function(unseen).astype(np.float64) if classes == _TWO else None
+    scores = classification_scores(evaluation.labels, predictions, classes, margins)
     return LinearHead(scores, penalty)
 
 

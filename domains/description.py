@@ -31,14 +31,15 @@ class PartDescription:
         lengths: percentiles of the texts' lengths in characters, one for each of `PERCENTS`; each
             is the length of some text.
         repeated: records whose words an earlier record of this part has.
-        contradicted: records whose words another record of this part has with another label.
+        contradicted: records whose words another record of this part has with another label. None
+            where records bring options of their own: their labels are places among different ones.
     """
 
     records: int
     labels: tuple[int, ...]
     lengths: tuple[int, ...]
     repeated: int
-    contradicted: int
+    contradicted: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,6 +88,7 @@ def _part(records: Sequence[Record], words: Sequence[bytes], classes: int) -> Pa
     labels: defaultdict[bytes, set[int]] = defaultdict(set)
     for record, digest in zip(records, words, strict=True):
         labels[digest].add(record.label)
+    of_options = any(record.options for record in records)
     return PartDescription(
         records=len(records),
         labels=label_counts(records, classes),
@@ -94,7 +96,7 @@ def _part(records: Sequence[Record], words: Sequence[bytes], classes: int) -> Pa
             int(length) for length in np.percentile(lengths, PERCENTS, method="inverted_cdf")
         ),
         repeated=len(words) - len(labels),
-        contradicted=sum(len(labels[digest]) > 1 for digest in words),
+        contradicted=None if of_options else sum(len(labels[digest]) > 1 for digest in words),
     )
 
 

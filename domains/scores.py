@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
-from sklearn.metrics import accuracy_score, f1_score
+from sklearn.metrics import accuracy_score, f1_score, roc_auc_score
 
 from crypto.errors import ConfigError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from domains.ranking_scores import RankingScores
+
+_TWO: Final = 2
+"""Classes that an area under the ROC curve is of."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,8 @@ class ClassificationScores:
         majority_accuracy: accuracy of always answering the evaluation set's commonest label,
             the floor below which a model has learned nothing.
         ranking: how well the options were ordered, where a record's options are ranked.
+        auc: area under the ROC curve of two classes. None where there are not two, only one of them
+            is a record's label, or a model's score is not a finite number.
     """
 
     n: int
@@ -37,17 +44,29 @@ class ClassificationScores:
     weighted_f1: float | None
     majority_accuracy: float
     ranking: RankingScores | None = None
+    auc: float | None = None
 
 
 def classification_scores(
-    labels: NDArray[np.int64], predictions: NDArray[np.int64], classes: int
+    labels: NDArray[np.int64],
+    predictions: NDArray[np.int64],
+    classes: int,
+    margins: NDArray[np.float64] | None = None,
 ) -> ClassificationScores:
     """Return the scores of `predictions` (n,) against `labels` (n,), both in 0..classes-1.
 
     All classes count in macro F1, also one that this evaluation set happens not to hold.
 
+    Args:
+        labels: shape (n,).
+        predictions: likewise.
+        classes: how many there are.
+        margins: of two classes: by how much each record's second scores above its first, shape
+            (n,), for the area under the ROC curve. None for no area.
+
     Raises:
-        ConfigError: the arrays are empty, differ in length, or hold something else than classes.
+        ConfigError: the arrays are empty, differ in length, or hold something else than classes; or
+            margins are not one for each record of two classes.
     """
     checked, names = option_scores(labels, predictions, classes), list(range(classes))
     return replace(
@@ -58,7 +77,18 @@ def classification_scores(
         weighted_f1=float(
             f1_score(labels, predictions, labels=names, average="weighted", zero_division=0.0)
         ),
+        auc=None if margins is None else _two_class_auc(labels, margins, classes),
     )
+
+
+def margins_of(scores: Sequence[NDArray[np.float64]]) -> NDArray[np.float64] | None:
+    """Return each record's score of the second class less that of the first, shape (n,).
+
+    None unless every record has two scores.
+    """
+    if any(row.size != _TWO for row in scores):
+        return None
+    return np.array([row[1] - row[0] for row in scores], dtype=np.float64)
 
 
 def option_scores(
@@ -92,3 +122,23 @@ def option_scores(
         weighted_f1=None,
         majority_accuracy=float(np.bincount(labels, minlength=places).max() / labels.size),
     )
+
+
+def _two_class_auc(
+    labels: NDArray[np.int64], margins: NDArray[np.float64], classes: int
+) -> float | None:
+    """Return the area under the ROC curve; None where it is undefined.
+
+    It is the share of pairs, a record of each class, in which that of the second class has the
+    larger margin, a tie counting half (Mann-Whitney). A margin is a difference, so that it does not
+    matter which class is called the positive one: TALLRec's is "Yes" (RecSys 2023).
+    """
+    if classes != _TWO or labels.shape != margins.shape:
+        raise ConfigError(
+            f"{margins.shape} margins of one class over another do not go with {labels.shape} "
+            f"labels of {classes} classes: no area under the ROC curve was computed. Give one "
+            "margin for each record of two classes."
+        )
+    if np.unique(labels).size < _TWO or not np.isfinite(margins).all():
+        return None
+    return float(roc_auc_score(labels, margins))

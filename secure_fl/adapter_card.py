@@ -10,6 +10,7 @@ from domains.model_presets import seen_before
 from domains.next_item import DECAY, WIDTH
 from domains.task_kinds import TaskKind
 from secure_fl.config import Guaranteed
+from secure_fl.dataset_notes import on_card
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -144,7 +145,8 @@ def _evaluation(
     )
     table = ["| | |", "|---|---|", *(f"| {name} | {value} |" for name, value in rows)]
     seen = seen_before(model, dataset.name)
-    notes = dataset.notes if seen is None else (seen, *dataset.notes)
+    noted = on_card(dataset)
+    notes = noted if seen is None else (seen, *noted)
     return "\n".join([*table, "", *(f"- {note}" for note in notes)])
 
 

@@ -10,6 +10,7 @@ import click
 import typer
 
 from domains.partition_kinds import Partition, PartitionKind
+from domains.sentence_choices import Agreement, Split  # noqa: TC001 - typer reads them at run time
 
 app = typer.Typer(help="The data sets that a run can be on, and what one of them holds.")
 
@@ -109,6 +110,23 @@ def show(  # noqa: PLR0913 - one parameter per option
         int | None,
         typer.Option(min=1, help="Of a data set of users: how many are loaded at most."),
     ] = None,
+    agreement: Annotated[
+        Agreement | None,
+        typer.Option(help="Of the Financial PhraseBank: which file.", show_default="50Agree"),
+    ] = None,
+    split: Annotated[
+        Split | None,
+        typer.Option(
+            help="Of the Financial PhraseBank: which rows are scored.", show_default="fingpt"
+        ),
+    ] = None,
+    allow_hub: Annotated[
+        bool,
+        typer.Option(
+            "--allow-hub",
+            help="Download what neither a folder nor the Hugging Face cache has, at its commit.",
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object on stdout.")] = False,
 ) -> None:
     """Say what a data set holds."""
@@ -122,7 +140,19 @@ def show(  # noqa: PLR0913 - one parameter per option
     if sites is None and any(option is not None for option in given):
         raise click.UsageError("A partition is of records among sites: give their number (--sites)")
     rule = Partition(partition or PartitionKind.EQUAL, sigma, alpha, key, smallest_share or 1)
-    account = DatasetAccount.of(Wanted(name, data, seed, rows, sites, rule, users))
+    wanted = Wanted(
+        name,
+        data,
+        seed,
+        rows,
+        sites,
+        rule,
+        users=users,
+        agreement=agreement,
+        split=split,
+        allow_hub=allow_hub,
+    )
+    account = DatasetAccount.of(wanted)
     if as_json:
         sys.stdout.write(account.as_json())
     else:

@@ -74,20 +74,24 @@ def _as_json(scored: Sequence[Scored]) -> str:
 
 
 def _as_table(scored: Sequence[Scored]) -> str:
-    """Return a line for each data set; all are of the run's kind, so that one heading fits."""
+    """Return a line for each data set; all are of the run's kind, so that one heading fits.
+
+    A score that none of them has is no column, and `-` where one has none.
+    """
     width = max(24, *(len(each.dataset) + 2 for each in scored))
     rows = [_cells(each) for each in scored]
-    heading = "".join(f"{name:>{_wide(name)}}" for name in rows[0])
+    names = [name for name in rows[0] if any(cells[name] is not None for cells in rows)]
+    heading = "".join(f"{name:>{_wide(name)}}" for name in names)
     lines = [f"{'data set':<{width}}{heading}{'n':>8}"]
     for each, cells in zip(scored, rows, strict=True):
-        numbers = "".join(f"{value:>{_wide(name)}.4f}" for name, value in cells.items())
+        numbers = "".join(f"{_shown(cells[name]):>{_wide(name)}}" for name in names)
         lines.append(f"{each.dataset:<{width}}{numbers}{each.scores.n:>8}")
     seen = [each.seen for each in scored if each.seen is not None]
     return "\n".join((*lines, *seen, _NOTE, ""))
 
 
-def _cells(scored: Scored) -> dict[str, float]:
-    """Return what the field reports of records of this kind."""
+def _cells(scored: Scored) -> dict[str, float | None]:
+    """Return what the field reports of records of this kind; None where it is undefined."""
     found, ranking = scored.scores, scored.scores.ranking
     if ranking is not None:
         return {"HR@10": ranking.hit_rate, "NDCG@10": ranking.ndcg, "AUC": ranking.auc}
@@ -97,7 +101,12 @@ def _cells(scored: Scored) -> dict[str, float]:
         "accuracy": found.accuracy,
         "weighted F1": found.weighted_f1,
         "macro F1": found.macro_f1,
+        "AUC": found.auc,
     }
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.4f}"
 
 
 def _wide(name: str) -> int:

@@ -372,8 +372,8 @@ class Runtime(Section):
     base_model: str | None = None
     """A local folder in Hugging Face layout; looked at before any other place."""
     allow_hub: bool = False
-    """Whether the base model and the published data set may be downloaded; nothing else ever touches
-    the network."""
+    """Whether base model and published data set may be downloaded; nothing else ever touches the
+    network."""
 
 
 class RunConfig(Section):

@@ -27,6 +27,7 @@ from privacy.noise import SystemNoise
 from secure_fl.canaries import with_fresh_number
 from secure_fl.config import Count, Runtime, Section, explain, load_config
 from secure_fl.config_data import OwnColumns
+from secure_fl.dataset_notes import is_published, say_if_published
 from secure_fl.guarantee import resolve_sigma
 from secure_fl.own_records import OwnWorkbench, evaluation_set, site_records
 from secure_fl.plain_log import LogObserver
@@ -139,7 +140,8 @@ def open_site(folder: Path) -> Handler:
             "number the parts from 1."
         )
     torch.set_num_threads(site.runtime.threads)
-    records = _site_records(site.data, folder, home.record_facts(site.data.dataset))
+    facts = home.record_facts(site.data.dataset)
+    records = _site_records(site.data, folder, facts, allow_hub=site.runtime.allow_hub)
     workbench = OwnWorkbench(
         home.name,
         records,
@@ -152,7 +154,9 @@ def open_site(folder: Path) -> Handler:
     return home.machine(workbench).handle
 
 
-def _site_records(data: SiteData, home: Path, facts: RecordFacts) -> SiteRecords:
+def _site_records(
+    data: SiteData, home: Path, facts: RecordFacts, *, allow_hub: bool
+) -> SiteRecords:
     """Return the records that `site.toml`, in the folder `home`, names."""
     if data.path is not None:
         return site_records(data.at(home / data.path), data.labels, facts)
@@ -161,6 +165,7 @@ def _site_records(data: SiteData, home: Path, facts: RecordFacts) -> SiteRecords
         data=None if data.folder is None else home / data.folder,
         seed=data.seed,
         options=data.options(),
+        allow_hub=allow_hub,
     )
     share = equal(dataset.train, data.parts, data.seed)[data.part - 1]
     return SiteRecords(dataset.name, dataset.labels, share, facts)
@@ -222,7 +227,7 @@ def coordinate(transport: Transport, folder: Path) -> None:
         transport=transport,
         observer=LogObserver(),
         dataset=dataset,
-        published=own.folder is not None or dataset.name == OWN,
+        published=dataset.name == OWN or is_published(dataset.name),
         one_process=False,
     )
     result = Runner(parts, progress).run()
@@ -241,9 +246,15 @@ def _evaluation_set(config: RunConfig, own: CoordinatorFile, home: Path) -> Data
             )
         return evaluation_set(config)
     folder = None if own.folder is None else home / own.folder
-    return load_dataset(
-        data.dataset, data=folder, seed=config.mechanism.seed, options=data.options()
+    loaded = load_dataset(
+        data.dataset,
+        data=folder,
+        seed=config.mechanism.seed,
+        options=data.options(),
+        allow_hub=config.runtime.allow_hub,
     )
+    say_if_published(loaded)
+    return loaded
 
 
 def _refuse_partition(mechanism: Mechanism) -> None:

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from domains.model_presets import ModelPreset
     from domains.partition_kinds import Partition
     from domains.records import Dataset, Record
+    from domains.sentence_choices import Agreement, Split
 
 _WIDE: Final = 1000
 _LONGEST_SHOWN: Final = 300
@@ -44,6 +45,9 @@ class Wanted:
         sites: among how many sites the training records are shared out; None for none.
         rule: by what rule.
         users: how many users are loaded at most; None for the usual number.
+        agreement: which file of the Financial PhraseBank; None for the usual one.
+        split: which of its rows are the evaluation set; None for the usual ones.
+        allow_hub: whether published files may be downloaded.
     """
 
     name: str
@@ -53,6 +57,9 @@ class Wanted:
     sites: int | None
     rule: Partition
     users: int | None = None
+    agreement: Agreement | None = None
+    split: Split | None = None
+    allow_hub: bool = False
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,7 @@ class DatasetAccount:
         rows: some of its training records, scrubbed.
         not_looked_for: entities that no provider on this machine looks for.
         shares: records of each label at each site, shape (sites, labels); None if not asked for.
+        site_records: all records of each site, also where they share no labels; None likewise.
         rule: by which they were shared out.
     """
 
@@ -84,6 +92,7 @@ class DatasetAccount:
     rows: tuple[Row, ...]
     not_looked_for: tuple[str, ...]
     shares: tuple[tuple[int, ...], ...] | None
+    site_records: tuple[int, ...] | None
     rule: Partition
 
     @classmethod
@@ -91,17 +100,35 @@ class DatasetAccount:
         """Load the data set and return its account.
 
         Raises:
-            ConfigError: it cannot be loaded, or not be shared out as asked.
+            ConfigError: it cannot be loaded, has not what is chosen of it, or cannot be shared out
+                as asked.
         """
-        options = chosen_options(wanted.name, users=wanted.users)
-        dataset = load_dataset(wanted.name, data=wanted.data, seed=wanted.seed, options=options)
-        shares = None
+        options = chosen_options(
+            wanted.name, users=wanted.users, agreement=wanted.agreement, split=wanted.split
+        )
+        dataset = load_dataset(
+            wanted.name,
+            data=wanted.data,
+            seed=wanted.seed,
+            options=options,
+            allow_hub=wanted.allow_hub,
+        )
+        shares = site_records = None
         if wanted.sites is not None:
             held = share_out(dataset.train, wanted.sites, wanted.seed, wanted.rule)
             shares = tuple(label_counts(share, len(dataset.labels)) for share in held)
+            site_records = tuple(map(len, held))
         rows, missing = _scrubbed(dataset, wanted.rows)
-        entry = ENTRIES[wanted.name]
-        return cls(dataset, entry, describe(dataset), rows, missing, shares, wanted.rule)
+        return cls(
+            dataset=dataset,
+            entry=ENTRIES[wanted.name],
+            description=describe(dataset),
+            rows=rows,
+            not_looked_for=missing,
+            shares=shares,
+            site_records=site_records,
+            rule=wanted.rule,
+        )
 
     def as_json(self) -> str:
         """Return it as one line of JSON."""
@@ -109,6 +136,7 @@ class DatasetAccount:
             {
                 "schema": "secure-fl.dataset.v1",
                 "name": self.dataset.name,
+                "summary": self.entry.summary,
                 "version": self.dataset.version.hex(),
                 "licence": self.dataset.licence,
                 "kind": self.entry.kind.value,
@@ -123,6 +151,7 @@ class DatasetAccount:
                 "not_looked_for": list(self.not_looked_for),
                 "partition": None if self.shares is None else asdict(self.rule),
                 "sites": None if self.shares is None else [list(share) for share in self.shares],
+                "site_records": None if self.site_records is None else list(self.site_records),
             }
         )
 
@@ -176,6 +205,7 @@ def write_account(account: DatasetAccount, stream: TextIO) -> None:
     console = _console(stream)
     dataset, told = account.dataset, account.description
     console.print(Text.assemble((dataset.name, "bold"), f"  version {dataset.version.hex()[:16]}"))
+    console.print(Text(account.entry.summary))
     console.print(Text(f"Licence: {dataset.licence}"))
     for note in dataset.notes:
         console.print(Text(note))
@@ -189,9 +219,11 @@ def write_account(account: DatasetAccount, stream: TextIO) -> None:
             "record. Case and white space do not count; lengths are in characters."
         )
     )
-    if account.shares is not None:
+    if account.shares is not None and account.site_records is not None:
         console.print()
-        console.print(_sites(account.shares, dataset.labels, account.rule))
+        # No title of the table: that is wrapped to its width, and two columns are narrow.
+        console.print(_shared_by(account.rule))
+        console.print(_sites(account.site_records, account.shares, dataset.labels))
     if account.rows:
         console.print()
         _write_rows(account, console)
@@ -213,6 +245,8 @@ def _write_entry(entry: Entry, console: Console) -> None:
     table.add_row("", Text(entry.summary))
     table.add_row("labels", Text(", ".join(entry.labels) or _NO_LABELS))
     table.add_row("files", Text(_files(entry)))
+    if entry.hub is not None:
+        table.add_row("hub", Text(f"{entry.hub.repository} at {entry.hub.revision}"))
     table.add_row("split", Text(entry.split))
     table.add_row("licence", Text(entry.licence))
     console.print(table)
@@ -274,22 +308,27 @@ def _parts(account: DatasetAccount) -> Table:
     for number, name in enumerate(_LENGTH_NAMES):
         table.add_row(f"length, {name}", *(_count(part.lengths[number]) for part in both))
     table.add_row("repeat another's words", *(_count(part.repeated) for part in both))
-    table.add_row("... with another label", *(_count(part.contradicted) for part in both))
+    contradicted = [part.contradicted for part in both if part.contradicted is not None]
+    if len(contradicted) == len(both):
+        table.add_row("... with another label", *map(_count, contradicted))
     return table
 
 
-def _sites(shares: tuple[tuple[int, ...], ...], labels: tuple[str, ...], rule: Partition) -> Table:
+def _shared_by(rule: Partition) -> Text:
     said = [rule.kind.value]
     said += [
         f"{name} {value}"
         for name, value in (("sigma", rule.sigma), ("alpha", rule.alpha), ("key", rule.key))
         if value is not None
     ]
+    return Text(f"Who would hold what ({', '.join(said)})")
+
+
+def _sites(
+    totals: tuple[int, ...], shares: tuple[tuple[int, ...], ...], labels: tuple[str, ...]
+) -> Table:
     table = _table("site", "records", *labels)
-    table.title = Text(f"Who would hold what ({', '.join(said)})")
-    table.title_justify = "left"
-    for number, share in enumerate(shares, start=1):
-        total = sum(share)
+    for number, (total, share) in enumerate(zip(totals, shares, strict=True), start=1):
         table.add_row(f"site-{number}", _count(total), *(_share(count, total) for count in share))
     return table
 
@@ -322,6 +361,7 @@ def _entry_fields(entry: Entry) -> dict[str, object]:
         "summary": entry.summary,
         "labels": list(entry.labels),
         "files": list(entry.files),
+        "hub": None if entry.hub is None else asdict(entry.hub),
         "split": entry.split,
         "licence": entry.licence,
     }

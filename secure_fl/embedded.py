@@ -18,6 +18,7 @@ from domains.task_kinds import TaskKind
 from privacy.noise import SystemNoise
 from secure_fl.canaries import with_fresh_number
 from secure_fl.consortium import Consortium, open_consortium
+from secure_fl.dataset_notes import is_published, say_if_published
 from secure_fl.finish import sign_run, write_results
 from secure_fl.guarantee import planned_event, resolve_sigma
 from secure_fl.methods import method_of
@@ -146,7 +147,8 @@ class _Embedded:
         self._config = config
         self._consortium = consortium
         self._observer = observer
-        self._data_given = places.data is not None
+        name = config.mechanism.data.dataset
+        self._published = name == OWN or places.data is not None or is_published(name)
         observer.preparing("loading the data")
         self._dataset, shares = self._load(places)
         self._workbenches = self._make_workbenches(self._dataset, shares)
@@ -154,8 +156,6 @@ class _Embedded:
     def _load(self, places: EmbeddedPlaces) -> tuple[Dataset, Shares | None]:
         """Return the records, and who holds what where they say it themselves."""
         mechanism = self._config.mechanism
-        if mechanism.data.dataset == OWN:
-            self._data_given = True
         if places.dataset is not None:
             return places.dataset, places.shares
         if mechanism.data.dataset == OWN:
@@ -163,8 +163,13 @@ class _Embedded:
             return found.dataset, found.shares
         data = mechanism.data
         loaded = load_dataset(
-            data.dataset, data=places.data, seed=mechanism.seed, options=data.options()
+            data.dataset,
+            data=places.data,
+            seed=mechanism.seed,
+            options=data.options(),
+            allow_hub=self._config.runtime.allow_hub,
         )
+        say_if_published(loaded)
         return loaded, None
 
     def _make_workbenches(
@@ -241,7 +246,7 @@ class _Embedded:
             transport=InProcessTransport(self._handlers(), workers=self._config.runtime.workers),
             observer=self._observer,
             dataset=self._dataset,
-            published=self._data_given,
+            published=self._published,
             one_process=True,
             holdings=self._holdings(),
         )

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from domains.records import Record
     from domains.scores import ClassificationScores
     from domains.tasks import Task
-    from secure_fl.config import Mechanism, RunConfig
+    from secure_fl.config import RunConfig
     from secure_fl.sites.adapted_model import AdaptedModel
 
 
@@ -77,6 +77,8 @@ class _Learned:
 def asked_of(names: Sequence[str], folders: Sequence[Path]) -> tuple[Asked, ...]:
     """Return the data sets called `names`; the published ones take `folders`, in order.
 
+    Without a folder each is looked for in the Hugging Face cache, if the hub has it.
+
     Raises:
         ConfigError: a name is unknown, or folders and published data sets differ in number.
     """
@@ -87,10 +89,12 @@ def asked_of(names: Sequence[str], folders: Sequence[Path]) -> tuple[Asked, ...]
             f"{', '.join(sorted(ENTRIES))}."
         )
     entries = [ENTRIES[name] for name in names]
-    published = sum(not isinstance(entry.source, Generated) for entry in entries)
-    if published != len(folders):
+    needed = [entry for entry in entries if not isinstance(entry.source, Generated)]
+    if not folders and all(entry.hub is not None for entry in needed):
+        return tuple(Asked(entry, None) for entry in entries)
+    if len(needed) != len(folders):
         raise ConfigError(
-            f"{published} of the data sets are read from published files and {len(folders)} "
+            f"{len(needed)} of the data sets are read from published files and {len(folders)} "
             "folders were named: it is unknown which is whose. Give one --data for each of them, "
             "in the order of --on."
         )
@@ -119,7 +123,7 @@ def evaluate(run: Path, asked: Sequence[Asked]) -> tuple[Scored, ...]:
         Scored(
             each.entry.name,
             each.entry.kind,
-            _scores(task, adapted, each, order, config.mechanism),
+            _scores(task, adapted, each, order, config),
             seen_before(config.mechanism.model.name, each.entry.name),
         )
         for each, order in zip(asked, orders, strict=True)
@@ -188,12 +192,19 @@ def _by_class(entry: Entry, classes: tuple[str, ...]) -> tuple[int, ...]:
 
 
 def _scores(
-    task: Task, adapted: AdaptedModel, asked: Asked, order: tuple[int, ...], run: Mechanism
+    task: Task, adapted: AdaptedModel, asked: Asked, order: tuple[int, ...], config: RunConfig
 ) -> ClassificationScores:
+    run = config.mechanism
     # Of the run's own data set the same part is scored: what is left was trained on.
     same = asked.entry.name == run.data.dataset
     options = run.data.options() if same else DEFAULT_OPTIONS
-    dataset = load_dataset(asked.entry.name, data=asked.data, seed=run.seed, options=options)
+    dataset = load_dataset(
+        asked.entry.name,
+        data=asked.data,
+        seed=run.seed,
+        options=options,
+        allow_hub=config.runtime.allow_hub,
+    )
     records = tuple(_numbered(record, order) for record in dataset.evaluation)
     return Evaluator(task, adapted, task.encode(records), kind=asked.entry.kind).score(
         adapted.flat()

@@ -129,7 +129,13 @@ def _as_in(config: RunConfig, name: str, data: Path | None) -> _Asked:
             "out."
         )
     asked, form = mechanism.prompt.asked(), mechanism.prompt.form()
-    dataset = load_dataset(name, data=data, seed=mechanism.seed, options=mechanism.data.options())
+    dataset = load_dataset(
+        name,
+        data=data,
+        seed=mechanism.seed,
+        options=mechanism.data.options(),
+        allow_hub=config.runtime.allow_hub,
+    )
     resolved = resolve_model(mechanism.model, config.runtime)
     answers = CausalAnswers(resolved, dataset.labels, asked, form, mechanism.model.max_length)
     tokenizer, _, _ = load_tokenizer(resolved)

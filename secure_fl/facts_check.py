@@ -3,8 +3,8 @@
 Everything that follows from the rest of the folder is computed again and compared, so that not
 even the coordinator, who signs the manifest, can state it otherwise. What does not follow from
 anything that other parties signed stays the coordinator's word: scores on the evaluation set,
-times, versions of software, where base model and records came from, how many records a simulated
-site was given, and that the saved adapter is what the last sum led to.
+times, versions of software, where base model and records came from, what was noted of the data set,
+how many records a simulated site was given, and that the saved adapter is what the last sum led to.
 """
 
 from __future__ import annotations

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from typing import TYPE_CHECKING
 
 from crypto.errors import ConfigError
 from domains.domain import DEFAULT_OPTIONS
 from domains.own_files import NAME, OwnFile, load_evaluation, load_simulation, load_site
 from domains.partition_kinds import Partition
+from secure_fl.dataset_notes import say
 from secure_fl.sites.workbench import SiteRecords, SiteWorkbench
 
 if TYPE_CHECKING:
@@ -22,8 +22,6 @@ if TYPE_CHECKING:
     from secure_fl.config import Mechanism, RunConfig, Runtime
     from secure_fl.sites.scrub_secrets import ScrubSecrets
     from secure_fl.sites.scrubbing import RecordFacts
-
-_LOG = logging.getLogger(__name__)
 
 
 class OwnWorkbench(SiteWorkbench):
@@ -89,7 +87,7 @@ def simulated(config: RunConfig, data: Path | None) -> OwnSimulation:
     found = load_simulation(
         file, mechanism.data.own_labels(), seed=mechanism.seed, sites=mechanism.sites
     )
-    _say(found.dataset.notes)
+    say(found.dataset.notes)
     return found
 
 
@@ -100,7 +98,7 @@ def site_records(file: OwnFile, labels: tuple[str, ...], facts: RecordFacts) -> 
         ConfigError: the file cannot be used.
     """
     found = load_site(file, labels)
-    _say(found.notes)
+    say(found.notes)
     return SiteRecords(NAME, labels, found.train, facts)
 
 
@@ -111,7 +109,7 @@ def evaluation_set(config: RunConfig) -> Dataset:
         ConfigError: the file cannot be used.
     """
     dataset = load_evaluation(_file_of(config), config.mechanism.data.own_labels())
-    _say(dataset.notes)
+    say(dataset.notes)
     return dataset
 
 
@@ -119,8 +117,3 @@ def _file_of(config: RunConfig) -> OwnFile:
     if config.data is None:
         raise ConfigError("The run has no table [data]: nothing says where the records are.")
     return config.data.file()
-
-
-def _say(notes: tuple[str, ...]) -> None:
-    for note in notes:
-        _LOG.warning("%s", note)

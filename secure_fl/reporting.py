@@ -42,6 +42,7 @@ from crypto.digests import sha256
 from crypto.errors import IntegrityError
 from domains.own_files import NAME as OWN
 from privacy.ledger_entries import ExtractEntry
+from secure_fl.dataset_notes import reported
 from secure_fl.methods import method_of
 from secure_fl.privacy_reporting import privacy_facts
 from secure_fl.transcript_check import read_transcript
@@ -131,6 +132,7 @@ def run_facts(sources: ReportSources) -> ReportFacts:
             source=_source(sources),
             labels=sources.dataset.labels,
             evaluation_records=len(sources.dataset.evaluation),
+            notes=reported(sources.dataset),
         ),
         federation=federation,
         protection=protection_facts(mechanism),

@@ -19,7 +19,7 @@ from crypto.digests import sha256
 from crypto.errors import PeerError
 from crypto.masked_sum import CulpritError
 from domains.ranking_scores import ranking_scores
-from domains.scores import classification_scores, option_scores
+from domains.scores import classification_scores, margins_of, option_scores
 from domains.sentence_head import best_of
 from domains.task_kinds import TaskKind
 from secure_fl.config import Guaranteed
@@ -86,7 +86,7 @@ class Evaluator:
         labels = self.encoded.labels
         classes = max(len(self.task.labels), *(row.size for row in scores))
         if self.kind is TaskKind.CLASSIFICATION:
-            return classification_scores(labels, best_of(scores), classes)
+            return classification_scores(labels, best_of(scores), classes, margins_of(scores))
         found = option_scores(labels, best_of(scores), classes)
         if self.kind is not TaskKind.RANKING:
             return found

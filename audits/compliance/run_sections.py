@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from audits import numerals, scrubbing_wording, trust, wording
 from audits.compliance.blocks import (
+    Bullets,
     Cell,
     Column,
     Heading,
@@ -55,12 +56,24 @@ def data_section(facts: ReportFacts) -> Section:
         "Data and scrubbing",
         (
             about,
+            *_noted(data.notes),
             Heading("What was looked for before training", "looked-for"),
             looked,
             *(Paragraph(scrubbing_wording.mode_sentence(mode)) for mode in modes),
             _coverage(facts.scrubbing),
         ),
     )
+
+
+def _noted(notes: tuple[str, ...]) -> tuple[Block, ...]:
+    """Return what was noted of the data as it was loaded; nothing where nothing was."""
+    if not notes:
+        return ()
+    whose = Paragraph(
+        "Noted by the coordinator as the data was loaded. No site claims these notes, and nothing "
+        "that a site signed shows them."
+    )
+    return Heading("What was noted of the data", "noted"), whose, Bullets(notes)
 
 
 def _coverage(scrubbing: tuple[ScrubbingFacts, ...]) -> Table:

@@ -98,8 +98,8 @@ _ENTRIES: Final = (
     Entry(
         name=nwgi.NAME,
         summary=(
-            "News With GPT Instructions in the three classes of FinGPT. JSON lines, which "
-            "`to_json` of the library datasets writes from the published Parquet."
+            "News With GPT Instructions in the three classes of FinGPT. Parquet as published, in "
+            "`data`; or the JSON lines that `to_json` of the library datasets writes from it."
         ),
         licence=nwgi.LICENCE,
         labels=nwgi.LABELS,

@@ -23,7 +23,10 @@ _TALLREC: Final = (
 _ENTRIES: Final = (
     Entry(
         name=amazon.NAME,
-        summary="Amazon video games as LLMRank published them: which comes next, by title.",
+        summary=(
+            "Amazon video games as LLMRank published them: which comes next, by title. Text, "
+            "columns parted by tabs."
+        ),
         licence=amazon.LICENCE,
         labels=(),
         split=_LAST_OF_USER,
@@ -39,7 +42,10 @@ _ENTRIES: Final = (
     ),
     Entry(
         name=movielens.NAME,
-        summary="MovieLens 100K: which film comes next, by title.",
+        summary=(
+            "MovieLens 100K: which film comes next, by title. Text, as in ml-100k.zip: columns "
+            "parted by tabs in u.data, by | in u.item."
+        ),
         licence=movielens.LICENCE,
         labels=(),
         split=_LAST_OF_USER,
@@ -53,7 +59,7 @@ _ENTRIES: Final = (
     ),
     Entry(
         name=tallrec.NAME,
-        summary="TALLRec: will this person like the film, yes or no.",
+        summary="TALLRec: will this person like the film, yes or no. JSON, a list of objects.",
         licence=tallrec.LICENCE,
         labels=tallrec.LABELS,
         split="as published: the test file",

@@ -108,6 +108,7 @@ def site_alone(
         weighted_f1=mean_if_all([score.weighted_f1 for score in scores]),
         ranking=mean_ranking([ranking_metrics(score.ranking) for score in scores]),
         batch_size=config.mechanism.training.batch_size,
+        auc=mean_if_all([score.auc for score in scores]),
     )
 
 

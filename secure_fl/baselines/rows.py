@@ -50,6 +50,7 @@ class Score:
         delta: as configured.
         batch_size: records of a step, where it is fixed.
         ranking: where options are ranked.
+        auc: area under the ROC curve, where there are two classes.
     """
 
     n: int
@@ -60,6 +61,7 @@ class Score:
     delta: float | None = None
     batch_size: int | None = None
     ranking: RankingMetrics | None = None
+    auc: float | None = None
 
     @classmethod
     def of(cls, scores: ClassificationScores, batch_size: int | None = None) -> Score:
@@ -71,6 +73,7 @@ class Score:
             scores.weighted_f1,
             batch_size=batch_size,
             ranking=ranking_metrics(scores.ranking),
+            auc=scores.auc,
         )
 
 

@@ -86,7 +86,10 @@ class Study:
     def _load(self, name: str, seed: int) -> Held:
         if name != OWN:
             options = self.config.mechanism.data.options()
-            return Held(load_dataset(name, data=self.data, seed=seed, options=options))
+            hub = self.config.runtime.allow_hub
+            return Held(
+                load_dataset(name, data=self.data, seed=seed, options=options, allow_hub=hub)
+            )
         found = simulated(self.seeded(seed), self.data)
         return Held(found.dataset, found.shares)
 
@@ -190,6 +193,7 @@ class _Measuring:
             batch_size=score.batch_size,
             seconds=seconds,
             ranking=score.ranking,
+            auc=score.auc,
         )
         self.kept = self.kept.having(result)
         self.kept.write(self._out)
@@ -295,16 +299,20 @@ def _whole_run(study: Study, config: RunConfig, held: Held, row: Row) -> Score:
         delta=privacy.delta if isinstance(privacy, Guaranteed) else None,
         batch_size=mechanism.training.batch_size,
         ranking=last.ranking,
+        # What a run signs holds none, so it is taken from what the run's observer is told.
+        auc=watcher.auc,
     )
 
 
 class Watcher:
-    """Notes each finished round of a run, and nothing else."""
+    """Notes each finished round of a run, and keeps the last area under the ROC curve."""
 
     def __init__(self, run: str, note: Callable[[str], None]) -> None:
         self._run = run
         self._note = note
         self._rounds = 0
+        self.auc: float | None = None
+        """Of the last scored round; None unless there are two classes."""
 
     def preparing(self, what: str) -> None:
         """Say nothing."""
@@ -321,6 +329,8 @@ class Watcher:
 
     def scored(self, result: RoundScored) -> None:
         """Note the round, and the accuracy where it was measured."""
+        if result.scores is not None:
+            self.auc = result.scores.auc
         scored = "" if result.scores is None else f", accuracy {result.scores.accuracy:.4f}"
         self._note(f"{self._run}: round {result.round} of {self._rounds}{scored}")
 

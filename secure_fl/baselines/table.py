@@ -61,6 +61,8 @@ class Result(Section):
     seconds: Annotated[float, Field(ge=0)]
     """By the clock on the wall, preparation and evaluation included."""
     ranking: Annotated[RankingMetrics | None, Field(exclude_if=lambda found: found is None)] = None
+    auc: Annotated[Fraction | None, Field(exclude_if=lambda found: found is None)] = None
+    """Area under the ROC curve of two classes; older files have none."""
 
 
 class Line(Section):
@@ -82,6 +84,9 @@ class Line(Section):
     ranking: Annotated[RankingMetrics | None, Field(exclude_if=lambda found: found is None)] = None
     """Means of the seeds, where options are ranked."""
     hit_rate_10_sd: Annotated[float | None, Field(exclude_if=lambda found: found is None)] = None
+    auc: Annotated[float | None, Field(exclude_if=lambda found: found is None)] = None
+    """Where there are two classes, and every seed has it."""
+    auc_sd: Annotated[float | None, Field(exclude_if=lambda found: found is None)] = None
     error: str | None = None
     """Why the row, or a seed of it, was not measured."""
 
@@ -96,6 +101,7 @@ class Line(Section):
             [result.macro_f1 for result in own],
             [result.weighted_f1 for result in own],
         )
+        auc = [result.auc for result in own]
         claimed = [result.epsilon for result in own if result.epsilon is not None]
         return cls(
             row=row,
@@ -112,6 +118,8 @@ class Line(Section):
             seconds=mean(result.seconds for result in own),
             ranking=mean_ranking([result.ranking for result in own]),
             hit_rate_10_sd=_spread([r.ranking.hit_rate_10 for r in own if r.ranking is not None]),
+            auc=mean_if_all(auc),
+            auc_sd=_spread(auc),
             error=error,
         )
 
@@ -234,12 +242,16 @@ def _table(begun: Baselines, lines: Sequence[Line], kind: TaskKind) -> Table:
     table.title = Text(f"{begun.name}, {begun.split} records; mean and sample sd over seeds")
     table.title_justify = "left"
     table.add_column("row")
-    for name in (*_SCORES[kind], "epsilon", "n", "seeds", "seconds"):
+    # Whether there are two classes is known by what was measured: records of one's own have any.
+    areas = kind is TaskKind.CLASSIFICATION and any(line.auc is not None for line in lines)
+    scores = (*_SCORES[kind], "AUC") if areas else _SCORES[kind]
+    for name in (*scores, "epsilon", "n", "seeds", "seconds"):
         table.add_column(name, justify="right", no_wrap=True)
     for line in lines:
         table.add_row(
             line.row.value,
             *_cells(line, kind),
+            *((_with_spread(line.auc, line.auc_sd),) if areas else ()),
             "-" if line.epsilon is None else f"{line.epsilon:.3f} at {line.delta:g}",
             "-" if line.n is None else str(line.n),
             " ".join(str(seed) for seed in line.seeds) or "-",

@@ -205,6 +205,7 @@ def report(  # noqa: PLR0913 - each test varies one thing
     name: str = "finance-demo",
     sites: tuple[str, ...] = SITES,
     dataset: str = "Generated financial sentences",
+    notes: tuple[str, ...] = (),
     scrub_mode: ScrubMode = ScrubMode.PLACEHOLDERS,
     warnings: tuple[ReportWarning, ...] = (
         ReportWarning.ONE_PROCESS_HELD_ALL_KEYS,
@@ -237,6 +238,7 @@ def report(  # noqa: PLR0913 - each test varies one thing
             source=Source.GENERATED,
             labels=("negative", "neutral", "positive"),
             evaluation_records=1212,
+            notes=notes,
         ),
         federation=FederationFacts(
             consortium="Demo consortium",

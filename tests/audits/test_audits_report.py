@@ -45,6 +45,7 @@ WHOLE_SITES = samples.site_privacy()
 PAGES: dict[str, Callable[[], str]] = {
     "private": lambda: render_report(samples.report()),
     "deployed": lambda: render_report(samples.report(warnings=())),
+    "noted": lambda: render_report(samples.report(notes=("69 texts were dropped.", "One more."))),
     "none": lambda: render_report(samples.report(private=False)),
     "distributed": lambda: render_report(samples.report(privacy=DISTRIBUTED, warnings=())),
     "whole-sites": lambda: render_report(samples.report(privacy=WHOLE_SITES, warnings=())),

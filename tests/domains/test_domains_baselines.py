@@ -25,6 +25,13 @@ def minilm() -> SentenceClassification:
 def test_the_majority_is_the_training_sets() -> None:
     scores = majority(np.array([2, 2, 1]), np.array([1, 1, 1, 2]), 3)
     assert (scores.n, scores.accuracy, scores.majority_accuracy) == (4, 0.25, 0.75)
+    assert scores.auc is None
+
+
+def test_the_majority_of_two_classes_orders_nothing() -> None:
+    train = np.array([1, 1, 0])
+    assert majority(train, np.array([1, 0, 0]), 2).auc == 0.5
+    assert majority(train, np.array([1, 1]), 2).auc is None
 
 
 def test_frozen_features_are_what_the_tasks_own_head_reads(tiny_bert: ResolvedModel) -> None:
@@ -45,13 +52,24 @@ def test_a_linear_head_beats_the_majority_and_never_sees_the_evaluation_labels(
     dataset = generate(7, train=180, evaluation=90)
     train, evaluation = minilm.encode(dataset.train), minilm.encode(dataset.evaluation)
     floor = linear_head(minilm, train, evaluation)
-    assert floor.scores.n == 90
+    assert (floor.scores.n, floor.scores.auc) == (90, None)
     assert floor.scores.accuracy > floor.scores.majority_accuracy
     shifted = EncodedRecords(evaluation.token_ids, (evaluation.labels + 1) % 3)
     other = linear_head(minilm, train, shifted)
     assert other.inverse_penalty == floor.inverse_penalty
     # The same predictions against wrong labels: right ones are wrong now.
     assert other.scores.accuracy <= 1 - floor.scores.accuracy
+
+
+def test_a_linear_head_of_two_classes_has_an_area_under_the_curve(
+    tiny_bert: ResolvedModel,
+) -> None:
+    task = SentenceClassification(tiny_bert, ("No", "Yes"), max_length=32)
+    records = tuple(Record(str(n), f"w{1 + n % 2} w3", n % 2) for n in range(12))
+    encoded = task.encode(records)
+    assert linear_head(task, encoded, encoded).scores.auc == 1.0
+    turned = EncodedRecords(encoded.token_ids, 1 - encoded.labels)
+    assert linear_head(task, encoded, turned).scores.auc == 0.0
 
 
 def test_one_record_of_a_class_still_gives_a_head(tiny_bert: ResolvedModel) -> None:

@@ -58,6 +58,24 @@ def test_the_percentiles_are_lengths_in_characters() -> None:
     assert told.train.lengths == (1, 5, 50, 95, 100)
 
 
+def test_places_among_different_options_do_not_contradict_each_other() -> None:
+    told = describe(
+        Dataset.of(
+            name="tests.asked",
+            labels=("A", "B"),
+            train=tuple(
+                Record(f"t{n}", "Which of these?", n % 2, options=(f"one {n}", f"two {n}"))
+                for n in range(4)
+            ),
+            evaluation=(Record("e0", "And of these?", 0, options=("one", "two")),),
+            licence="none",
+            notes=(),
+        )
+    )
+    assert (told.train.repeated, told.train.contradicted) == (3, None)
+    assert told.evaluation.contradicted is None
+
+
 def test_a_label_outside_the_classes_is_named_and_not_counted() -> None:
     with pytest.raises(ConfigError, match="'r1' has label 2") as caught:
         label_counts([Record("r1", "secret words", 2)], 2)

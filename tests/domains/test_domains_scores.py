@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from crypto.errors import ConfigError
-from domains.scores import classification_scores, option_scores
+from domains.scores import classification_scores, margins_of, option_scores
 
 CLASSES = 3
 
@@ -60,6 +60,56 @@ def test_choices_among_own_options_are_scored_alike_but_for_f1(
     of_options = option_scores(labels, predictions, CLASSES)
     assert (of_options.macro_f1, of_options.weighted_f1) == (None, None)
     assert of_options == replace(of_classes, macro_f1=None, weighted_f1=None)
+
+
+def naive_auc(labels: list[int], margins: list[float]) -> float | None:
+    """Compare every record of the second class with every one of the first."""
+    of_second, of_first = (
+        [margin for label, margin in zip(labels, margins, strict=True) if label == name]
+        for name in (1, 0)
+    )
+    if not of_second or not of_first:
+        return None
+    won = sum((a > b) + (a == b) / 2 for a in of_second for b in of_first)
+    return won / (len(of_second) * len(of_first))
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 1), st.integers(-3, 3).map(float) | st.floats(-1e3, 1e3)),
+        min_size=1,
+        max_size=40,
+    )
+)
+def test_the_area_of_two_classes_is_the_share_of_pairs_in_order(
+    pairs: list[tuple[int, float]],
+) -> None:
+    labels, margins = (np.array(column) for column in zip(*pairs, strict=True))
+    found = classification_scores(labels, (margins > 0).astype(int), 2, margins).auc
+    naive = naive_auc(labels.tolist(), margins.tolist())
+    assert found == (naive if naive is None else pytest.approx(naive, abs=1e-12))
+    # Whichever of the classes is called the positive one.
+    turned = classification_scores(1 - labels, (margins < 0).astype(int), 2, -margins).auc
+    assert turned == (found if found is None else pytest.approx(found, abs=1e-12))
+
+
+def test_an_area_is_of_two_classes_and_of_numbers() -> None:
+    two, three = np.array([0, 1, 1]), np.array([0, 1, 2])
+    margins = np.array([-1.0, 0.0, 2.0])
+    assert classification_scores(two, two, 2).auc is None
+    assert classification_scores(two, two, 2, margins).auc == 1.0
+    for broken in (np.nan, np.inf):
+        assert classification_scores(two, two, 2, np.array([broken, 0.0, 2.0])).auc is None
+    for labels, classes, of in ((three, 3, margins), (two, 3, margins), (two, 2, margins[:2])):
+        with pytest.raises(ConfigError, match="no area under the ROC curve was computed"):
+            classification_scores(labels, labels, classes, of)
+
+
+def test_a_margin_is_how_much_the_second_class_scores_above_the_first() -> None:
+    found = margins_of([np.array([0.25, 1.0]), np.array([3.0, -1.0])])
+    assert found is not None
+    assert found.tolist() == [0.75, -4.0]
+    assert margins_of([np.array([0.25, 1.0]), np.array([3.0, -1.0, 2.0])]) is None
 
 
 def test_scores_can_be_written_as_json() -> None:

@@ -46,11 +46,16 @@ class Outcome:
 
 
 def few_records(
-    name: str, *, data: Path | None, seed: int, options: DatasetOptions = DEFAULT_OPTIONS
+    name: str,
+    *,
+    data: Path | None,
+    seed: int,
+    options: DatasetOptions = DEFAULT_OPTIONS,
+    allow_hub: bool = False,
 ) -> Dataset:
     """Return a small data set where the catalogue would generate a large one."""
     few = replace(options, train=120, evaluation=40)
-    return load_dataset(name, data=data, seed=seed, options=few)
+    return load_dataset(name, data=data, seed=seed, options=few, allow_hub=allow_hub)
 
 
 @dataclass

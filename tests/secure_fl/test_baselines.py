@@ -25,6 +25,7 @@ from secure_fl.baselines.rows import at_one_place, private, rows_of, without_pri
 from secure_fl.baselines.study import Study
 from secure_fl.baselines.table import Baselines, Line, Result, write_table
 from secure_fl.config import NoPrivacy, load_config
+from secure_fl.evaluation import load_adapter
 from secure_fl.failures import ExitCode
 from secure_fl.own_records import simulated
 from secure_fl.runner import Evaluator
@@ -93,6 +94,7 @@ def test_every_row_is_measured_and_saved_with_mean_and_spread(work: Workplace) -
     assert "federated, seed 1: round 2 of 2, accuracy" in said
     assert "site-alone, seed 0: site-3: round 2 of 2" in said
     assert "NO PRIVACY GUARANTEE" in " ".join(printed["notes"])
+    assert not any("auc" in line for line in (*content["results"], *content["table"]))
 
 
 @pytest.mark.parametrize(
@@ -393,6 +395,59 @@ def test_every_row_is_measured_on_own_files(
     run = simulated(study_of(site_files).seeded(0), None).dataset
     assert {dataset for dataset, _ in seen} == {run}
     assert {result["dataset"] for result in saved(site_files)["results"]} == {run.version.hex()}
+
+
+def test_two_classes_have_an_area_under_the_curve(
+    site_files: Workplace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """That of a run is what its released adapter comes to, scored anew."""
+    again = []
+    real = study.start_run
+
+    def scored(
+        config: RunConfig, out: Path, places: EmbeddedPlaces, observer: RunObserver
+    ) -> object:
+        folder = real(config, out, places, observer)
+        assert places.dataset is not None
+        task, adapted = build_task(config.mechanism, places.dataset.labels, config.runtime)
+        load_adapter(adapted, folder.path)
+        encoded = task.encode(places.dataset.evaluation)
+        again.append(Evaluator(task, adapted, encoded).score(adapted.flat()).auc)
+        return folder
+
+    monkeypatch.setattr(study, "start_run", scored)
+    rows = ("majority", "frozen-head", "site-alone", "federated")
+    outcome = measured(site_files, "--seeds", "0", "1", "--rows", *rows, "--json")
+    assert outcome.code == 0, outcome.err
+    lines = {line["row"]: line for line in json.loads(outcome.out)["table"]}
+    assert saved(site_files)["table"] == list(lines.values())
+    assert (lines["majority"]["auc"], lines["majority"]["auc_sd"]) == (0.5, 0.0)
+    for name in rows:
+        own = [one["auc"] for one in saved(site_files)["results"] if one["row"] == name]
+        assert lines[name]["auc"] == pytest.approx(mean(own))
+        assert lines[name]["auc_sd"] == pytest.approx(stdev(own))
+        if name == "federated":
+            assert own == again
+    shown = measured(site_files, "--seeds", "0", "1", "--rows", *rows).out
+    assert re.search(r"^row +accuracy +macro F1 +weighted F1 +AUC +epsilon ", shown, re.MULTILINE)
+    assert re.search(r"^majority( +[\d.]+ ± [\d.]+){3} +0\.5000 ± 0\.0000 ", shown, re.MULTILINE)
+
+
+def test_results_that_were_kept_without_an_area_still_stand(site_files: Workplace) -> None:
+    assert measured(site_files, "--seeds", "0", "--rows", "majority").code == 0
+    content, path = saved(site_files), site_files.root / "table.json"
+    del content["results"][0]["auc"], content["table"][0]["auc"]
+    path.write_text(json.dumps(content))
+    before = content["results"]
+    outcome = measured(site_files, "--seeds", "0", "--rows", "majority", "--json")
+    assert outcome.code == 0, outcome.err
+    assert json.loads(outcome.out)["table"] == content["table"]
+    assert "AUC" not in measured(site_files, "--seeds", "0", "--rows", "majority").out
+    outcome = measured(site_files, "--seeds", "0", "1", "--rows", "majority", "--json")
+    (line,) = json.loads(outcome.out)["table"]
+    assert "auc" not in line  # a mean over some of the seeds would not be theirs
+    assert saved(site_files)["results"][:1] == before
+    assert saved(site_files)["results"][1]["auc"] == 0.5
 
 
 def test_what_was_dropped_of_own_files_is_said_in_the_commands_own_lines(

@@ -71,7 +71,7 @@ CASES = {
     "an unknown data set": (("finance.generated", "finance.secret"), ("Known data sets:",)),
     "a data set whose folder is missing": (
         ("finance.generated", "finance.phrasebank"),
-        ("needs the folder with its published files", "--data"),
+        ("needs its published files, and no folder was named", "--data", "allow_hub"),
     ),
     "an entity that nobody finds": (
         ("IBAN_CODE", "PRESON"),

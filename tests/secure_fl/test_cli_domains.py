@@ -12,6 +12,7 @@ from cli_workplace import Outcome, few_records
 from domains.catalogue import DOMAINS, ENTRIES, DatasetOptions
 from domains.partition import by_label
 from domains.records import Dataset, Record
+from domains.sentence_choices import Agreement, Split
 from secure_fl import domains_account
 from secure_fl.cli import main
 
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 NAME = "finance.generated"
 RANKED = "recommendation.amazon-games"
+BANK = "finance.phrasebank"
 Call = Any
 
 
@@ -50,6 +52,8 @@ def test_every_data_set_is_listed_with_what_it_needs(call: Call) -> None:
     for entry in ENTRIES.values():
         for said in (entry.name, entry.summary, entry.split, entry.licence, *entry.files):
             assert said in outcome.out
+        if entry.hub is not None:
+            assert f"{entry.hub.repository} at {entry.hub.revision}" in outcome.out
 
 
 def test_the_list_is_data_too(call: Call) -> None:
@@ -57,6 +61,9 @@ def test_the_list_is_data_too(call: Call) -> None:
     assert found["schema"] == "secure-fl.datasets.v1"
     assert [one["name"] for one in found["datasets"]] == list(ENTRIES)
     assert all(one["split"] and one["licence"] for one in found["datasets"])
+    hubs = {one["name"]: one["hub"] for one in found["datasets"]}
+    assert len(hubs["finance.tfns"]["revision"]) == 40
+    assert hubs["biomedical.pubmedqa"] is None
 
 
 def test_a_data_set_is_described(call: Call) -> None:
@@ -67,6 +74,9 @@ def test_a_data_set_is_described(call: Call) -> None:
     assert (found["train"]["records"], found["evaluation"]["records"]) == (120, 40)
     assert sum(found["train"]["labels"]) == 120
     assert (found["partition"], found["sites"], found["rows"]) == (None, None, [])
+    assert found["site_records"] is None
+    assert isinstance(found["train"]["contradicted"], int)
+    assert "... with another label" in call("show", NAME, "--rows", "0").out
 
 
 def test_who_would_hold_what_is_what_a_run_would_share_out(call: Call) -> None:
@@ -76,6 +86,7 @@ def test_who_would_hold_what_is_what_a_run_would_share_out(call: Call) -> None:
     assert found["sites"] == [
         [sum(record.label == label for record in share) for label in range(3)] for share in shares
     ]
+    assert found["site_records"] == [len(share) for share in shares]
     assert found["partition"]["kind"] == "label"
     printed = call("show", NAME, "--rows", "0", *words).out
     assert "Who would hold what (label, alpha 0.5)" in printed
@@ -89,8 +100,7 @@ def test_rows_are_shown_scrubbed_and_without_what_moves_a_cursor(
 ) -> None:
     texts = ["Write to anna.berg@example.org\x1b[2Jtoday [bold]now[/bold]", "x" * 400, "third"]
 
-    def invented(name: str, *, data: Path | None, seed: int, options: DatasetOptions) -> Dataset:
-        del data, seed, options
+    def invented(name: str, **_: object) -> Dataset:
         return Dataset.of(
             name=name,
             labels=("no", "yes"),
@@ -119,7 +129,7 @@ def test_rows_are_shown_scrubbed_and_without_what_moves_a_cursor(
     ("words", "said"),
     [
         (("show", "finance.nothing"), "No data set is called 'finance.nothing'"),
-        (("show", "finance.phrasebank"), "needs the folder with its published files"),
+        (("show", "finance.phrasebank"), "needs its published files, and no folder was named"),
         (("show", NAME, "--partition", "equal"), "give their number (--sites)"),
         (("show", NAME, "--sites", "3", "--partition", "label"), "needs `alpha`"),
         (("show", NAME, "--sites", "3", "--alpha", "1"), "`alpha` has no meaning"),
@@ -171,8 +181,8 @@ def test_records_that_share_no_labels_are_shown_by_the_place_of_the_right_option
     dataset = Dataset.of(
         name=RANKED,
         labels=(),
-        train=tuple(ranked(n) for n in range(6)),
-        evaluation=tuple(ranked(n) for n in range(6, 9)),
+        train=tuple(ranked(n) for n in range(7)),
+        evaluation=tuple(ranked(n) for n in range(7, 10)),
         licence="none",
         notes=(),
     )
@@ -181,7 +191,16 @@ def test_records_that_share_no_labels_are_shown_by_the_place_of_the_right_option
     found = json.loads(capsys.readouterr().out)
     assert [row["label"] for row in found["rows"]] == ["option 1", "option 2"]
     assert found["train"]["labels"] == []
-    assert found["sites"] == [[], []]
+    assert (found["sites"], found["site_records"]) == ([[], []], [4, 3])
+    assert (found["train"]["contradicted"], found["evaluation"]["contradicted"]) == (None, None)
+    assert main(["domains", "show", RANKED, "--rows", "0", "--sites", "2"]) == 0
+    printed = capsys.readouterr().out
+    assert [line.split() for line in printed.splitlines()[-2:]] == [
+        ["site-1", "4"],
+        ["site-2", "3"],
+    ]
+    assert "\nWho would hold what (equal)\n" in printed
+    assert "with another label" not in printed
 
 
 def test_every_domain_is_listed_with_what_to_start_from(call: Call) -> None:
@@ -225,3 +244,55 @@ def test_users_are_chosen_where_there_are_users(
     capsys.readouterr()
     assert main(["domains", "show", NAME, "--users", "7"]) == 2
     assert f"{NAME} has no such choice" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [(), ("--allow-hub",)])
+def test_the_hub_is_asked_only_where_it_is_allowed(
+    words: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[bool] = []
+
+    def watched(_: str, *, allow_hub: bool, **__: object) -> Dataset:
+        asked.append(allow_hub)
+        return few_records(NAME, data=None, seed=0)
+
+    monkeypatch.setattr(domains_account, "load_dataset", watched)
+    assert main(["domains", "show", BANK, "--rows", "0", *words]) == 0
+    assert asked == [bool(words)]
+
+
+def test_file_and_split_of_the_phrasebank_are_chosen_as_in_a_run(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[DatasetOptions] = []
+
+    def watched(name: str, *, options: DatasetOptions, **_: object) -> Dataset:
+        asked.append(options)
+        return few_records(NAME, data=None, seed=0) if name == BANK else pytest.fail(name)
+
+    monkeypatch.setattr(domains_account, "load_dataset", watched)
+    words = ["domains", "show", BANK, "--rows", "0", "--json"]
+    assert main([*words, "--agreement", "75Agree", "--split", "quarter"]) == 0
+    assert main(words) == 0
+    assert [(options.agreement, options.split) for options in asked] == [
+        (Agreement.THREE_QUARTERS, Split.QUARTER),
+        (Agreement.HALF, Split.FINGPT),
+    ]
+    capsys.readouterr()
+    for option, value in (("agreement", "75Agree"), ("split", "quarter")):
+        assert main(["domains", "show", NAME, f"--{option}", value]) == 2
+        said = capsys.readouterr().err
+        assert f"`{option}` is chosen, and {NAME} has no such choice" in said
+        assert main([*words, f"--{option}", "other"]) == 2
+        assert f"Invalid value for '--{option}'" in capsys.readouterr().err
+
+
+def test_it_is_said_which_format_files_have_and_when_not_all_are_needed(call: Call) -> None:
+    formats = ("CSV", "JSON", "JSON lines", "Parquet", "Text")
+    for entry in ENTRIES.values():
+        if entry.files:
+            assert any(f". {name}" in entry.summary for name in formats), entry.name
+    listed, shown = call("list").out, call("show", NAME, "--rows", "0").out
+    assert "train.json and dev.json, as published; or from validation.jsonl" in listed
+    assert ENTRIES[NAME].summary in shown
+    assert told(call)["summary"] == ENTRIES[NAME].summary

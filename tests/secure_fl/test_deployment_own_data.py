@@ -151,7 +151,7 @@ def test_a_rehearsals_folder_begins_where_the_file_stands(
     for folder in ("phrasebank", str(tmp_path / "absolute")):
         site = deployment.SiteData(dataset=name, folder=folder)
         with pytest.raises(InterruptedError):
-            deployment._site_records(site, tmp_path / "site-1", RecordFacts())
+            deployment._site_records(site, tmp_path / "site-1", RecordFacts(), allow_hub=False)
         file = deployment.CoordinatorFile(schema="secure-fl.coordinator.v1", folder=folder)
         with pytest.raises(InterruptedError):
             deployment._evaluation_set(config, file, tmp_path / "coordinator")

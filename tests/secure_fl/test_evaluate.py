@@ -9,7 +9,7 @@ import pytest
 from tiny_run import Setting, Watcher, small_dataset, tiny_config
 
 from crypto.errors import ConfigError, IntegrityError
-from domains.catalogue import ENTRIES, DatasetOptions
+from domains.catalogue import ENTRIES
 from domains.records import Dataset
 from secure_fl import evaluation
 from secure_fl.cli import main
@@ -33,9 +33,8 @@ def finished(tiny: TinyModel, tmp_path: Path) -> tuple[Path, float]:
     return folder.path, accuracy
 
 
-def turned(name: str, *, data: Path | None, seed: int, options: DatasetOptions) -> Dataset:
+def turned(name: str, **_: object) -> Dataset:
     """Return the run's own evaluation set; for TFNS with its numbers of the same classes."""
-    del data, seed, options
     whole = small_dataset()
     if name != "finance.tfns":
         return whole
@@ -75,7 +74,7 @@ def test_other_classes_missing_folders_and_damage_are_refused(
     with pytest.raises(ConfigError, match="yes, no, maybe"):
         evaluation.evaluate(run, evaluation.asked_of(["biomedical.pubmedqa"], [tmp_path]))
     with pytest.raises(ConfigError, match="one --data for each"):
-        evaluation.asked_of(["finance.tfns"], [])
+        evaluation.asked_of(["finance.fiqa"], [])
     with pytest.raises(ConfigError, match="No data set is called"):
         evaluation.asked_of(["finance.none"], [])
     asked = evaluation.asked_of(["finance.generated"], [])

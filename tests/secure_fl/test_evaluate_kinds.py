@@ -15,6 +15,7 @@ from tiny_run import NONE, Setting, Watcher, small_dataset, tiny_config, write_p
 
 from crypto.errors import ConfigError
 from domains.catalogue import ENTRIES, load_dataset
+from domains.records import Dataset
 from secure_fl import evaluation
 from secure_fl.cli import main
 from secure_fl.config import RunConfig
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from tiny_model import TinyModel
 
-    from domains.records import Dataset
     from secure_fl.runfolder import RunFolder
 
 FPB, TFNS, FIQA, NWGI = (f"finance.{name}" for name in ("phrasebank", "tfns", "fiqa", "nwgi"))
@@ -36,6 +36,7 @@ MEDQA, MEDQA5, MEDMCQA, PUBMEDQA = (
     f"biomedical.{name}" for name in ("medqa", "medqa5", "medmcqa", "pubmedqa")
 )
 FILMS, GAMES = "recommendation.movielens-100k", "recommendation.amazon-games"
+TALLREC = "recommendation.tallrec"
 STRONG: dict[str, Any] = {"local_steps": 8, "learning_rate": 0.1, "batch_size": 3}
 SAID = {"bearish": "negative", "bullish": "positive"}
 """What FinGPT calls TFNS's classes."""
@@ -118,6 +119,7 @@ def test_one_adapter_is_scored_on_the_four_sets_of_fingpt(
     heading, *lines = capsys.readouterr().out.splitlines()
     assert heading.split() == ["data", "set", "accuracy", "weighted", "F1", "macro", "F1", "n"]
     assert f"{table[FIQA]['macro_f1']:.4f}" in lines[1]
+    assert {line["auc"] for line in table.values()} == {None}
 
 
 @pytest.mark.parametrize("method", ["fedit", "ffa-lora", "bitfit", "norm-tuning", "linear-head"])
@@ -187,6 +189,83 @@ def test_a_run_on_own_records_is_scored_where_its_labels_are(  # noqa: PLR0913, 
         assert each.scores.accuracy == pytest.approx(twin)
     with pytest.raises(ConfigError, match="a score would compare different things"):
         evaluate(folder.path, asked_of([refused], [data[refused]]))
+
+
+def counted_auc(folder: RunFolder, labels: tuple[str, ...], dataset: Dataset) -> float:
+    """Count the pairs that the adapter, loaded anew, puts in order; a tie is a half."""
+    config = folder.config()
+    task, adapted = build_task(config.mechanism, labels, config.runtime)
+    evaluation.load_adapter(adapted, folder.path)
+    yes, no = labels.index("Yes"), labels.index("No")
+    margins: dict[str, list[float]] = {"Yes": [], "No": []}
+    scores = task.scores(adapted.model, task.encode(dataset.evaluation))
+    for record, row in zip(dataset.evaluation, scores, strict=True):
+        margins[dataset.labels[record.label]].append(float(row[yes] - row[no]))
+    won = [(a > b) + (a == b) / 2 for a in margins["Yes"] for b in margins["No"]]
+    return float(np.mean(won))
+
+
+@pytest.mark.parametrize("asks", [False, True])
+def test_yes_or_no_is_scored_by_the_area_under_the_curve_too(  # noqa: PLR0913, PLR0917 - fixtures
+    asks: bool,  # noqa: FBT001 - a parameter of the test
+    tiny: TinyModel,
+    llama: TinyModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = publish(TALLREC, tmp_path / "data", monkeypatch)
+    config = tiny_config(tiny, dataset=TALLREC, sites=2, training={**STRONG, "batch_size": 2})
+    if asks:
+        config = asking(TALLREC, llama, ENTRIES[TALLREC].prompt.answers)
+    folder = run_of(config, tmp_path, llama if asks else tiny, data)
+    words = ["evaluate", str(folder.path), "--on", TALLREC, "--data", str(data)]
+    assert main([*words, "--json"]) == 0
+    (line,) = json.loads(capsys.readouterr().out)["table"]
+    dataset = load_dataset(TALLREC, data=data, seed=0)
+    assert line["auc"] == pytest.approx(counted_auc(folder, dataset.labels, dataset))
+    assert main(words) == 0
+    heading, shown, *_ = capsys.readouterr().out.splitlines()
+    assert heading.endswith("macro F1       AUC       n")
+    assert shown.split()[-2:] == [f"{line['auc']:.4f}", str(line["n"])]
+    assert "auc" not in json.dumps([m.model_dump(mode="json") for m in folder.metrics()])
+
+
+def test_the_area_does_not_depend_on_the_order_of_the_runs_labels(
+    tiny: TinyModel,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = publish(TALLREC, tmp_path / "data", monkeypatch)
+    dataset = load_dataset(TALLREC, data=data, seed=0)
+    file, labels = tmp_path / "own.csv", ("Yes", "No")
+    file.write_text("text,label\n" + "".join(f"film {n},{labels[n % 2]}\n" for n in range(40)))
+    table = tiny_config(tiny, sites=2, training=STRONG).model_dump(
+        mode="json", by_alias=True, exclude_none=True
+    )
+    table["mechanism"]["data"] |= {"dataset": "own", "labels": labels}
+    config = RunConfig.model_validate(table | {"data": {"path": str(file)}})
+    folder = run_of(config, tmp_path, tiny, None)
+    (found,) = evaluate(folder.path, asked_of([TALLREC], [data]))
+    assert found.scores.auc == pytest.approx(counted_auc(folder, labels, dataset))
+
+    one_sided = tuple(record for record in dataset.evaluation if record.label == 1)
+    half = Dataset.of(
+        name=TALLREC,
+        labels=dataset.labels,
+        train=dataset.train,
+        evaluation=one_sided,
+        licence="-",
+        notes=(),
+    )
+    loaded = iter((dataset, half))
+    monkeypatch.setattr(evaluation, "load_dataset", lambda *_, **__: next(loaded))
+    words = ["evaluate", str(folder.path), *("--on", TALLREC, "--data", str(data)) * 2]
+    assert main(words) == 0
+    both, one = (line.split() for line in capsys.readouterr().out.splitlines()[1:3])
+    assert both[-2] == f"{found.scores.auc:.4f}"
+    assert one[-2] == "-"
 
 
 def test_questions_are_scored_on_other_questions_however_many_their_options(

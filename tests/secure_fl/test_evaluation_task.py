@@ -53,8 +53,7 @@ def llama(tmp_path_factory: pytest.TempPathFactory) -> TinyModel:
 
 @pytest.fixture(autouse=True)
 def _few(monkeypatch: pytest.MonkeyPatch) -> None:
-    def load(name: str, *, data: Path | None, seed: int, options: object = None) -> Dataset:
-        del options
+    def load(name: str, *, data: Path | None, seed: int, **_: object) -> Dataset:
         return few_records(name, data=data, seed=seed)
 
     monkeypatch.setattr(evaluation_export, "load_dataset", load)
@@ -192,7 +191,7 @@ def test_a_token_over_the_border_is_counted(llama: TinyModel, tmp_path: Path) ->
     [
         (["own"], "in plain words"),
         (["finance.none"], "No data set is called"),
-        (["finance.phrasebank"], "needs the folder"),
+        (["finance.phrasebank"], "needs its published files"),
         ([NAME, "--seed", "1", "--config", "run.toml"], "seed of its own"),
         ([NAME, "--config", "absent.toml"], "no configuration at"),
     ],

@@ -11,6 +11,7 @@ import pytest
 from pydantic import ValidationError
 from tiny_run import RECORD, Setting, Watcher, tiny_config, write_policy
 
+from audits.data_facts import OWN_FILES_NOTE
 from crypto.errors import ConfigError
 from domains.own_files import BadRows
 from secure_fl import deployment
@@ -18,6 +19,7 @@ from secure_fl.config import RunConfig, load_config, parse_mechanism
 from secure_fl.deployment import SiteData
 from secure_fl.embedded import EmbeddedPlaces, start_run
 from secure_fl.own_records import OwnWorkbench, evaluation_set, simulated
+from secure_fl.shown_warnings import shown_warnings
 from secure_fl.verification import verify_run
 
 if TYPE_CHECKING:
@@ -70,6 +72,31 @@ def test_one_file_is_shared_out_and_what_was_dropped_is_said(
     for name in ("report.html", "facts.json"):
         text = (folder.path / name).read_text("utf-8")
         assert "Annegret wrote" not in text
+
+
+def test_a_run_on_own_files_says_what_was_dropped_and_releases_no_count_of_it(
+    tiny: TinyModel, tmp_path: Path
+) -> None:
+    path = rows(tmp_path / "Annegret.csv", 60, "a,better", " ,good", "twice,good", "twice,bad")
+    setting, said = Setting(tmp_path, tiny), list[str]()
+    config = own(tiny, path, table={"bad_rows": "drop"})
+    with shown_warnings(said.append):
+        folder = start_run(config, setting.out, places(setting), Watcher())
+    verify_run(folder.path, setting.root)
+    assert said[0].startswith("2 of 64 rows of Annegret.csv were dropped")
+    assert any("repeat the text of another" in note for note in said)
+    names = ("facts.json", "report.html", "adapter/README.md")
+    texts = {name: (folder.path / name).read_text("utf-8") for name in names}
+    assert json.loads(texts["facts.json"])["data"]["notes"] == [OWN_FILES_NOTE]
+    assert OWN_FILES_NOTE.replace("'", "&#39;") in texts["report.html"]
+    standing = "Evaluation set: a seeded fifth of the records."
+    assert said.count(standing) == 1
+    assert standing in texts["adapter/README.md"]
+    for text in texts.values():
+        for counted in set(said) - {standing}:
+            assert counted not in text
+        assert "Annegret" not in text
+        assert "were dropped" not in text
 
 
 def test_labels_of_another_data_set_change_nothing_that_is_signed(tiny: TinyModel) -> None:

@@ -38,6 +38,7 @@ DOCUMENTS: dict[str, Callable[[], ComplianceDocument]] = {
     "all-verdicts": samples.document,
     "passes": lambda: samples.document(*PASSES),
     "not-run": lambda: samples.document(samples.inversion()),
+    "noted": lambda: samples.document(facts=report_samples.report(notes=("69 texts dropped.",))),
     "none": lambda: samples.document(facts=report_samples.report(private=False)),
     "no-round": lambda: samples.document(facts=report_samples.report(finished=0)),
     "distributed": lambda: samples.document(
@@ -271,6 +272,13 @@ def test_limits_digests_and_the_command_are_on_the_page(pages: dict[str, str]) -
 
 def test_a_run_that_was_never_scored_has_no_utility(pages: dict[str, str]) -> None:
     assert "No finished round was scored" in text_of(pages["no-round"])
+
+
+def test_what_was_noted_of_the_data_is_on_the_page(pages: dict[str, str]) -> None:
+    noted = text_of(pages["noted"])
+    assert "No site claims these notes" in noted
+    assert "69 texts dropped." in noted
+    assert "What was noted of the data" not in text_of(pages["all-verdicts"])
     assert "15.2 percentage points better" in text_of(pages["all-verdicts"])
 
 
