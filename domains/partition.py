@@ -159,7 +159,8 @@ def by_key(
         if not value:
             raise ConfigError(
                 f"Record {record.id!r} says nothing in the column `{key}`: nobody could tell which "
-                "records belong with it. Name a column that every record has."
+                "records belong with it. Name a column that every record has; this one's columns: "
+                f"{', '.join(record.columns) or 'none'}."
             )
         groups[value].append(index)
     members = list(groups.values())

@@ -9,6 +9,7 @@ from typing import Annotated, Final
 import click
 import typer
 
+from domains.own_files import NAME as OWN
 from domains.partition_kinds import Partition, PartitionKind
 from domains.sentence_choices import Agreement, Split  # noqa: TC001 - typer reads them at run time
 
@@ -27,6 +28,8 @@ _SHOW: Final = (
     "scrubbed rows."
     "\n\nWith --sites, also who would hold what in a simulation. Counts are exact and rows are "
     "records: what is printed is for whoever may read the data. Nothing leaves this machine."
+    "\n\nOf sites' own records, NAME is own and --config names the run, whose [data] says where "
+    "they are and whose sites share them."
 )
 
 
@@ -72,7 +75,8 @@ def models(
     help=_SHOW,
     epilog="Examples:"
     "\n\n  secure-fl domains show finance.generated --sites 8 --partition label --alpha 0.5"
-    "\n\n  secure-fl domains show finance.phrasebank --data DIR --rows 0",
+    "\n\n  secure-fl domains show finance.phrasebank --data DIR --rows 0"
+    "\n\n  secure-fl domains show own --config examples/own-data.toml",
 )
 def show(  # noqa: PLR0913 - one parameter per option
     name: Annotated[str, typer.Argument(metavar="NAME")],
@@ -81,9 +85,13 @@ def show(  # noqa: PLR0913 - one parameter per option
         Path | None,
         typer.Option(metavar="DIR", help="The folder of a published data set."),
     ] = None,
+    config: Annotated[
+        Path | None, typer.Option(metavar="RUN.toml", help="Of own records: the run on them.")
+    ] = None,
     seed: Annotated[
-        int, typer.Option(min=0, help="Of a generated data set, and of the shares.")
-    ] = 0,
+        int | None,
+        typer.Option(min=0, help="Of a generated data set, and of the shares.", show_default="0"),
+    ] = None,
     rows: Annotated[int, typer.Option(min=0, help="Training records to show, scrubbed.")] = 3,
     sites: Annotated[
         int | None,
@@ -137,22 +145,31 @@ def show(  # noqa: PLR0913 - one parameter per option
     )
 
     given = (partition, alpha, sigma, key, smallest_share)
+    chosen = (data, seed, sites, users, agreement, split, *given)
+    if (name == OWN) != (config is not None):
+        raise click.UsageError("Own records are shown as own, with the run that --config names")
+    if config is not None and any(option is not None for option in chosen):
+        raise click.UsageError("The run says all of its own records: leave the other options out")
     if sites is None and any(option is not None for option in given):
         raise click.UsageError("A partition is of records among sites: give their number (--sites)")
-    rule = Partition(partition or PartitionKind.EQUAL, sigma, alpha, key, smallest_share or 1)
-    wanted = Wanted(
-        name,
-        data,
-        seed,
-        rows,
-        sites,
-        rule,
-        users=users,
-        agreement=agreement,
-        split=split,
-        allow_hub=allow_hub,
-    )
-    account = DatasetAccount.of(wanted)
+    if config is not None:
+        from secure_fl.own_account import own_account  # noqa: PLC0415 - as above
+
+        account = own_account(config, rows)
+    else:
+        wanted = Wanted(
+            name,
+            data,
+            seed or 0,
+            rows,
+            sites,
+            Partition(partition or PartitionKind.EQUAL, sigma, alpha, key, smallest_share or 1),
+            users=users,
+            agreement=agreement,
+            split=split,
+            allow_hub=allow_hub,
+        )
+        account = DatasetAccount.of(wanted)
     if as_json:
         sys.stdout.write(account.as_json())
     else:

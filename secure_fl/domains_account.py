@@ -83,7 +83,7 @@ class DatasetAccount:
         not_looked_for: entities that no provider on this machine looks for.
         shares: records of each label at each site, shape (sites, labels); None if not asked for.
         site_records: all records of each site, also where they share no labels; None likewise.
-        rule: by which they were shared out.
+        rule: by which they were shared out; None where each site has a file of its own.
     """
 
     dataset: Dataset
@@ -93,7 +93,7 @@ class DatasetAccount:
     not_looked_for: tuple[str, ...]
     shares: tuple[tuple[int, ...], ...] | None
     site_records: tuple[int, ...] | None
-    rule: Partition
+    rule: Partition | None
 
     @classmethod
     def of(cls, wanted: Wanted) -> DatasetAccount:
@@ -118,7 +118,7 @@ class DatasetAccount:
             held = share_out(dataset.train, wanted.sites, wanted.seed, wanted.rule)
             shares = tuple(label_counts(share, len(dataset.labels)) for share in held)
             site_records = tuple(map(len, held))
-        rows, missing = _scrubbed(dataset, wanted.rows)
+        rows, missing = scrubbed_rows(dataset, wanted.rows)
         return cls(
             dataset=dataset,
             entry=ENTRIES[wanted.name],
@@ -149,7 +149,9 @@ class DatasetAccount:
                 **asdict(self.description),
                 "rows": [asdict(row) for row in self.rows],
                 "not_looked_for": list(self.not_looked_for),
-                "partition": None if self.shares is None else asdict(self.rule),
+                "partition": None
+                if self.shares is None or self.rule is None
+                else asdict(self.rule),
                 "sites": None if self.shares is None else [list(share) for share in self.shares],
                 "site_records": None if self.site_records is None else list(self.site_records),
             }
@@ -263,7 +265,7 @@ def _files(entry: Entry) -> str:
     return ", ".join(entry.files) or "none: it is generated"
 
 
-def _scrubbed(dataset: Dataset, count: int) -> tuple[tuple[Row, ...], tuple[str, ...]]:
+def scrubbed_rows(dataset: Dataset, count: int) -> tuple[tuple[Row, ...], tuple[str, ...]]:
     """Return the first `count` training records scrubbed, and what was not looked for."""
     if count == 0:
         return (), ()
@@ -314,7 +316,9 @@ def _parts(account: DatasetAccount) -> Table:
     return table
 
 
-def _shared_by(rule: Partition) -> Text:
+def _shared_by(rule: Partition | None) -> Text:
+    if rule is None:
+        return Text("Who holds what (each site's own file)")
     said = [rule.kind.value]
     said += [
         f"{name} {value}"
