@@ -67,7 +67,8 @@ _VERIFY: Final = (
 _INIT: Final = (
     "Write a commented configuration and a site policy to begin with."
     "\n\nThey are called run.toml and policy.toml, and they work as they are. They go into DIR, "
-    "or into this folder; a file that is there already is never overwritten."
+    "or into this folder; a file that is there already is never overwritten. With --dataset they "
+    "begin a consortium of that data set's domain."
 )
 _DOCTOR: Final = (
     "Say whether this machine can run CONFIG.toml, and what to mend."
@@ -235,14 +236,23 @@ def verify(
         raise typer.Exit(ExitCode.SIGNER_UNKNOWN) from None
 
 
-@app.command(help=_INIT, epilog=_example("secure-fl init trial"))
+@app.command(help=_INIT, epilog=_example("secure-fl init trial --dataset biomedical.pubmedqa"))
 def init(
     folder: Annotated[Path, typer.Argument(metavar="DIR")] = Path(),
+    *,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME",
+            help="Of `secure-fl domains list`: with its domain's scrubbing, and its unit.",
+            show_default="finance.generated",
+        ),
+    ] = None,
 ) -> None:
     """Write a configuration and a policy."""
     from secure_fl.initialise import initialise  # noqa: PLC0415 - see the module's docstring
 
-    for line in initialise(folder):
+    for line in initialise(folder, dataset):
         sys.stdout.write(f"{line}\n")
 
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from crypto.errors import BudgetError, ConfigError
+from domains.catalogue import DOMAINS, ENTRIES
 from secure_fl.cli import main
 from secure_fl.config import NoPrivacy, RecordPrivacy, load_config
+from secure_fl.domain_start import changed
 from secure_fl.guarantee import resolve_sigma
 from secure_fl.initialise import initialise
 from secure_fl.methods import find_method
@@ -41,6 +43,42 @@ def test_init_writes_a_run_that_its_policy_allows(
     assert name == "invented-sentences"
     assert mechanism.privacy.epsilon is not None
     assert mechanism.privacy.epsilon < budget.epsilon
+
+
+@pytest.mark.parametrize("name", ENTRIES)
+def test_init_begins_with_any_data_set_of_a_domain(
+    name: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["init", str(tmp_path), "--dataset", name]) == 0
+    printed = capsys.readouterr().out
+    assert ("--data DIR" in printed) == bool(ENTRIES[name].files)
+    assert "`divisor`" in printed
+    mechanism = load_config(tmp_path / "run.toml").mechanism
+    domain = DOMAINS[name.partition(".")[0]]
+    assert mechanism.data.dataset == name
+    assert set(mechanism.data.scrub) == set(domain.scrub)
+    assert isinstance(mechanism.privacy, RecordPrivacy)
+    assert mechanism.privacy.unit.value == (
+        "user" if "users" in ENTRIES[name].choices else "record"
+    )
+    policy = load_policy(tmp_path / "policy.toml")
+    policy.check(mechanism)
+    assert policy.budget_for(mechanism)[0] == name
+    assert set(policy.required_scrubbing) == set(domain.scrub)
+
+
+def test_init_of_an_unknown_data_set_writes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "new"
+    assert main(["init", str(folder), "--dataset", "finance.none"]) == 2
+    assert "biomedical.pubmedqa" in capsys.readouterr().err
+    assert not folder.exists()
+
+
+def test_a_template_without_its_places_is_refused() -> None:
+    with pytest.raises(ConfigError, match="has 0 places"):
+        changed("scrub = 1", (("^dataset", "x"),))
 
 
 def test_every_key_that_init_writes_is_explained(tmp_path: Path) -> None:
@@ -78,7 +116,7 @@ def test_a_full_disk_leaves_neither_file(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setattr(
         Path,
         "open",
-        lambda self, *a, **k: (full if self.name == "policy.toml" else real)(self, *a, **k),
+        lambda self, *a, **k: (full if self == tmp_path / "policy.toml" else real)(self, *a, **k),
     )
     with pytest.raises(ConfigError, match="the disk is full"):
         initialise(tmp_path)
