@@ -9,6 +9,7 @@ from domains.catalogue import ENTRIES, kind_of
 from domains.model_presets import seen_before
 from domains.next_item import DECAY, WIDTH
 from domains.task_kinds import TaskKind
+from secure_fl.adapter_card_head import head
 from secure_fl.config import Guaranteed
 from secure_fl.dataset_notes import on_card
 
@@ -20,21 +21,16 @@ if TYPE_CHECKING:
     from secure_fl.runfolder import RoundMetrics
     from secure_fl.runner import RunResult
 
-# The head of the file is what PEFT and the hub look for.
 _CARD: Final = """---
-library_name: peft
-base_model: {base}
-tags:
-- federated-learning
-- secure-fl
+{head}
 ---
 # Adapter of the run `{name}`
 
 Tuned by a consortium with secure-fl; the report beside this folder says what was promised, and
 `secure-fl verify` checks it. This card repeats parts of it and proves nothing by itself.
 
-- Base model: {base}, weights SHA-256 `{digest}`
-- Method: {method}, {shared} shared numbers, {sites} sites, {rounds} rounds
+- Base model: {base}{revision}, weights SHA-256 `{digest}`
+- Method: {method}, {shared} shared numbers, {sites} sites, {rounds} round{plural}
 - Data: `{dataset}`, licence {licence}; {classes}
 - Privacy: {privacy}
 
@@ -104,7 +100,10 @@ def model_card(
     """Return the card of a finished run's adapter, in Markdown with the hub's YAML head."""
     mechanism = config.mechanism
     return _CARD.format(
+        head=head(config, metrics[-1] if metrics else None).strip(),
+        plural="" if mechanism.training.rounds == 1 else "s",
         base=mechanism.model.name,
+        revision=f" at {mechanism.model.revision}" if mechanism.model.revision else "",
         name=config.name,
         digest=weights_sha256,
         method=mechanism.method,
