@@ -116,10 +116,17 @@ def by_label(
         smallest: records of each site at least.
 
     Raises:
-        ConfigError: fewer than one site, a negative seed, or a smallest share that was not met
-            in any draw.
+        ConfigError: fewer than one site, a negative seed, records with options of their own, or
+            a smallest share that was not met in any draw.
     """
     _check(records, sites, seed, smallest)
+    own = next((record.id for record in records if record.options), None)
+    if own is not None:
+        raise ConfigError(
+            f"Record {own!r} brings options of its own, and its label is the place of the right "
+            "one: shares by such labels would be skewed by chance alone. Share the records out "
+            "equally, by size, or by a key."
+        )
     rng = np.random.default_rng(seed)
     labels = np.array([record.label for record in records], dtype=np.int64)
     classes = [np.flatnonzero(labels == label) for label in np.unique(labels)]

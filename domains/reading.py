@@ -188,13 +188,25 @@ def json_object(path: Path) -> dict[str, JsonValue]:
 
 
 class TwiceError(Exception):
-    """A JSON object has a key twice."""
+    """A JSON object has a key twice.
+
+    Attributes:
+        member: the place of the second among the object's members, from 1; the key may be text.
+    """
+
+    def __init__(self, member: int) -> None:
+        super().__init__(member)
+        self.member = member
 
 
 def _once(pairs: list[tuple[str, JsonValue]]) -> dict[str, JsonValue]:
     found = dict(pairs)
     if len(found) != len(pairs):
-        raise TwiceError
+        seen: set[str] = set()
+        for member, (key, _) in enumerate(pairs, start=1):
+            if key in seen:
+                raise TwiceError(member)
+            seen.add(key)
     return found
 
 
@@ -209,8 +221,9 @@ def _parsed(text: str, where: str) -> dict[str, JsonValue]:
     except json.JSONDecodeError as error:  # holds the text, so it is not chained
         fault = f"is no JSON from line {error.lineno}, column {error.colno} on: it was cut there"
         fault += " or damaged"
-    except TwiceError:
-        fault = "has a key or an id twice, so one of two records would be lost"
+    except TwiceError as error:
+        fault = f"has a key or an id twice (member {error.member} of its object is the second), so "
+        fault += "one of two records would be lost"
     except RecursionError:
         fault = "is nested too deeply for a record"
     else:

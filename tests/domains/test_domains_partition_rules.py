@@ -155,6 +155,13 @@ def test_a_record_without_a_key_is_named_and_its_values_are_not() -> None:
     assert "secret" not in str(e.value)
 
 
+def test_options_of_a_records_own_have_no_labels_to_skew_by() -> None:
+    held = tuple(Record(f"q-{n}", "which", n % 2, options=("secret", "other")) for n in range(10))
+    with pytest.raises(ConfigError, match="'q-0' brings options of its own") as e:
+        by_label(held, 2, 0, alpha=1.0)
+    assert "secret" not in str(e.value)
+
+
 def test_a_skew_that_cannot_leave_everybody_enough_is_refused() -> None:
     with pytest.raises(ConfigError, match=r"In 1000 draws with alpha 0\.001"):
         by_label(records(60), 10, 0, alpha=1e-3, smallest=6)

@@ -135,6 +135,14 @@ def test_a_byte_order_mark_and_windows_line_ends_change_nothing(tmp_path: Path) 
     assert [row.cells for row in csv_rows(path, COLUMNS)] == [{"text": "a first row", "label": "0"}]
 
 
+def test_an_id_that_stands_there_twice_is_named_by_its_place(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text('{"1": {"a": 1}, "secret": {"a": 1}, "3": {"a": 1}, "secret": {"a": 2}}')
+    with pytest.raises(ConfigError, match=r"id twice \(member 4 of its object") as e:
+        json_object(path)
+    assert "secret" not in str(e.value)
+
+
 def test_half_a_character_is_named_by_row(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text('{"a": "whole"}\n{"a": "half \\ud800"}\n{"a": "\\ud83d\\ude00"}\n')
