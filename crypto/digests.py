@@ -7,6 +7,7 @@ an array's digest covers its element type and shape as well as its bytes.
 from __future__ import annotations
 
 import hashlib
+import json
 from typing import TYPE_CHECKING, Any, Final, TypeAlias
 
 import numpy as np
@@ -24,6 +25,11 @@ JsonValue: TypeAlias = (
     "bool | int | float | str | Sequence[JsonValue] | Mapping[str, JsonValue] | None"
 )
 """What JSON can say. Integers stay within +-(2^53 - 1) and floats are finite."""
+
+PlainJson: TypeAlias = "int | str | Sequence[PlainJson] | Mapping[str, PlainJson]"
+"""JSON without a float, whose canonical form takes more than escaping texts."""
+
+_PLAIN: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"))
 
 _ARRAY_KINDS: Final = frozenset("biuf")
 """numpy's kinds with one fixed-width encoding: boolean, signed, unsigned, float."""
@@ -60,17 +66,38 @@ def digest_json(value: JsonValue) -> bytes:
     return sha256(canonical_json(value))
 
 
+def canonical_plain_json(value: PlainJson) -> bytes:
+    """Return what `canonical_json` returns of texts and integers, many times faster.
+
+    Python's own encoder escapes the same characters in the same way (RFC 8785, section 3.2.2.2).
+    It keeps the order of an object's members: sort them with `member_order` before.
+
+    Raises:
+        ConfigError: a text holds a lone surrogate.
+    """
+    try:
+        return _PLAIN.encode(value).encode()
+    except UnicodeEncodeError:  # holds the text, so it is not chained
+        pass
+    raise ConfigError("A text holds half a character: it has no canonical JSON, so no digest.")
+
+
+def member_order(name: str) -> bytes:
+    """Return what RFC 8785, section 3.2.3, orders the names of an object's members by."""
+    return name.encode("utf-16-be", "surrogatepass")
+
+
 def digest_json_streamed(
-    members: Mapping[str, JsonValue], lists: Mapping[str, Iterable[JsonValue]]
+    members: Mapping[str, JsonValue], lists: Mapping[str, Iterable[bytes]]
 ) -> bytes:
     """Return what `digest_json` returns of the object with all of both, without holding it.
 
     Args:
         members: the object's members that are encoded whole.
-        lists: the others; each is a list whose elements are encoded one at a time.
+        lists: the others; each is a list, given as the canonical JSON of one element after another.
 
     Raises:
-        ConfigError: an element has no canonical JSON, or a name stands in both.
+        ConfigError: a member has no canonical JSON, or a name stands in both.
     """
     if members.keys() & lists.keys():
         raise ConfigError(
@@ -79,7 +106,7 @@ def digest_json_streamed(
         )
     digest = hashlib.sha256()
     before = b"{"
-    for name in sorted((*members, *lists), key=_utf16):
+    for name in sorted((*members, *lists), key=member_order):
         digest.update(before + canonical_json(name) + b":")
         if name in members:
             digest.update(canonical_json(members[name]))
@@ -90,15 +117,10 @@ def digest_json_streamed(
     return digest.digest()
 
 
-def _utf16(name: str) -> bytes:
-    """Return what RFC 8785, section 3.2.3, orders the names of members by."""
-    return name.encode("utf-16-be", "surrogatepass")
-
-
-def _add_list(digest: hashlib._Hash, elements: Iterable[JsonValue]) -> None:
+def _add_list(digest: hashlib._Hash, elements: Iterable[bytes]) -> None:
     before = b"["
     for element in elements:
-        digest.update(before + canonical_json(element))
+        digest.update(before + element)
         before = b","
     digest.update(b"[]" if before == b"[" else b"]")
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from crypto.digests import digest_json_streamed
+from crypto.digests import canonical_plain_json, digest_json_streamed, member_order
 from crypto.errors import ConfigError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from crypto.digests import JsonValue
+    from crypto.digests import PlainJson
 
 _SCHEMA = "secure-fl.dataset-content.v1"
 
@@ -102,13 +102,15 @@ def content_digest(
     )
 
 
-def _content(record: Record) -> JsonValue:
-    fields: list[JsonValue] = [record.id, record.text, record.label]
+def _content(record: Record) -> bytes:
+    """Return the canonical JSON of a record: id, text and label, and what else it has."""
+    fields: list[PlainJson] = [record.id, record.text, record.label]
     if record.columns or record.options:
-        fields.append(dict(record.columns))
+        names = sorted(record.columns, key=member_order)
+        fields.append({name: record.columns[name] for name in names})
     if record.options:
-        fields.append(list(record.options))
-    return fields
+        fields.append(record.options)
+    return canonical_plain_json(fields)
 
 
 def _check(

@@ -6,16 +6,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from crypto.digests import (
     canonical_json,
+    canonical_plain_json,
     digest_array,
     digest_file,
     digest_json,
     digest_json_streamed,
+    member_order,
     sha256,
 )
 from crypto.errors import ConfigError
@@ -25,7 +27,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import NDArray
 
-    from crypto.digests import JsonValue
+    from crypto.digests import JsonValue, PlainJson
 
 LARGEST = 2**53 - 1
 
@@ -89,6 +91,36 @@ def test_the_order_of_members_does_not_move_a_digest(value: dict[str, int]) -> N
 
 
 NAMES = st.text(st.characters(exclude_categories=["Cs"]))
+PLAIN = st.recursive(
+    NAMES | st.integers(-LARGEST, LARGEST),
+    lambda inner: st.lists(inner) | st.dictionaries(NAMES, inner),
+    max_leaves=20,
+)
+
+
+def ordered(value: JsonValue) -> PlainJson:
+    if isinstance(value, dict):
+        return {name: ordered(value[name]) for name in sorted(value, key=member_order)}
+    if isinstance(value, list):
+        return [ordered(each) for each in value]
+    assert isinstance(value, int | str)
+    return value
+
+
+@settings(deadline=None)
+@given(PLAIN)
+@example([chr(code) for code in range(0x100)])
+@example({"\U0001f600": 1, "\ufb33": 2})
+def test_texts_and_integers_have_one_canonical_form_however_made(value: JsonValue) -> None:
+    assert canonical_plain_json(ordered(value)) == canonical_json(value)
+
+
+def test_half_a_character_has_no_digest_and_is_not_shown() -> None:
+    with pytest.raises(ConfigError, match="half a character") as caught:
+        canonical_plain_json(["secret \ud800"])
+    assert "secret" not in str(caught.value)
+    assert caught.value.__cause__ is None
+    assert caught.value.__context__ is None
 
 
 @settings(deadline=None)
@@ -100,13 +132,13 @@ def test_a_streamed_object_has_the_digest_of_the_whole_one(
     members: dict[str, Any], lists: dict[str, list[Any]]
 ) -> None:
     members = {name: value for name, value in members.items() if name not in lists}
-    streamed = digest_json_streamed(members, {name: iter(lists[name]) for name in lists})
-    assert streamed == digest_json({**lists, **members})
+    elements = {name: map(canonical_json, lists[name]) for name in lists}
+    assert digest_json_streamed(members, elements) == digest_json({**lists, **members})
 
 
 def test_names_are_ordered_as_utf_16_in_a_streamed_object() -> None:
     high, low = "\U0001f600", "\ufb33"  # the other way round as code points
-    assert digest_json_streamed({high: 1}, {low: [2]}) == digest_json({low: [2], high: 1})
+    assert digest_json_streamed({high: 1}, {low: [b"2"]}) == digest_json({low: [2], high: 1})
 
 
 def test_a_member_that_is_named_twice_has_no_digest() -> None:

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from crypto.digests import digest_json
 from crypto.errors import ConfigError
 from domains.records import Dataset, Record, content_digest
 
@@ -44,6 +45,26 @@ def test_the_version_is_the_digest_of_the_canonical_content() -> None:
     }
     naive = json.dumps(content, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
     assert build().version == hashlib.sha256(naive.encode("utf-8")).digest()
+
+
+def test_the_version_covers_columns_and_options_canonically() -> None:
+    columns = {"\U0001f600": "last by code point", "\ufb33": "first", "a": 'qu"ote\\ \x01\x7f'}
+    records = (
+        Record("a", "tab\tand\nline", 1, columns, ("one", "tw\u00f6")),
+        Record("b", "none", 0, options=("x", "y")),
+        Record("c", "columns alone", 0, {"who": "x"}),
+    )
+    content = {
+        "schema": "secure-fl.dataset-content.v1",
+        "labels": list(LABELS),
+        "train": [
+            ["a", records[0].text, 1, columns, ["one", "tw\u00f6"]],
+            ["b", "none", 0, {}, ["x", "y"]],
+            ["c", "columns alone", 0, {"who": "x"}],
+        ],
+        "evaluation": [],
+    }
+    assert content_digest(LABELS, records, ()) == digest_json(content)
 
 
 def test_the_version_depends_on_the_content_alone() -> None:
