@@ -21,6 +21,7 @@ from secure_fl.baselines.names import SEEDLESS, Row
 from secure_fl.baselines.rows import Score, notes_of, private, without_privacy
 from secure_fl.baselines.table import Baselines, Line, Result, open_results
 from secure_fl.config import Guaranteed
+from secure_fl.dataset_notes import say_if_published
 from secure_fl.embedded import EmbeddedPlaces, start_run
 from secure_fl.failures import ExitCode, Failure
 from secure_fl.launch import Overrides
@@ -87,9 +88,9 @@ class Study:
         if name != OWN:
             options = self.config.mechanism.data.options()
             hub = self.config.runtime.allow_hub
-            return Held(
-                load_dataset(name, data=self.data, seed=seed, options=options, allow_hub=hub)
-            )
+            loaded = load_dataset(name, data=self.data, seed=seed, options=options, allow_hub=hub)
+            say_if_published(loaded)
+            return Held(loaded)
         found = simulated(self.seeded(seed), self.data)
         return Held(found.dataset, found.shares)
 

@@ -59,6 +59,8 @@ def test_baselines_need_no_folder(work: Workplace) -> None:
     words = ("baselines", work.config, "--rows", "majority", "--seeds", "0", "--out", out)
     outcome = work.call(*words)
     assert outcome.code == 0, outcome.err
+    said = [line for line in outcome.err.splitlines() if "stand on both sides" in line]
+    assert [line.partition(" texts")[0] for line in said] == ["0"]
 
 
 @pytest.mark.parametrize("allowed", [False, True])
