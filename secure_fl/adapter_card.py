@@ -5,11 +5,11 @@ from __future__ import annotations
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
+from domains.card_head import card_head
 from domains.catalogue import ENTRIES, kind_of
 from domains.model_presets import seen_before
 from domains.next_item import DECAY, WIDTH
 from domains.task_kinds import TaskKind
-from secure_fl.adapter_card_head import head
 from secure_fl.config import Guaranteed
 from secure_fl.dataset_notes import on_card
 
@@ -100,7 +100,7 @@ def model_card(
     """Return the card of a finished run's adapter, in Markdown with the hub's YAML head."""
     mechanism = config.mechanism
     return _CARD.format(
-        head=head(config, metrics[-1] if metrics else None).strip(),
+        head=_head(config, metrics[-1] if metrics else None),
         plural="" if mechanism.training.rounds == 1 else "s",
         base=mechanism.model.name,
         revision=f" at {mechanism.model.revision}" if mechanism.model.revision else "",
@@ -117,6 +117,30 @@ def model_card(
         evaluation=_evaluation(mechanism.model.name, dataset, result, metrics),
         use=_use(config, dataset),
     )
+
+
+def _head(config: RunConfig, last: RoundMetrics | None) -> str:
+    mechanism = config.mechanism
+    return card_head(
+        config.name,
+        mechanism.model.name,
+        mechanism.data.dataset,
+        _measured(last),
+        asked=mechanism.prompt is not None,
+    ).strip()
+
+
+def _measured(last: RoundMetrics | None) -> dict[str, float]:
+    """Return what was scored, by the names that the hub has for the measures."""
+    if last is None or last.accuracy is None:
+        return {}
+    if last.ranking is not None:
+        found = last.ranking
+        return {"hit_rate@10": found.hit_rate_10, "ndcg@10": found.ndcg_10, "auc": found.auc}
+    scores = {"accuracy": last.accuracy}
+    if last.macro_f1 is not None and last.weighted_f1 is not None:
+        scores |= {"f1_macro": last.macro_f1, "f1_weighted": last.weighted_f1}
+    return scores
 
 
 def _privacy(config: RunConfig, metrics: Sequence[RoundMetrics]) -> str:

@@ -10,19 +10,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 import torch
-import yaml
 from huggingface_hub import ModelCard, ModelCardData
 from safetensors.numpy import load_file as numpy_file
 from safetensors.torch import load_file as torch_file
 from tiny_run import Setting, Watcher, adapter_bytes, small_dataset, tiny_config
 
-from domains.biomedical import medqa
-from domains.finance import tfns
 from domains.sentence_head import sentence_logits
-from secure_fl.adapter_card_head import head
 from secure_fl.embedded import start_run
 from secure_fl.methods import find_method
-from secure_fl.runfolder import RoundMetrics
 from secure_fl.sites.workbench import build_task
 from secure_fl.verification import verify_run
 
@@ -35,7 +30,6 @@ if TYPE_CHECKING:
 
     from domains.classification import SentenceClassification
     from domains.encoding import EncodedRecords
-    from domains.hub_files import HubFiles
     from secure_fl.config import RunConfig
     from secure_fl.runfolder import RunFolder
     from secure_fl.sites.adapted_model import AdaptedModel
@@ -178,34 +172,6 @@ def test_the_adapters_card_has_the_head_that_the_hub_reads(
     assert found["accuracy"] == pytest.approx(last.accuracy, abs=1e-4)
     assert found["f1_macro"] == pytest.approx(last.macro_f1, abs=1e-4)
     assert {result.dataset_name for result in data.eval_results} == {"finance.generated"}
-
-
-@pytest.mark.parametrize(
-    ("name", "scores", "named"),
-    [
-        ("finance.tfns", {"accuracy": 0.5, "macro_f1": 0.4, "weighted_f1": 0.45}, tfns.HUB),
-        ("biomedical.medqa", {"accuracy": 0.5, "macro_f1": None, "weighted_f1": None}, medqa.HUB),
-        ("biomedical.pubmedqa", {"accuracy": None, "macro_f1": None, "weighted_f1": None}, None),
-    ],
-)
-def test_a_head_names_the_hubs_data_set_at_its_commit(
-    tiny: TinyModel,
-    name: str,
-    scores: dict[str, float | None],
-    named: HubFiles | None,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    config = tiny_config(tiny, dataset=name)
-    table = {"round": 1, "attempts": 1, "survivors": ("site-1",), "epsilon": None, "seconds": 1.0}
-    last = RoundMetrics.model_validate({"schema": "secure-fl.round-metrics.v1", **table, **scores})
-    data = yaml.safe_load(head(config, last))
-    assert data.get("datasets") == (None if named is None else [named.repository])
-    assert ("model-index" in data) == (scores["accuracy"] is not None)
-    if named is not None:
-        (result, *_) = data["model-index"][0]["results"]
-        assert result["dataset"]["revision"] == named.revision
-        monkeypatch.setattr("secure_fl.adapter_card_head.seen_before", lambda *_: "Seen.")
-        assert "model-index" not in yaml.safe_load(head(config, last))
 
 
 def test_the_saved_configuration_does_not_depend_on_the_order_of_a_set(

@@ -148,7 +148,7 @@ def test_what_is_chosen_reaches_whatever_loads(
     for load in (
         lambda: embedded.start_run(config, setting.out, setting.places(tmp_path), Watcher()),
         lambda: deployment._evaluation_set(config, own, tmp_path),
-        lambda: deployment._site_records(site, tmp_path, None),  # type: ignore[arg-type]
+        lambda: deployment._site_records(site, tmp_path, None, allow_hub=False),  # type: ignore[arg-type]
     ):
         with pytest.raises(Reached) as reached:
             load()
@@ -166,12 +166,12 @@ def test_a_site_does_not_train_on_another_choice_than_the_run_s(tiny: TinyModel)
 def test_the_run_s_own_data_set_is_scored_as_it_was_chosen(
     tiny: TinyModel, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    mechanism = choosing(tiny, dataset=GAMES, users=7).mechanism
+    config = choosing(tiny, dataset=GAMES, users=7)
     monkeypatch.setattr(evaluation, "load_dataset", stop)
     for name, options in ((GAMES, DatasetOptions(users=7)), (SENTENCES, DatasetOptions())):
         asked = evaluation.Asked(ENTRIES[name], tmp_path)
         with pytest.raises(Reached) as reached:
-            evaluation._scores(None, None, asked, (), mechanism)  # type: ignore[arg-type]
+            evaluation._scores(None, None, asked, (), config)  # type: ignore[arg-type]
         assert reached.value.options == options
 
 

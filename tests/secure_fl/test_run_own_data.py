@@ -196,7 +196,9 @@ def test_a_deployed_site_trains_on_its_file_under_the_labels_it_was_given(
 ) -> None:
     path = rows(tmp_path / "ward.csv", 12)
     data = SiteData.model_validate(SITE | {"path": str(path)})
-    records = deployment._site_records(data, tmp_path / "elsewhere", deployment_facts())
+    records = deployment._site_records(
+        data, tmp_path / "elsewhere", deployment_facts(), allow_hub=False
+    )
     assert len(records.records) == 12
     config = own(tiny, path)
     bench = OwnWorkbench("site-1", records, config.runtime, deployment.SystemNoise())
