@@ -11,12 +11,11 @@ import csv
 import enum
 import json
 import re
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
 
 from crypto.errors import ConfigError
-from domains.reading import STRICT_JSON, TwiceError
+from domains.reading import STRICT_JSON, TwiceError, naming
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -85,7 +84,7 @@ def own_rows(path: Path, columns: Sequence[str], delimiter: str) -> Iterator[Own
             f"There is no file {path}: nothing was loaded. Correct `path` in [data]; a relative "
             "one begins at the folder of the file that names it."
         )
-    with _naming(path):
+    with naming(path):
         if suffix in JSON_SUFFIXES:
             yield from _json_rows(path, columns)
         elif suffix in CSV_SUFFIXES:
@@ -214,15 +213,3 @@ def _object(line: str) -> dict[str, object] | None:
     except (json.JSONDecodeError, TwiceError, RecursionError):  # hold the line: not chained
         return None
     return value if isinstance(value, dict) else None
-
-
-@contextmanager
-def _naming(path: Path) -> Iterator[None]:
-    """Turn a failure of the file system into a ConfigError that names the file."""
-    try:
-        yield
-    except OSError as error:
-        raise ConfigError(
-            f"{path} could not be read ({error.strerror}): nothing was loaded. "
-            "Let this user read the file."
-        ) from error

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, cast
 
-from crypto.errors import ConfigError
-from domains.reading import Row
+from domains.reading import Row, naming
 
 if TYPE_CHECKING:
     from collections.abc import Collection, Iterator
@@ -23,14 +22,9 @@ def parquet_records(path: Path, columns: Collection[str]) -> Iterator[Row]:
     """
     from domains.parquet_rows import parquet_rows  # noqa: PLC0415 - pyarrow is heavy
 
-    try:
+    with naming(path):
         for row in parquet_rows(path, tuple(columns)):
             found = Row(path, row.number, cast("dict[str, JsonValue]", dict(row.cells)))
             if row.fault is not None:
                 found.refuse(row.fault, "the model would read other characters")
             yield found
-    except OSError as error:
-        raise ConfigError(
-            f"{path} could not be read ({error.strerror}): nothing was loaded. "
-            "Let this user read the file."
-        ) from error

@@ -126,7 +126,7 @@ def csv_rows(path: Path, columns: Collection[str]) -> Iterator[Row]:
         ConfigError: the file cannot be read, is not UTF-8 text, has other columns, a row of
             another length, a quote that is not closed, or a last line without its end.
     """
-    with _naming(path):
+    with naming(path):
         reader = csv.reader(_lines(path), strict=True)
         header = _next(path, reader, 0)
         if header is None or sorted(header) != sorted(columns):
@@ -164,7 +164,7 @@ def json_lines(path: Path, columns: Collection[str]) -> Iterator[Row]:
         ConfigError: the file cannot be read or is not UTF-8 text, a line is no JSON object, has
             a key twice or lacks a column, or the last line has no end.
     """
-    with _naming(path):
+    with naming(path):
         for number, line in enumerate(_lines(path), start=1):
             cells = _parsed(line, _where(path, number))
             missing = [column for column in columns if column not in cells]
@@ -183,7 +183,7 @@ def json_object(path: Path) -> dict[str, JsonValue]:
         ConfigError: the file cannot be read, is not UTF-8 text, holds no JSON object (as one
             that was cut), or an object in it has a key twice.
     """
-    with _naming(path):
+    with naming(path):
         return _parsed("".join(_lines(path, whole=True)), str(path))
 
 
@@ -262,7 +262,7 @@ def _decoded(line: bytes, number: int, path: Path) -> str:
 
 
 @contextmanager
-def _naming(path: Path) -> Iterator[None]:
+def naming(path: Path) -> Iterator[None]:
     """Turn a failure of the file system into a ConfigError that names the file."""
     try:
         yield

@@ -63,15 +63,18 @@ def changed(text: str, changes: Changes) -> str:
         ConfigError: a pattern does not stand there once: the package is not whole.
     """
     for pattern, new in changes:
-        found = re.findall(pattern, text, flags=re.MULTILINE | re.DOTALL)
-        count = len(found)
+        text, count = _replaced(text, pattern, new)
         if count != 1:
             raise ConfigError(
                 f"The template that is written from has {count} places like {pattern!r}, and one "
                 "is expected: nothing was written. Install the package again."
             )
-        text = text.replace(found[0], new)
     return text
+
+
+def _replaced(text: str, pattern: str, new: str) -> tuple[str, int]:
+    """Replace matches by `new` as it is, with no escape of its own."""
+    return re.subn(pattern, lambda _: new, text, flags=re.MULTILINE | re.DOTALL)
 
 
 def advice(name: str) -> str:

@@ -61,7 +61,7 @@ class Scored:
 
 
 @dataclass(frozen=True)
-class _Learned:
+class Learned:
     """What the run's records were like, by which other data sets are measured."""
 
     dataset: str
@@ -114,7 +114,7 @@ def evaluate(run: Path, asked: Sequence[Asked]) -> tuple[Scored, ...]:
         IntegrityError: the adapter is damaged, or is of another model.
     """
     config = RunFolder(run).config()
-    learned = _of_run(config)
+    learned = learned_of(config)
     orders = [_order(each.entry, learned) for each in asked]
     torch.set_num_threads(config.runtime.threads)
     task, adapted = build_task(config.mechanism, learned.labels, config.runtime)
@@ -139,23 +139,27 @@ def classes_of(entry: Entry) -> tuple[str, ...]:
     return answers if len(answers) == len(entry.labels) else entry.labels
 
 
-def _of_run(config: RunConfig) -> _Learned:
-    """Return what the run's records were like."""
+def learned_of(config: RunConfig) -> Learned:
+    """Return what the run's records were like.
+
+    Raises:
+        ConfigError: the run was on a data set that is in no pack here.
+    """
     data, prompt = config.mechanism.data, config.mechanism.prompt
     answers = () if prompt is None else prompt.answers
     if data.labels is not None:
         kind = kind_of(data.dataset)
-        return _Learned(data.dataset, kind, data.labels, data.labels, answers)
+        return Learned(data.dataset, kind, data.labels, data.labels, answers)
     entry = ENTRIES.get(data.dataset)
     if entry is None:
         raise ConfigError(
             f"The run was on {data.dataset!r}, which is in no pack here: its classes are unknown, "
             "and nothing was scored. Use the version of the program that made the run."
         )
-    return _Learned(entry.name, entry.kind, entry.labels, classes_of(entry), answers)
+    return Learned(entry.name, entry.kind, entry.labels, classes_of(entry), answers)
 
 
-def _order(entry: Entry, run: _Learned) -> tuple[int, ...]:
+def _order(entry: Entry, run: Learned) -> tuple[int, ...]:
     """Return the run's number of each of the data set's classes; none for records with options.
 
     Raises:

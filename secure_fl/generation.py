@@ -8,19 +8,16 @@ from typing import TYPE_CHECKING
 import torch
 
 from crypto.errors import ConfigError
-from domains.catalogue import ENTRIES, kind_of
 from domains.causal import CausalAnswers
 from domains.records import Record
 from domains.task_kinds import TaskKind
-from secure_fl.evaluation import load_adapter
+from secure_fl.evaluation import learned_of, load_adapter
 from secure_fl.runfolder import RunFolder
 from secure_fl.sites.workbench import build_task
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from pathlib import Path
-
-    from secure_fl.config import Mechanism
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,9 +44,14 @@ def generate(run: Path, texts: Sequence[str], most_tokens: int) -> tuple[Written
     if not all(text.strip() for text in texts):
         raise ConfigError("A text is blank: there is nothing to ask about. Leave it out.")
     config = RunFolder(run).config()
-    labels = _labels(config.mechanism, run)
+    learned = learned_of(config)
+    if learned.kind is not TaskKind.CLASSIFICATION:
+        raise ConfigError(
+            f"{run} was tuned on {learned.kind} records, which bring options that a plain text has "
+            "not: nothing was asked. Score such a run with `secure-fl evaluate`."
+        )
     torch.set_num_threads(config.runtime.threads)
-    task, adapted = build_task(config.mechanism, labels, config.runtime)
+    task, adapted = build_task(config.mechanism, learned.labels, config.runtime)
     if not isinstance(task, CausalAnswers):
         raise ConfigError(
             f"{run} tuned an encoder, which tells classes apart and writes nothing. Score it with "
@@ -59,26 +61,3 @@ def generate(run: Path, texts: Sequence[str], most_tokens: int) -> tuple[Written
     records = [Record(f"text-{number}", text, 0) for number, text in enumerate(texts, start=1)]
     answers = task.generate(adapted.model, records, most_tokens)
     return tuple(Written(text, answer) for text, answer in zip(texts, answers, strict=True))
-
-
-def _labels(mechanism: Mechanism, run: Path) -> tuple[str, ...]:
-    """Return the run's labels, of which the prompt's answers are the words.
-
-    Raises:
-        ConfigError: they are unknown here, or records bring options that a plain text has not.
-    """
-    kind = kind_of(mechanism.data.dataset)
-    if kind is not TaskKind.CLASSIFICATION:
-        raise ConfigError(
-            f"{run} was tuned on {kind} records, which bring options that a plain text has not: "
-            "nothing was asked. Score such a run with `secure-fl evaluate`."
-        )
-    if mechanism.data.labels is not None:
-        return mechanism.data.labels
-    entry = ENTRIES.get(mechanism.data.dataset)
-    if entry is None:
-        raise ConfigError(
-            f"The run was on {mechanism.data.dataset!r}, which is in no pack here: its classes are "
-            "unknown. Use the version of the program that made the run."
-        )
-    return entry.labels
