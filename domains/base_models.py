@@ -16,6 +16,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from crypto.errors import ConfigError
+from domains.hub_snapshots import RepositoryKind, snapshot
 from domains.reading import json_object
 from domains.weight_files import (
     INDEX_FILE,
@@ -231,27 +232,8 @@ def _from_hub(ref: BaseModelRef, *, network: bool) -> Path | None:
     """
     if ref.revision is None:
         return None
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - not needed by local folders
-    from huggingface_hub.errors import (  # noqa: PLC0415 - as above
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
-    )
-
-    try:
-        folder = snapshot_download(
-            ref.name,
-            revision=ref.revision,
-            allow_patterns=list(_HUB_FILES),
-            local_files_only=not network,
-        )
-    except LocalEntryNotFoundError as error:
-        if network:
-            raise ConfigError(_hub_failed(ref, error)) from error
-        return None
-    except (HfHubHTTPError, OSError) as error:
-        raise ConfigError(_hub_failed(ref, error)) from error
-    # A download that was cut short leaves a part of a snapshot: as good as none.
-    return Path(folder) if network or _is_complete(Path(folder)) else None
+    folder = snapshot(RepositoryKind.MODEL, ref.name, ref.revision, _HUB_FILES, network=network)
+    return folder if folder is None or network or _is_complete(folder) else None
 
 
 def _is_complete(snapshot: Path) -> bool:
@@ -261,14 +243,6 @@ def _is_complete(snapshot: Path) -> bool:
     if index.is_file():
         weights = [snapshot / name for name in shard_names(index)]
     return all(path.is_file() for path in [*(snapshot / name for name in NEEDED_FILES), *weights])
-
-
-def _hub_failed(ref: BaseModelRef, error: Exception) -> str:
-    return (
-        f"The Hugging Face hub did not deliver {ref.name} at {ref.revision} "
-        f"({type(error).__name__}): no model was loaded. Check the network, or copy the model "
-        "to this machine and name its folder."
-    )
 
 
 def _not_found(ref: BaseModelRef, *, allow_hub: bool) -> str:

@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from crypto.errors import ConfigError
+from domains.hub_snapshots import RepositoryKind, snapshot
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}")
 
@@ -75,33 +78,8 @@ def _snapshot(hub: HubFiles, *, network: bool) -> Path | None:
     Raises:
         ConfigError: the network was allowed and the hub did not deliver.
     """
-    from huggingface_hub import snapshot_download  # noqa: PLC0415 - not needed by local folders
-    from huggingface_hub.errors import (  # noqa: PLC0415 - as above
-        HfHubHTTPError,
-        LocalEntryNotFoundError,
+    folder = snapshot(
+        RepositoryKind.DATASET, hub.repository, hub.revision, hub.files, network=network
     )
-
-    try:
-        folder = snapshot_download(
-            hub.repository,
-            repo_type="dataset",
-            revision=hub.revision,
-            allow_patterns=list(hub.files),
-            local_files_only=not network,
-        )
-    except LocalEntryNotFoundError as error:
-        if network:
-            raise ConfigError(_not_delivered(hub, error)) from error
-        return None
-    except (HfHubHTTPError, OSError) as error:
-        raise ConfigError(_not_delivered(hub, error)) from error
-    # A download that was cut short leaves a part of a snapshot: as good as none.
-    return Path(folder) if all((Path(folder) / name).is_file() for name in hub.files) else None
-
-
-def _not_delivered(hub: HubFiles, error: Exception) -> str:
-    return (
-        f"The Hugging Face hub did not deliver {hub.repository} at {hub.revision} "
-        f"({type(error).__name__}): nothing was loaded. Check the network, or copy the published "
-        "files to this machine and name their folder."
-    )
+    whole = folder is not None and all((folder / name).is_file() for name in hub.files)
+    return folder if whole else None
