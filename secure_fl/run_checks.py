@@ -171,7 +171,6 @@ def data(mechanism: Mechanism) -> Iterator[Finding]:
     """Yield what the run needs of a data folder."""
     from domains.catalogue import ENTRIES  # noqa: PLC0415 - imports numpy
     from domains.own_files import NAME  # noqa: PLC0415 - likewise
-    from domains.task_kinds import TaskKind  # noqa: PLC0415 - likewise
 
     if mechanism.data.dataset == NAME:
         yield note("data", "Every site brings its own records: see [data].")
@@ -180,14 +179,10 @@ def data(mechanism: Mechanism) -> Iterator[Finding]:
     if entry is None:
         known = ", ".join(sorted(ENTRIES))
         yield bad("data", f"No data set is called {mechanism.data.dataset!r}. Known: {known}.")
-    elif mechanism.prompt is None and entry.kind is not TaskKind.CLASSIFICATION:
-        yield bad(
-            "data",
-            f"Every record of {entry.name} brings its own options, which a classifier cannot "
-            "choose from: ask a causal language model (`mechanism.prompt`).",
-        )
     elif entry.files:
-        yield note("data", f"{entry.name} needs --data with {', '.join(entry.files)} in it.")
+        hub = "" if entry.hub is None else ", or the Hugging Face cache to have it"
+        files = ", ".join(entry.files)
+        yield note("data", f"{entry.name} needs --data with {files} in it{hub}.")
     else:
         yield ok("data", f"{entry.name} is generated and needs no files.")
 

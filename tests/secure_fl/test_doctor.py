@@ -14,6 +14,7 @@ from cli_workplace import Workplace, few_records
 from round_simulator import mechanism_of
 
 from crypto.errors import ConfigError
+from domains.catalogue import ENTRIES
 from secure_fl import machine_checks, run_checks
 from secure_fl.config import DataSection, ModelSection, Runtime
 from secure_fl.findings import Finding, Health, write_findings
@@ -347,14 +348,16 @@ def test_a_machine_without_ml_kem_cannot_run_hybrid_sums(
 
 
 def test_what_a_data_sets_records_need_is_said() -> None:
-    """A classifier cannot choose among options; own records are in no catalogue."""
+    """An encoder chooses among options and ranks too; own records are in no catalogue."""
 
     def told(dataset: str, **more: object) -> Finding:
         data = DataSection.model_validate({"dataset": dataset, **more})
         return one(run_checks.data(mechanism_of().model_copy(update={"data": data})))
 
-    refused = told("biomedical.medmcqa")
-    assert refused.health is Health.BAD
-    assert "mechanism.prompt" in refused.said
+    for name, entry in ENTRIES.items():
+        found = told(name)
+        assert found.health is (Health.NOTE if entry.files else Health.OK)
+        assert all(file in found.said for file in entry.files)
+        assert ("Hugging Face cache" in found.said) == (entry.hub is not None)
     assert told("own", labels=("bad", "good")).health is Health.NOTE
-    assert told("biomedical.pubmedqa").health is Health.NOTE
+    assert told("finance.none").health is Health.BAD
