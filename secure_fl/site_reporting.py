@@ -71,7 +71,7 @@ def _facts(
         dataset=name,
         dataset_version=workbench.records.version().hex(),
         training_records=len(workbench.records.records),
-        records_changed=preparation.tally.documents_changed,
+        records_changed=preparation.records_changed,
         labels=tuple(
             LabelCount(label=label, records=labels[index])
             for index, label in enumerate(workbench.records.labels)

@@ -37,7 +37,8 @@ class Preparation:
     Attributes:
         mode: what was written in the place of what was found.
         coverage: what was looked for, and what was not.
-        tally: how much was replaced.
+        tally: how much was replaced, in how many texts.
+        records_changed: in how many records; one with options is several texts.
         providers: who looked for what.
         residual: what is left of the personal data in the site's labelled sample, if it gave one.
     """
@@ -45,6 +46,7 @@ class Preparation:
     mode: ScrubMode
     coverage: Coverage
     tally: ScrubTally
+    records_changed: int = 0
     providers: tuple[Provider, ...] = ()
     residual: Residual | None = None
 
@@ -95,17 +97,21 @@ def scrub_records(
     units = [_unit(record, facts.unit_column, mode) for record in records]
     with OwnRecognizers(facts.own) as own:
         scrubber = Scrubber(ScrubProfile(required=entities), own.recognizers, replacement)
-        clean, tally = _scrubbed(records, units, scrubber)
+        clean, tally, changed = _scrubbed(records, units, scrubber)
         residual = None if sample is None else measure_sample(sample, scrubber)
-    done = Preparation(mode, scrubber.coverage, tally, scrubber.providers, residual)
+    done = Preparation(mode, scrubber.coverage, tally, changed, scrubber.providers, residual)
     return clean, done
 
 
 def _scrubbed(
     records: tuple[Record, ...], units: list[str | None], scrubber: Scrubber
-) -> tuple[tuple[Record, ...], ScrubTally]:
-    """Scrub every text that is trained on: a record's own, and each of its options."""
-    tally = ScrubTally()
+) -> tuple[tuple[Record, ...], ScrubTally, int]:
+    """Scrub every text that is trained on: a record's own, and each of its options.
+
+    Returns:
+        The records, what was replaced, and in how many records something was.
+    """
+    tally, changed = ScrubTally(), 0
     texts = [
         (text, unit)
         for record, unit in zip(records, units, strict=True)
@@ -116,11 +122,12 @@ def _scrubbed(
     clean = []
     for record in records:
         results = [next(scrubbed) for _ in range(1 + len(record.options))]
-        for result in results:
-            tally += ScrubTally.of(result)
+        of_record = sum(map(ScrubTally.of, results), ScrubTally())
+        tally += of_record
+        changed += of_record.documents_changed > 0
         text, *options = (result.text for result in results)
         clean.append(replace(record, text=text, options=tuple(options)))
-    return tuple(clean), tally
+    return tuple(clean), tally, changed
 
 
 def _replacement(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import warnings
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
@@ -105,7 +106,7 @@ def test_records_with_options_are_asked_about_and_their_options_scrubbed(
     llama: TinyModel, tmp_path: Path
 ) -> None:
     def record(number: int, part: str) -> Record:
-        options = ("sales rose", "write to anna@example.org", "loss fell")
+        options = ("up", "anna@example.org", "bo@example.org")
         return Record(f"{part}-{number}", f"which of them, quarter {number}", 1, options=options)
 
     dataset = Dataset.of(
@@ -117,7 +118,7 @@ def test_records_with_options_are_asked_about_and_their_options_scrubbed(
         notes=(),
     )
     setting = Setting(tmp_path, llama, dataset=dataset)
-    config = asking(llama, prompt={"template": "{text} {options} answer:"})
+    config = asking(llama, prompt={"template": "{options} {text}:"})
     data = config.mechanism.data.model_copy(update={"scrub": ("EMAIL_ADDRESS",)})
     config = config.model_copy(
         update={"mechanism": config.mechanism.model_copy(update={"data": data})}
@@ -126,6 +127,9 @@ def test_records_with_options_are_asked_about_and_their_options_scrubbed(
     verify_run(folder.path, setting.root)
     report = (setting.state / "sites" / "site-1" / "report.html").read_text(encoding="utf-8")
     assert "EMAIL_ADDRESS" in report
+    facts = json.loads((setting.state / "sites" / "site-1" / "facts.json").read_text("utf-8"))
+    assert facts["records_changed"] == facts["training_records"] == 10  # of two texts each
+    assert facts["pii"] == [{"entity": "EMAIL_ADDRESS", "spans": 20}]
 
 
 def test_layers_are_not_kept_for_a_language_model(llama: TinyModel, tmp_path: Path) -> None:
